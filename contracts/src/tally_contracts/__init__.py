@@ -1,1 +1,1 @@
-"""See README.md."""
+"""Every event and command, and the topic catalogue. See README.md."""

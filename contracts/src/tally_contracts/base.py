@@ -1,0 +1,149 @@
+"""What every event and command shares: strict scalars, money on the wire, the five Ws."""
+
+from datetime import date
+from typing import Annotated, ClassVar, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from tally_money import Money, MoneyError
+
+
+def _utc_only(value: object) -> object:
+    if isinstance(value, str) and not value.endswith("Z"):
+        raise PydanticCustomError(
+            "time_not_utc", "a time is UTC and ends in Z, e.g. 2026-01-31T08:00:00Z"
+        )
+    if isinstance(value, int | float):
+        raise PydanticCustomError(
+            "time_not_utc", "a time is a string in UTC, e.g. 2026-01-31T08:00:00Z"
+        )
+    return value
+
+
+def _day_only(value: object) -> object:
+    if isinstance(value, str) and len(value) != len("2026-01-31"):
+        raise PydanticCustomError("date_format", "a date is YYYY-MM-DD")
+    if isinstance(value, int | float):
+        raise PydanticCustomError("date_format", "a date is a string YYYY-MM-DD")
+    return value
+
+
+UtcTime = Annotated[
+    AwareDatetime,
+    BeforeValidator(_utc_only),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "Z$"}),
+]
+"""A moment in UTC; on the wire RFC 3339 with `Z`. An offset or a naive time is refused."""
+
+Day = Annotated[date, BeforeValidator(_day_only)]
+"""A calendar day, `YYYY-MM-DD`."""
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_PRINTABLE)]
+"""Free text without control characters, 1 to 500 characters."""
+
+Token = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
+"""An opaque reference in printable ASCII without blanks, 1 to 128 characters."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+"""A lower-case name: a code, a program, a rail, a channel."""
+
+TypeId = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]{1,16}_[0-7][0-9a-hjkmnp-tv-z]{25}$", max_length=43)
+]
+"""A TypeID: prefix, underscore, 26 characters of Crockford base32 (a UUID)."""
+
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+
+
+class Shape(BaseModel):
+    """A frozen part of an event. Unknown fields are ignored on read; mypy forbids them on write."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Event(Shape):
+    """A fact or a command; `TYPE` is its CloudEvents type, `<domain>.<entity>.<fact>.v<major>`."""
+
+    TYPE: ClassVar[str]
+
+
+class Amount(Shape):
+    """Money on the wire: a decimal string with at most the currency's decimals, never negative.
+
+    Source of the decimals: ISO 4217. Codes of refusals: `unknown_currency`, `amount_format`,
+    `too_many_decimals`, `amount_too_large`.
+    """
+
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
+    amount: Annotated[
+        str, WithJsonSchema({"type": "string", "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"})
+    ]
+
+    @model_validator(mode="after")
+    def _parses(self) -> Self:
+        self.money()
+        return self
+
+    def money(self) -> Money:
+        """The same amount in integer minor units."""
+        try:
+            return Money.parse(self.amount, self.currency)
+        except MoneyError as error:
+            raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
+
+    @classmethod
+    def of(cls, money: Money) -> "Amount":
+        """Wire form of money that is already exact; skips the parse that would only repeat it."""
+        return cls.model_construct(currency=money.currency.code, amount=money.wire_amount)
+
+
+class PositiveAmount(Amount):
+    """An amount above zero; zero is refused with `amount_not_positive`."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if not self.amount.strip("0."):
+            raise PydanticCustomError("amount_not_positive", "the amount must be above zero")
+        return self
+
+
+class Who(Shape):
+    """Who acted (`actor`: a person, key or service) and for whom (`principal`: whose right it was)."""
+
+    actor: Token
+    principal: Token
+
+
+class Where(Shape):
+    """Through which channel, and in which country where one is known."""
+
+    channel: Slug
+    country: Country | None = None
+
+
+class Why(Shape):
+    """The reason money moves. An event without one is refused at the edge (F51)."""
+
+    program: Slug
+    event: Token
+    reason: Text
+
+
+class MoneyEvent(Event):
+    """An event about money: it names the five Ws; what and when are the event's own fields."""
+
+    who: Who
+    where: Where
+    why: Why
+    occurred_at: UtcTime

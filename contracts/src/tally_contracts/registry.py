@@ -1,0 +1,42 @@
+"""Every event and command by its CloudEvents type."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tally_contracts import funding, ledger, operations, payouts, rails
+from tally_contracts.base import Event
+
+EVENTS: tuple[type[Event], ...] = (
+    funding.FundingReceived,
+    funding.PayInReceived,
+    funding.PayInAllocated,
+    funding.PayInSuspended,
+    funding.ImportStatement,
+    funding.StatementImported,
+    funding.StatementRefused,
+    ledger.PostJournal,
+    ledger.PlaceHold,
+    ledger.CaptureHold,
+    ledger.ReleaseHold,
+    ledger.JournalPosted,
+    ledger.JournalRejected,
+    ledger.HoldPlaced,
+    ledger.HoldCaptured,
+    ledger.HoldReleased,
+    ledger.HoldRejected,
+    ledger.AccountOpened,
+    payouts.ChooseMethod,
+    payouts.RequestPayout,
+    payouts.CancelPayout,
+    payouts.PayoutChanged,
+    payouts.PayoutStatus,
+    rails.RegisterInstrument,
+    rails.InstrumentRegistered,
+    rails.InstrumentRefused,
+    rails.SubmitPayout,
+    rails.CancelAttempt,
+    rails.AttemptChanged,
+    operations.RecordQuarantined,
+)
+
+BY_TYPE: Mapping[str, type[Event]] = MappingProxyType({event.TYPE: event for event in EVENTS})
