@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from tally_contracts.base import (
@@ -105,7 +105,7 @@ class Allocation(Shape):
     owner: Token
     role: Slug
     amount: Amount
-    pay_out: bool
+    pay_out: StrictBool
 
 
 class PayInAllocated(MoneyEvent):
@@ -167,9 +167,9 @@ class StatementImported(Event):
     import_id: TypeId
     file_name: Text
     statement_ids: tuple[Text, ...]
-    pay_ins: int
-    already_known: int
-    ignored_entries: int
+    pay_ins: StrictInt
+    already_known: StrictInt
+    ignored_entries: StrictInt
     occurred_at: UtcTime
 
 
@@ -181,7 +181,7 @@ class StatementRefused(Event):
     import_id: TypeId
     file_name: Text
     code: Slug
-    line: int | None
+    line: StrictInt | None
     field: Text
     remedy: Text
     occurred_at: UtcTime

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from tally_contracts.base import (
     Amount,
@@ -31,7 +31,7 @@ class AccountSpec(Shape):
     purpose: Slug
     path: Token
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
-    guarded: bool
+    guarded: StrictBool
 
 
 class Leg(Shape):
@@ -106,7 +106,7 @@ class JournalPosted(MoneyEvent):
     journal_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: int
+    log_seq: StrictInt
     legs: tuple[Leg, ...]
     effective_at: UtcTime
 
@@ -135,7 +135,7 @@ class HoldPlaced(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: int
+    log_seq: StrictInt
     debit: TypeId
     credit: TypeId
     amount: Amount
@@ -151,7 +151,7 @@ class HoldCaptured(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: int
+    log_seq: StrictInt
     debit: TypeId
     credit: TypeId
     amount: Amount
@@ -167,10 +167,10 @@ class HoldReleased(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: int
+    log_seq: StrictInt
     debit: TypeId
     amount: Amount
-    expired: bool
+    expired: StrictBool
 
 
 class HoldRejected(MoneyEvent):

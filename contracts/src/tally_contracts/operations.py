@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import StrictInt
+
 from tally_contracts.base import Event, Slug, Text, UtcTime
 
 
@@ -15,8 +17,8 @@ class RecordQuarantined(Event):
 
     consumer: Slug
     topic: Text
-    partition: int
-    offset: int
+    partition: StrictInt
+    offset: StrictInt
     code: Slug
     detail: Text
     occurred_at: UtcTime

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from tally_contracts.base import (
     Amount,
@@ -69,7 +69,7 @@ class PayoutChanged(MoneyEvent):
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
 
     payout_id: TypeId
-    sequence: int
+    sequence: StrictInt
     state: Slug
     previous: Slug | None
     owner: Token
@@ -95,10 +95,10 @@ class PayoutStatus(MoneyEvent):
     TYPE: ClassVar[str] = "payouts.status.changed.v1"
 
     payout_id: TypeId
-    sequence: int
-    rank: int
+    sequence: StrictInt
+    rank: StrictInt
     state: Slug
-    final: bool
+    final: StrictBool
     amount: Amount
     owner: Token
     company: Token

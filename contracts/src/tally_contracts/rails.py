@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictInt, StringConstraints
 
 from tally_contracts.base import (
     Amount,
@@ -112,7 +112,7 @@ class AttemptChanged(MoneyEvent):
     attempt_id: TypeId
     payout_id: TypeId
     rail: Slug
-    sequence: int
+    sequence: StrictInt
     state: Slug
     amount: Amount
     provider_reference: Token | None
