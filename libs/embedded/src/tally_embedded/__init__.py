@@ -1,1 +1,23 @@
-"""See README.md."""
+"""A real Postgres and a real Kafka from packages. See README.md."""
+
+from tally_embedded.address import StackAddress
+from tally_embedded.errors import StackError
+from tally_embedded.jars import fetch
+from tally_embedded.server import ServerControl, ServerState, ServerStatus
+from tally_embedded.stack import Stack, StackStatus, open_stack, running_stack
+from tally_embedded.topics import TopicSpec, ensure_topics
+
+__all__ = [
+    "ServerControl",
+    "ServerState",
+    "ServerStatus",
+    "Stack",
+    "StackAddress",
+    "StackError",
+    "StackStatus",
+    "TopicSpec",
+    "ensure_topics",
+    "fetch",
+    "open_stack",
+    "running_stack",
+]
