@@ -65,6 +65,9 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     # Fault tests use sessions of one second; production brokers keep the default of six.
     "group.min.session.timeout.ms": "1000",
+    # After a crash the controller refuses the broker until its old session ends (default 9 s).
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "num.network.threads": "2",
     "num.io.threads": "4",
     "background.threads": "2",
@@ -77,7 +80,7 @@ SETTINGS = {
 
 def probe_kafka(bootstrap: str) -> str | None:
     """Fetch the cluster's metadata; returns None, or why it failed. May be called anywhere."""
-    host, _, port = bootstrap.split(",")[0].rpartition(":")
+    host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
@@ -110,7 +113,7 @@ class EmbeddedKafka(EmbeddedServer):
     def __init__(self, folder: Path, *, owner: ProcessIdentity | None = None) -> None:
         super().__init__(folder, owner=owner)
         self._properties = folder / "server.properties"
-        self._java_log = folder / "broker.log"
+        self.console_file = folder / "console.log"
 
     @property
     def address(self) -> str:
@@ -129,7 +132,7 @@ class EmbeddedKafka(EmbeddedServer):
             str(find_java()),
             *JVM_FLAGS,
             f"-Dlog4j2.configurationFile={config}",
-            f"-Dtally.kafka.log={self._java_log}",
+            f"-Dtally.kafka.log={self.log_file}",
             "-cp",
             f"{kafka_jars()}/*",
             *arguments,
@@ -161,9 +164,7 @@ class EmbeddedKafka(EmbeddedServer):
         except FileNotFoundError:
             return False
         keys = {line.partition("=")[0] for line in lines}
-        return {"cluster.id", "node.id", "version"} <= keys and any(
-            self.data.glob("*.checkpoint")
-        )
+        return {"cluster.id", "node.id", "version"} <= keys and any(self.data.glob("*.checkpoint"))
 
     def _discard_half_format(self) -> None:
         """Delete what an interrupted format left; refuse when records are there."""

@@ -103,10 +103,16 @@ def _started(process: psutil.Process) -> float:
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Say whether the process still executes; a zombie does not, and is reaped if it is ours."""
+    """Say whether the process still executes; a zombie does not, and is reaped if it is ours.
+
+    A killed program is a zombie as soon as its first thread ended; its ports are held until the
+    last one has.
+    """
     try:
         if process.status() != psutil.STATUS_ZOMBIE:
             return process.is_running()
+        if process.num_threads() > 1:
+            return True
         process.wait(timeout=0)
     except psutil.Error:
         return False
@@ -168,7 +174,7 @@ def spawn(
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.unlink()
     with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - fixed argument lists built in this package
+        child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -80,6 +80,7 @@ class EmbeddedServer(ABC):
         self.folder = folder
         self.owner = owner
         self.log_file = folder / f"{self.name}.log"
+        self.console_file = self.log_file
         self._record_file = folder / "process.json"
         self._ports_file = folder / "ports.json"
 
@@ -126,7 +127,7 @@ class EmbeddedServer(ABC):
             for port in self.ports.values():
                 proc.ensure_free(self.name, port, self._ports_file)
             argv = tuple(self._argv())
-            server = proc.spawn(argv, log=self.log_file, run_as=self._run_as())
+            server = proc.spawn(argv, log=self.console_file, run_as=self._run_as())
             ProcessRecord(ProcessIdentity.of(server), argv, self.owner).save(self._record_file)
             try:
                 self._wait_ready(server)
@@ -220,13 +221,13 @@ class EmbeddedServer(ABC):
     def _require(self) -> psutil.Process:
         _, server = self._find()
         if server is None:
-            raise ServerStoppedError(f"{self.name} in {self.folder} is not running; start it first.")
+            raise ServerStoppedError(
+                f"{self.name} in {self.folder} is not running; start it first."
+            )
         return server
 
     def _foreign_owner(self, record: ProcessRecord) -> bool:
-        return (
-            record.owner is not None and record.owner != self.owner and record.owner.is_alive()
-        )
+        return record.owner is not None and record.owner != self.owner and record.owner.is_alive()
 
     def _in_use(self, record: ProcessRecord) -> StackInUseError:
         pid = record.owner.pid if record.owner else None
@@ -263,14 +264,14 @@ class EmbeddedServer(ABC):
             if trouble is None:
                 return
             if not proc.is_running(server):
-                raise ServerStartError(
-                    f"{self.name} ended while starting. The end of its log {self.log_file}:\n"
-                    f"{proc.log_tail(self.log_file)}"
-                )
+                raise ServerStartError(f"{self.name} ended while starting.{self._last_words()}")
             if time.monotonic() > deadline:
                 raise ServerStartError(
                     f"{self.name} (pid {server.pid}) did not answer within {START_SECONDS:.0f} s "
-                    f"({trouble}). The end of its log {self.log_file}:\n"
-                    f"{proc.log_tail(self.log_file)}"
+                    f"({trouble}).{self._last_words()}"
                 )
             time.sleep(proc.POLL_SECONDS)
+
+    def _last_words(self) -> str:
+        logs = dict.fromkeys([self.console_file, self.log_file])
+        return "".join(f" The end of {path}:\n{proc.log_tail(path)}\n" for path in logs)

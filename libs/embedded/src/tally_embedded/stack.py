@@ -82,9 +82,7 @@ class Stack:
 
     def status(self) -> StackStatus:
         """Ask both a real question."""
-        return StackStatus(
-            self.origin.value, tuple(server.status() for server in self._servers())
-        )
+        return StackStatus(self.origin.value, tuple(server.status() for server in self._servers()))
 
     def _servers(self) -> list[ServerControl]:
         return [server for server in (self._postgres, self._kafka) if server is not None]
