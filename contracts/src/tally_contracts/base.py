@@ -8,13 +8,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from tally_money import Money, MoneyError
+from tally_money import MAX_DIGITS, Money, MoneyError
 
 
 def _utc_only(value: object) -> object:
@@ -62,6 +63,9 @@ TypeId = Annotated[
 ]
 """A TypeID: prefix, underscore, 26 characters of Crockford base32 (a UUID)."""
 
+Count = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
+"""A whole number from 0 to 2**53 - 1, the largest that every JSON reader keeps exact (RFC 8259)."""
+
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 
@@ -78,6 +82,13 @@ class Event(Shape):
     TYPE: ClassVar[str]
 
 
+_DECIMAL: dict[str, object] = {
+    "type": "string",
+    "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?$",
+    "maxLength": MAX_DIGITS + 1,
+}
+
+
 class Amount(Shape):
     """Money on the wire: a decimal string with at most the currency's decimals, never negative.
 
@@ -86,9 +97,7 @@ class Amount(Shape):
     """
 
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
-    amount: Annotated[
-        str, WithJsonSchema({"type": "string", "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"})
-    ]
+    amount: Annotated[str, WithJsonSchema(_DECIMAL)]
 
     @model_validator(mode="after")
     def _parses(self) -> Self:
@@ -110,6 +119,8 @@ class Amount(Shape):
 
 class PositiveAmount(Amount):
     """An amount above zero; zero is refused with `amount_not_positive`."""
+
+    amount: Annotated[str, WithJsonSchema({**_DECIMAL, "not": {"pattern": r"^0(\.0+)?$"}})]
 
     @model_validator(mode="after")
     def _positive(self) -> Self:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from tally_contracts.base import (
     Amount,
+    Count,
     Country,
     Day,
     Event,
@@ -77,7 +78,9 @@ class FundingReceived(MoneyEvent):
     beneficiary: Beneficiary | None = None
     kind: Slug = "payables"
     value_date: Day
-    references: dict[Slug, Text] = Field(default_factory=dict, max_length=16)
+    references: dict[Slug, Text] = Field(
+        default_factory=dict, max_length=16, json_schema_extra={"additionalProperties": False}
+    )
 
 
 class PayInReceived(MoneyEvent):
@@ -167,9 +170,9 @@ class StatementImported(Event):
     import_id: TypeId
     file_name: Text
     statement_ids: tuple[Text, ...]
-    pay_ins: StrictInt
-    already_known: StrictInt
-    ignored_entries: StrictInt
+    pay_ins: Count
+    already_known: Count
+    ignored_entries: Count
     occurred_at: UtcTime
 
 
@@ -181,7 +184,7 @@ class StatementRefused(Event):
     import_id: TypeId
     file_name: Text
     code: Slug
-    line: StrictInt | None
+    line: Count | None
     field: Text
     remedy: Text
     occurred_at: UtcTime

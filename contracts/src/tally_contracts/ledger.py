@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool
 
 from tally_contracts.base import (
     Amount,
+    Count,
     Event,
     MoneyEvent,
     PositiveAmount,
@@ -106,7 +107,7 @@ class JournalPosted(MoneyEvent):
     journal_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: StrictInt
+    log_seq: Count
     legs: tuple[Leg, ...]
     effective_at: UtcTime
 
@@ -135,7 +136,7 @@ class HoldPlaced(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: StrictInt
+    log_seq: Count
     debit: TypeId
     credit: TypeId
     amount: Amount
@@ -151,7 +152,7 @@ class HoldCaptured(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: StrictInt
+    log_seq: Count
     debit: TypeId
     credit: TypeId
     amount: Amount
@@ -167,7 +168,7 @@ class HoldReleased(MoneyEvent):
     hold_id: TypeId
     ledger: Slug
     reference: TypeId
-    log_seq: StrictInt
+    log_seq: Count
     debit: TypeId
     amount: Amount
     expired: StrictBool

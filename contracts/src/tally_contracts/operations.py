@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import StrictInt
-
-from tally_contracts.base import Event, Slug, Text, UtcTime
+from tally_contracts.base import Count, Event, Slug, Text, UtcTime
 
 
 class RecordQuarantined(Event):
@@ -17,8 +15,8 @@ class RecordQuarantined(Event):
 
     consumer: Slug
     topic: Text
-    partition: StrictInt
-    offset: StrictInt
+    partition: Count
+    offset: Count
     code: Slug
     detail: Text
     occurred_at: UtcTime

@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool
 
 from tally_contracts.base import (
     Amount,
+    Count,
     Event,
     MoneyEvent,
     PositiveAmount,
@@ -69,7 +70,7 @@ class PayoutChanged(MoneyEvent):
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
 
     payout_id: TypeId
-    sequence: StrictInt
+    sequence: Count
     state: Slug
     previous: Slug | None
     owner: Token
@@ -95,8 +96,8 @@ class PayoutStatus(MoneyEvent):
     TYPE: ClassVar[str] = "payouts.status.changed.v1"
 
     payout_id: TypeId
-    sequence: StrictInt
-    rank: StrictInt
+    sequence: Count
+    rank: Count
     state: Slug
     final: StrictBool
     amount: Amount

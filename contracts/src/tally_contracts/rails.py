@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictInt, StringConstraints
+from pydantic import Field, StringConstraints
 
 from tally_contracts.base import (
     Amount,
+    Count,
     Event,
     MoneyEvent,
     PositiveAmount,
@@ -112,7 +113,7 @@ class AttemptChanged(MoneyEvent):
     attempt_id: TypeId
     payout_id: TypeId
     rail: Slug
-    sequence: StrictInt
+    sequence: Count
     state: Slug
     amount: Amount
     provider_reference: Token | None
