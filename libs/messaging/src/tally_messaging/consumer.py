@@ -1,0 +1,303 @@
+"""One consumer group on the broker: fetch, hand over a batch, commit offsets explicitly, back off.
+
+FastStream fetches and calls; everything it would decide about acknowledgement is switched off and
+done here, because its policies either lose failed records or retry them without a pause.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+
+from tally_messaging.batch import BatchProcessor
+from tally_messaging.errors import TransientFault
+from tally_messaging.records import Record
+from tally_messaging.settings import MessagingSettings
+from tally_runtime import Clock, get_logger
+
+_LOG = get_logger("tally_messaging.consumer")
+_WATCH_INTERVAL_S = 1.0
+
+
+def create_broker(settings: MessagingSettings, service: str) -> KafkaBroker:
+    """A FastStream broker that only consumes: publishing is the relay's, topics the catalogue's."""
+    return KafkaBroker(
+        settings.kafka,
+        client_id=f"tally-{service}",
+        consumer_only=True,
+        allow_auto_create_topics=False,
+        apply_types=False,
+        graceful_timeout=settings.graceful_timeout_s,
+        request_timeout_ms=15_000,
+        metadata_max_age_ms=30_000,
+        logger=logging.getLogger("tally_messaging.faststream"),
+        log_level=logging.DEBUG,
+        # Fixed, so that generated documents name no address.
+        specification_url="kafka:9092",
+    )
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    """Drives one router from its topics. At most one batch is in work at a time."""
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        processor: BatchProcessor,
+        settings: MessagingSettings,
+        clock: Clock,
+    ) -> None:
+        self.router = processor.router
+        self._processor = processor
+        self._settings = settings
+        self._clock = clock
+        self._busy = asyncio.Lock()
+        self._done: dict[TopicPartition, int] = {}
+        self._failures = 0
+        self._paused = False
+        self._progress_at = clock.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._resume: asyncio.TimerHandle | None = None
+        name = self.router.consumer
+        self.subscriber = broker.subscriber(
+            *(subscription.topic for subscription in self.router.subscriptions),
+            batch=True,
+            group_id=name,
+            group_instance_id=None if settings.instance is None else f"{name}-{settings.instance}",
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            max_records=settings.batch_records_max,
+            # FastStream sleeps this long again after an empty poll.
+            batch_timeout_ms=settings.poll_timeout_ms,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.session_timeout_ms // 4,
+            max_poll_interval_ms=settings.max_poll_interval_ms,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            listener=self,
+            no_reply=True,
+            parser=_as_it_came,
+            decoder=_raw_records,
+            title=name,
+        )
+        self.subscriber(self._consume)
+
+    async def start(self) -> None:
+        """Join the group and begin. Waits for the broker as long as it takes, saying so."""
+        await self._start_subscriber()
+        self._tasks = [
+            asyncio.create_task(self._commit_regularly(), name=f"{self.router.consumer}-offsets"),
+            asyncio.create_task(self._watch(), name=f"{self.router.consumer}-watch"),
+        ]
+
+    async def stop(self) -> None:
+        """Finish the batch in work, commit its offsets, leave the group."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._resume is not None:
+            self._resume.cancel()
+        # Taken to the end: no further batch starts while the group is left.
+        async with self._busy:
+            await self._commit()
+            await self.subscriber.stop()
+
+    @property
+    def seconds_without_progress(self) -> float:
+        """Seconds since the last batch, back-off or fresh answer to a fetch."""
+        return self._clock.monotonic() - self._progress_at
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Let the batch in work end and commit it before the partitions go."""
+        limit = self._settings.graceful_timeout_s
+        try:
+            async with asyncio.timeout(limit), self._busy:
+                await self._commit()
+        except TimeoutError:
+            _LOG.warning("batch_outlived_rebalance", consumer=self.router.consumer, waited_s=limit)
+        for partition in revoked:
+            self._done.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Partitions arrive unpaused."""
+        self._paused = False
+        self._progress_at = self._clock.monotonic()
+        _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
+
+    async def _consume(self, records: Sequence[Record]) -> None:
+        async with self._busy:
+            try:
+                await self._processor.process(records)
+            except TransientFault as fault:
+                self._back_off(records, fault)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the batch stays on the topic
+                # Setting the record aside failed too. It stays on the topic and is tried again:
+                # stopping is safe, skipping is not.
+                _LOG.exception("batch_failed", consumer=self.router.consumer)
+                self._back_off(records, error)
+                return
+            self._failures = 0
+            self._progress_at = self._clock.monotonic()
+            for record in records:
+                partition = TopicPartition(record.topic, record.partition)
+                self._done[partition] = max(self._done.get(partition, 0), record.offset + 1)
+
+    def _back_off(self, records: Sequence[Record], reason: Exception) -> None:
+        """Rewind to the start of the batch and pause: polls go on, so membership stays."""
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return
+        self._failures += 1
+        settings = self._settings
+        ceiling = min(
+            settings.back_off_initial_ms * 2 ** min(self._failures - 1, 16),
+            settings.back_off_max_ms,
+        )
+        delay = ceiling * random.uniform(0.5, 1.0) / 1000  # noqa: S311 - jitter, not a secret
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            first[partition] = min(first.get(partition, record.offset), record.offset)
+        assigned = consumer.assignment()
+        for partition, offset in first.items():
+            if partition in assigned:
+                consumer.seek(partition, offset)
+        consumer.pause(*assigned)
+        self._paused = True
+        self._progress_at = self._clock.monotonic()
+        self._resume = asyncio.get_running_loop().call_later(delay, self._resume_fetching)
+        self._processor.metrics.retries(self.router.consumer).inc()
+        _LOG.warning(
+            "batch_backs_off",
+            consumer=self.router.consumer,
+            failures=self._failures,
+            delay_ms=round(delay * 1000),
+            reason=f"{type(reason).__name__}: {reason}"[:300],
+        )
+
+    def _resume_fetching(self) -> None:
+        self._paused = False
+        self._progress_at = self._clock.monotonic()
+        consumer = self.subscriber.consumer
+        if consumer is not None:
+            consumer.resume(*consumer.assignment())
+
+    async def _commit_regularly(self) -> None:
+        """Commit what is done a few times a second: a lost commit costs only duplicates."""
+        while True:
+            await asyncio.sleep(self._settings.offset_commit_interval_ms / 1000)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        consumer = self.subscriber.consumer
+        if consumer is None or not self._done:
+            return
+        assigned = consumer.assignment()
+        offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
+        self._done.clear()
+        if not offsets:
+            return
+        try:
+            await consumer.commit(offsets)
+        except (KafkaError, IllegalStateError) as error:
+            # The group moved on or the broker is away; the inbox absorbs the redelivery.
+            _LOG.info("offset_commit_failed", consumer=self.router.consumer, error=repr(error))
+
+    async def _watch(self) -> None:
+        """Restart the consumer when it neither progresses nor gets answers to its fetches.
+
+        aiokafka can stay alive without ever rejoining after a broker restart.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+            if self._fetches_answered():
+                self._progress_at = self._clock.monotonic()
+            if self.seconds_without_progress > self._settings.stall_limit_s:
+                _LOG.error(
+                    "consumer_restarted",
+                    consumer=self.router.consumer,
+                    without_progress_s=round(self.seconds_without_progress),
+                )
+                self._processor.metrics.restarts(self.router.consumer).inc()
+                async with self._busy:
+                    await self.subscriber.stop()
+                await self._start_subscriber()
+
+    def _fetches_answered(self) -> bool:
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return False
+        if self._paused:
+            return True
+        assigned = consumer.assignment()
+        if not assigned:
+            # A spare replica without partitions is healthy while its group is.
+            return bool(getattr(consumer._coordinator, "generation", -1) > 0)  # noqa: SLF001 - no public name
+        now_ms = self._clock.now().timestamp() * 1000
+        stamps = [consumer.last_poll_timestamp(partition) for partition in assigned]
+        newest = max((stamp for stamp in stamps if stamp is not None), default=None)
+        return newest is not None and now_ms - newest < self._settings.stall_limit_s * 500
+
+    async def _start_subscriber(self) -> None:
+        delay = self._settings.back_off_initial_ms / 1000
+        while True:
+            self._progress_at = self._clock.monotonic()
+            self._paused = False
+            self._failures = 0
+            try:
+                await self.subscriber.start()
+            except (KafkaError, OSError) as error:
+                _LOG.warning(
+                    "broker_unreachable",
+                    consumer=self.router.consumer,
+                    kafka=self._settings.kafka,
+                    error=repr(error)[:300],
+                    remedy="start the broker or correct TALLY_KAFKA; this consumer keeps trying",
+                )
+                await self.subscriber.stop()
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                delay = min(delay * 2, self._settings.back_off_max_ms / 1000)
+            else:
+                return
+
+
+async def _as_it_came(records: Any) -> KafkaAckableMessage:
+    """A FastStream message around raw records: nothing is decoded, so nothing can be skipped.
+
+    FastStream's own parser drops a record whose header is null or not UTF-8.
+    """
+    last = records[-1]
+    return KafkaAckableMessage(
+        body=b"",
+        headers={},
+        raw_message=records,
+        message_id=f"{last.topic}-{last.partition}-{last.offset}",
+        correlation_id=f"{last.topic}-{last.partition}-{last.offset}",
+        consumer=_NO_CONSUMER,
+    )
+
+
+async def _raw_records(message: Any) -> Any:
+    return message.raw_message
+
+
+class _NoConsumer:
+    """Stands where FastStream keeps the consumer: acknowledging through it is a programming error."""
+
+    async def commit(self) -> None:
+        raise AssertionError("offsets are committed explicitly, never through a message")
+
+    def seek(self, partition: object, offset: int) -> None:
+        raise AssertionError(f"rewinding {partition} to {offset} is the consumer's own business")
+
+
+_NO_CONSUMER = _NoConsumer()

@@ -1,0 +1,131 @@
+"""The outbox: a gap-free sequence per lane, written in the transaction of the change it tells of."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tally_postgres import Connection, Pool
+
+_ENSURE_LANES = """
+WITH lanes AS (SELECT generate_series(0, $1 - 1)::smallint AS lane),
+     heads AS (INSERT INTO outbox_lane (lane) SELECT lane FROM lanes ON CONFLICT DO NOTHING)
+INSERT INTO relay (lane) SELECT lane FROM lanes ON CONFLICT DO NOTHING
+"""
+
+# The row lock on the lane is held to the commit: sequence order is commit order, without gaps.
+_APPEND = """
+WITH drawn AS (
+    UPDATE outbox_lane SET head = head + $2 WHERE lane = $1 RETURNING head - $2 AS base
+)
+INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)
+SELECT $1, drawn.base + o.n, o.event_id, o.topic, o.record_key, o.headers, o.payload, $8
+FROM drawn,
+     unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+     WITH ORDINALITY AS o (event_id, topic, record_key, headers, payload, n)
+"""
+
+_PAGE = """
+SELECT seq, topic, record_key, headers, payload
+FROM outbox WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3
+"""
+
+# Leases are measured by the database's clock: the one clock all relays share.
+_LEASE = """
+UPDATE relay SET owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3)
+WHERE lane = $1 AND (owner = $2 OR lease_until < clock_timestamp())
+RETURNING position
+"""
+
+_ADVANCE = """
+UPDATE relay
+SET position = $3, lease_until = clock_timestamp() + make_interval(secs => $4)
+WHERE lane = $1 AND owner = $2 AND position <= $3
+RETURNING position
+"""
+
+_GIVE_UP = "UPDATE relay SET lease_until = '-infinity' WHERE owner = $1"
+
+_DEPTH = """
+SELECT sum(l.head - r.position)::bigint AS depth,
+       (SELECT min(recorded_at) FROM outbox o
+        JOIN relay c ON c.lane = o.lane AND o.seq = c.position + 1) AS oldest
+FROM outbox_lane l JOIN relay r USING (lane)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """An event on its way to the outbox."""
+
+    event_id: uuid.UUID
+    topic: str
+    key: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """An event read back for publication."""
+
+    seq: int
+    topic: str
+    key: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+async def ensure_lanes(pool: Pool, lanes: int) -> None:
+    """Create the rows of lanes 0 … lanes-1 where they are missing."""
+    await pool.execute(_ENSURE_LANES, lanes)
+
+
+async def append(
+    conn: Connection, lane: int, records: Sequence[OutgoingRecord], now: datetime
+) -> None:
+    """Append records in order. The lane stays locked until the transaction ends."""
+    status = await conn.execute(
+        _APPEND,
+        lane,
+        len(records),
+        [record.event_id for record in records],
+        [record.topic for record in records],
+        [record.key for record in records],
+        [json.dumps(record.headers, separators=(",", ":")) for record in records],
+        [record.payload for record in records],
+        now,
+    )
+    assert status == f"INSERT 0 {len(records)}", f"outbox lane {lane} took {status!r}"
+
+
+async def page(pool: Pool, lane: int, after: int, limit: int) -> list[StoredRecord]:
+    """The next records of a lane, oldest first."""
+    rows = await pool.fetch(_PAGE, lane, after, limit)
+    return [
+        StoredRecord(seq, topic, key, json.loads(headers), payload)
+        for seq, topic, key, headers, payload in rows
+    ]
+
+
+async def lease(pool: Pool, lane: int, owner: str, seconds: int) -> int | None:
+    """Take or extend the lane's lease; the position published up to, or None if another holds it."""
+    return await pool.fetchval(_LEASE, lane, owner, seconds)  # type: ignore[no-any-return]
+
+
+async def advance(pool: Pool, lane: int, owner: str, position: int, seconds: int) -> bool:
+    """Record what was acknowledged; False when the lease was lost meanwhile."""
+    return await pool.fetchval(_ADVANCE, lane, owner, position, seconds) is not None
+
+
+async def give_up(pool: Pool, owner: str) -> None:
+    """End this owner's leases at once, so that another need not wait them out."""
+    await pool.execute(_GIVE_UP, owner)
+
+
+async def depth(pool: Pool) -> tuple[int, datetime | None]:
+    """How many records wait for publication, and since when the oldest does."""
+    row = await pool.fetchrow(_DEPTH)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return int(row["depth"] or 0), row["oldest"]

@@ -1,0 +1,215 @@
+"""The total parser: bytes in, `Received | Refused | Skipped` out. It cannot raise."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
+
+from tally_messaging import envelope as names
+from tally_messaging.envelope import Cause, Envelope
+from tally_messaging.records import Received, Record, Refused, Skipped
+
+_HEADER_TEXT = re.compile(r"[\x20-\x7e\u00a0-\uffff]{1,512}")
+_TYPE_VERSION = re.compile(r"(?P<stem>[a-z0-9_.]+)\.v(?P<major>[0-9]{1,4})")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_NAMESPACE = uuid.UUID("5f0c8a52-2f4e-5c0f-8d57-0f2f6f1f7c11")
+_DETAIL_CHARS = 500
+_MAX_ID_CHARS = 255
+
+_PYDANTIC_TYPES = frozenset(get_args(ErrorType))
+_CODES: Mapping[str, str] = {
+    "missing": "missing_field",
+    "string_pattern_mismatch": "bad_format",
+    "string_too_long": "too_long",
+    "string_too_short": "too_short",
+    "too_long": "too_long",
+    "too_short": "too_short",
+    "timezone_aware": "time_not_utc",
+    "datetime_from_date_parsing": "bad_time",
+    "datetime_parsing": "bad_time",
+    "datetime_object_invalid": "bad_time",
+    "datetime_future": "bad_time",
+    "date_from_datetime_parsing": "bad_date",
+    "date_parsing": "bad_date",
+    "finite_number": "not_finite",
+    "greater_than": "out_of_bounds",
+    "greater_than_equal": "out_of_bounds",
+    "less_than": "out_of_bounds",
+    "less_than_equal": "out_of_bounds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a consumer reads from one topic.
+
+    `open_to_unknown` topics may carry types the consumer has no use for; on others an unknown type
+    is refused. On an `untrusted` topic event ids are the publisher's own: they count within the
+    topic only, so that nobody can use up another's ids.
+    """
+
+    models: Mapping[str, type[BaseModel]]
+    open_to_unknown: bool = True
+    untrusted: bool = False
+    stems: Collection[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stems", {name.rpartition(".v")[0] for name in self.models})
+
+
+def parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused | Skipped:
+    """Read one record. Whatever is in it, the answer is a value, never an exception."""
+    try:
+        return _parse(record, expected)
+    except Exception as error:  # noqa: BLE001 - totality: an unforeseen record must not stop the topic
+        return Refused(
+            "parser_failure", None, f"{type(error).__name__}: {error}"[:_DETAIL_CHARS], record
+        )
+
+
+def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused | Skipped:
+    headers = _readable_headers(record)
+    if isinstance(headers, Refused):
+        return headers
+    refusal = _wrong_envelope(headers, record)
+    if refusal is not None:
+        return refusal
+    event_type = headers[names.CE_TYPE]
+    model = expected.models.get(event_type)
+    if model is None:
+        return _not_ours(event_type, expected, record)
+    value = record.value
+    if value is None:
+        return Refused("tombstone", None, "the record has no value", record)
+    try:
+        event = model.model_validate_json(value)
+    except ValidationError as error:
+        return _refused(error, record)
+    read = _envelope(headers)
+    return Received(
+        event=event,
+        envelope=read,
+        record=record,
+        event_key=event_key(read, record.topic, untrusted=expected.untrusted),
+        body_hash=hashlib.blake2b(value, digest_size=16, person=b"tally-body").digest(),
+    )
+
+
+def _readable_headers(record: Record) -> dict[str, str] | Refused:
+    """The headers this library reads, as text; others are let be, whatever they hold."""
+    headers: dict[str, str] = {}
+    for name, raw in record.headers:
+        if name not in names.KNOWN:
+            continue
+        if raw is None:
+            return Refused("header_null", name, f"header {name} has no value", record)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return Refused("header_not_utf8", name, f"header {name} is not UTF-8", record)
+        if _HEADER_TEXT.fullmatch(text) is None:
+            return Refused(
+                "header_malformed",
+                name,
+                f"header {name} is not 1 to 512 printable characters",
+                record,
+            )
+        headers[name] = text
+    for name in names.REQUIRED:
+        if name not in headers:
+            return Refused("header_missing", name, f"header {name} is required", record)
+    return headers
+
+
+def event_key(read: Envelope, topic: str, *, untrusted: bool) -> uuid.UUID:
+    """The inbox key: a platform event's own UUID, or a hash of topic and id where others mint ids."""
+    if not untrusted and len(read.id) == len("00000000-0000-0000-0000-000000000000"):
+        try:
+            return uuid.UUID(read.id)
+        except ValueError:
+            pass  # not a UUID after all: hashed like any other id
+    digest = hashlib.blake2b(f"{topic}\0{read.id}".encode(), digest_size=16, key=_NAMESPACE.bytes)
+    return uuid.UUID(bytes=digest.digest())
+
+
+def _wrong_envelope(headers: Mapping[str, str], record: Record) -> Refused | None:
+    if headers[names.CE_SPECVERSION] != names.SPEC_VERSION:
+        return Refused(
+            "unsupported_specversion", names.CE_SPECVERSION, "CloudEvents 1.0 is read", record
+        )
+    content_type = headers.get(names.CONTENT_TYPE_HEADER, names.CONTENT_TYPE)
+    if content_type.partition(";")[0].strip().lower() != names.CONTENT_TYPE:
+        return Refused(
+            "unsupported_content_type",
+            names.CONTENT_TYPE_HEADER,
+            f"{names.CONTENT_TYPE} is read",
+            record,
+        )
+    if len(headers[names.CE_ID]) > _MAX_ID_CHARS:
+        return Refused(
+            "header_malformed", names.CE_ID, f"an id has at most {_MAX_ID_CHARS} characters", record
+        )
+    return None
+
+
+def _not_ours(event_type: str, expected: Expected, record: Record) -> Refused | Skipped:
+    versioned = _TYPE_VERSION.fullmatch(event_type)
+    if versioned is not None and versioned["stem"] in expected.stems:
+        return Refused(
+            "unsupported_version",
+            names.CE_TYPE,
+            f"{event_type} is a version this consumer does not read yet: upgrade it, then replay",
+            record,
+        )
+    if expected.open_to_unknown:
+        return Skipped(event_type, record)
+    known = ", ".join(sorted(expected.models))
+    return Refused("unknown_type", names.CE_TYPE, f"this topic carries {known}", record)
+
+
+def _envelope(headers: Mapping[str, str]) -> Envelope:
+    traceparent = headers.get(names.TRACEPARENT)
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is None:
+        traceparent = None
+    event_id = headers[names.CE_ID]
+    return Envelope(
+        id=event_id,
+        source=headers[names.CE_SOURCE],
+        type=headers[names.CE_TYPE],
+        subject=headers.get(names.CE_SUBJECT),
+        time=headers.get(names.CE_TIME),
+        cause=Cause(
+            correlation_id=headers.get(names.CORRELATION_ID, event_id),
+            causation_id=headers.get(names.CAUSATION_ID),
+            tenant=headers.get(names.TENANT, "main"),
+            actor=headers.get(names.ACTOR),
+            traceparent=traceparent,
+        ),
+    )
+
+
+def _refused(error: ValidationError, record: Record) -> Refused:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or None
+    more = error.error_count() - 1
+    detail = first["msg"] + (f" (and {more} more)" if more else "")
+    return Refused(_code(first), path, detail[:_DETAIL_CHARS], record)
+
+
+def _code(error: ErrorDetails) -> str:
+    kind, given = error["type"], error.get("input")
+    if kind == "json_invalid":
+        return "too_deep" if "recursion" in error["msg"] else "not_json"
+    if isinstance(given, float) and not isfinite(given):
+        return "not_finite"
+    if kind in _CODES:
+        return _CODES[kind]
+    # A type Pydantic does not know is a contract model's own code (too_many_decimals …).
+    return "wrong_type" if kind in _PYDANTIC_TYPES else kind

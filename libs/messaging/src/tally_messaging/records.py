@@ -1,0 +1,81 @@
+"""What the parser makes of a record: something to apply, something to set aside, or nothing to us."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from tally_messaging.envelope import Cause, Envelope
+
+
+class EventModel(BaseModel):
+    """The shape this library needs of an event: a Pydantic model that knows its CloudEvents type."""
+
+    TYPE: ClassVar[str]
+
+
+class Record(Protocol):
+    """A record as aiokafka hands it over."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+E_co = TypeVar("E_co", bound=BaseModel, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[E_co]):
+    """A record that parsed: the event, its envelope, and where it came from."""
+
+    event: E_co
+    envelope: Envelope
+    record: Record
+    event_key: uuid.UUID
+    body_hash: bytes
+
+    @property
+    def topic(self) -> str:
+        return self.record.topic
+
+    @property
+    def cause(self) -> Cause:
+        """What events that follow from this one inherit."""
+        came_from = self.envelope.cause
+        return Cause(
+            correlation_id=came_from.correlation_id,
+            causation_id=self.envelope.id,
+            tenant=came_from.tenant,
+            actor=came_from.actor,
+            traceparent=came_from.traceparent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record nobody may apply: why, in which field, and its bytes as they came."""
+
+    code: str
+    field: str | None
+    detail: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record on a shared topic that this consumer has no use for."""
+
+    event_type: str
+    record: Record

@@ -1,0 +1,219 @@
+"""The relay: publishes outbox lanes in order, at least once, one relay per lane at a time."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from tally_messaging import outbox
+from tally_messaging.batch import Step, no_step
+from tally_messaging.envelope import encode_headers
+from tally_messaging.metrics import MessagingMetrics
+from tally_messaging.outbox import StoredRecord
+from tally_messaging.settings import MessagingSettings
+from tally_postgres import Pool, is_transient
+from tally_runtime import Clock, get_logger
+
+_LOG = get_logger("tally_messaging.relay")
+_MAX_BATCH_BYTES = 1024 * 1024
+_REQUEST_OVERHEAD_BYTES = 64 * 1024
+_DEPTH_INTERVAL_S = 2.0
+
+
+class Relay:
+    """Publishes every lane of one service's outbox.
+
+    A lane belongs to whoever holds its lease, measured by the database's clock; sending stops well
+    before a lease can run out. Records keep their `ce_id`, so what a crash or a second relay
+    publishes again is dropped by consumers. `step` is called at named points ("sent" after the
+    broker's acknowledgement, before the position moves) so that tests can kill the process there.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: MessagingSettings,
+        *,
+        owner: str,
+        clock: Clock,
+        metrics: MessagingMetrics,
+        step: Step = no_step,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._owner = owner
+        self._clock = clock
+        self._metrics = metrics
+        self._step = step
+        self._woken = asyncio.Event()
+        self._producer: AIOKafkaProducer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.progress_at = clock.monotonic()
+
+    def wake(self) -> None:
+        """Something was committed: publish it now rather than at the next poll."""
+        self._woken.set()
+
+    async def start(self) -> None:
+        """Begin publishing in the background."""
+        await outbox.ensure_lanes(self._pool, self._settings.outbox_lanes)
+        self._task = asyncio.create_task(self._run(), name=f"{self._owner}-relay")
+
+    async def stop(self) -> None:
+        """Publish what is committed, then give up the leases."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        try:
+            async with asyncio.timeout(self._settings.graceful_timeout_s / 2):
+                if self._producer is not None:
+                    await self._publish_all_lanes()
+                await outbox.give_up(self._pool, self._owner)
+        except Exception as error:  # noqa: BLE001 - whoever takes the lease next publishes the rest
+            _LOG.warning("relay_stopped_early", owner=self._owner, error=repr(error)[:300])
+        await self._close_producer()
+
+    def failed(self) -> BaseException | None:
+        """The error that ended the relay's task, if one did."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def _run(self) -> None:
+        failures = 0
+        measured_at = 0.0
+        while True:
+            self._woken.clear()
+            try:
+                published = await self._publish_all_lanes()
+                if self._clock.monotonic() - measured_at > _DEPTH_INTERVAL_S:
+                    measured_at = self._clock.monotonic()
+                    await self._measure()
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    raise
+                failures += 1
+                await self._pause_after(error, failures)
+                continue
+            failures = 0
+            self.progress_at = self._clock.monotonic()
+            if not published:
+                await self._sleep_until_woken()
+
+    async def _pause_after(self, error: Exception, failures: int) -> None:
+        """After a fault the producer is built anew: a fatal one (out of sequence) cannot go on."""
+        self._metrics.publish_errors().inc()
+        settings = self._settings
+        ceiling = min(
+            settings.back_off_initial_ms * 2 ** min(failures, 16), settings.back_off_max_ms
+        )
+        delay = ceiling * random.uniform(0.5, 1.0) / 1000  # noqa: S311 - jitter, not a secret
+        _LOG.warning(
+            "relay_backs_off",
+            owner=self._owner,
+            failures=failures,
+            error=repr(error)[:300],
+            delay_ms=round(delay * 1000),
+        )
+        await self._close_producer()
+        await asyncio.sleep(delay)
+
+    async def _sleep_until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.relay_poll_ms / 1000):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _publish_all_lanes(self) -> int:
+        return sum([await self._publish_lane(lane) for lane in range(self._settings.outbox_lanes)])
+
+    async def _publish_lane(self, lane: int) -> int:
+        settings = self._settings
+        position = await outbox.lease(self._pool, lane, self._owner, settings.relay_lease_s)
+        if position is None:
+            return 0
+        published = 0
+        while records := await outbox.page(self._pool, lane, position, settings.relay_page_records):
+            expected = range(position + 1, position + 1 + len(records))
+            assert [r.seq for r in records] == list(expected), f"outbox lane {lane} has a gap"
+            # Half the lease at most: another relay can only take over after this one has given up.
+            async with asyncio.timeout(settings.relay_lease_s / 2):
+                await self._send(records)
+            await self._step("sent")
+            position = records[-1].seq
+            self._metrics.published().inc(len(records))
+            published += len(records)
+            if not await outbox.advance(
+                self._pool, lane, self._owner, position, settings.relay_lease_s
+            ):
+                _LOG.warning("relay_lost_lease", owner=self._owner, lane=lane)
+                break
+        return published
+
+    async def _send(self, records: Sequence[StoredRecord]) -> None:
+        producer = self._producer or await self._open_producer()
+        waiting = []
+        for record in records:
+            try:
+                waiting.append(
+                    await producer.send(
+                        record.topic,
+                        value=record.payload,
+                        key=record.key.encode(),
+                        headers=encode_headers(record.headers),
+                    )
+                )
+            except MessageSizeTooLargeError:
+                # `emit` refuses what no topic takes, so a topic's own limit was lowered. One record
+                # must not hold up the lane: it stays in the outbox, and the log names it.
+                _LOG.error(
+                    "outbox_record_too_large",
+                    owner=self._owner,
+                    topic=record.topic,
+                    seq=record.seq,
+                    bytes=len(record.payload),
+                )
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, MessageSizeTooLargeError):
+                _LOG.error("outbox_record_too_large", owner=self._owner, reason=str(outcome)[:300])
+            elif isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id=self._owner,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_MAX_BATCH_BYTES,
+            max_request_size=_MAX_BATCH_BYTES + _REQUEST_OVERHEAD_BYTES,
+            request_timeout_ms=15_000,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+        return producer
+
+    async def _close_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(5):
+                await producer.stop()
+        except (KafkaError, TimeoutError) as error:
+            _LOG.info("producer_closed_hard", owner=self._owner, error=repr(error)[:200])
+
+    async def _measure(self) -> None:
+        waiting, oldest = await outbox.depth(self._pool)
+        self._metrics.outbox_depth().set(waiting)
+        age = 0.0 if oldest is None else (self._clock.now() - oldest).total_seconds()
+        self._metrics.outbox_age_seconds().set(age)

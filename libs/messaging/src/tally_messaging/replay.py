@@ -1,0 +1,130 @@
+"""Letting quarantined records go: applied exactly once after a fix, or dropped with a name on it."""
+
+import uuid
+from dataclasses import dataclass
+
+from tally_messaging import inbox, quarantine
+from tally_messaging.batch import BatchProcessor
+from tally_messaging.errors import QuarantineNotFound, ReplayRefused
+from tally_messaging.parser import parse
+from tally_messaging.quarantine import PARKED, QuarantinedRecord
+from tally_messaging.records import Received, Refused
+from tally_messaging.unit_of_work import Transactor, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did: `applied` counts the record and those parked behind it."""
+
+    applied: int
+    duplicates: int
+
+
+async def replay(processor: BatchProcessor, record_id: uuid.UUID, actor: str) -> Replayed:
+    """Apply a quarantined record, then the ones parked behind it, all in one transaction.
+
+    Raises `QuarantineNotFound`; `ReplayRefused` when it is not open any more, or is still refused;
+    whatever the use case raises when it still fails. In every such case nothing changed.
+    """
+
+    async def unit(uow: UnitOfWork) -> Replayed:
+        record = await _locked_open(uow, record_id)
+        if record.code == PARKED:
+            raise ReplayRefused(
+                f"{record.id} waits behind an earlier record of its key: replay or drop that one"
+            )
+        return await _apply_with_waiting(processor, uow, record, actor, include_record=True)
+
+    return await processor.transactor.run(unit)
+
+
+async def drop(processor: BatchProcessor, record_id: uuid.UUID, actor: str) -> Replayed:
+    """Give a quarantined record up for good; the ones parked behind it are applied."""
+
+    async def unit(uow: UnitOfWork) -> Replayed:
+        record = await _locked_open(uow, record_id)
+        await quarantine.resolve(uow.conn, record.id, "dropped", uow.now, actor)
+        if record.code == PARKED:
+            return Replayed(0, 0)
+        return await _apply_with_waiting(processor, uow, record, actor, include_record=False)
+
+    return await processor.transactor.run(unit)
+
+
+async def find(transactor: Transactor, record_id: uuid.UUID) -> QuarantinedRecord:
+    """One quarantined record, whole."""
+
+    async def unit(uow: UnitOfWork) -> QuarantinedRecord:
+        record = await quarantine.lock(uow.conn, record_id)
+        if record is None:
+            raise QuarantineNotFound(str(record_id))
+        return record
+
+    return await transactor.run(unit)
+
+
+async def _locked_open(uow: UnitOfWork, record_id: uuid.UUID) -> QuarantinedRecord:
+    record = await quarantine.lock(uow.conn, record_id)
+    if record is None:
+        raise QuarantineNotFound(str(record_id))
+    if record.state != "open":
+        raise ReplayRefused(f"{record.id} is {record.state} already: nothing was changed")
+    return record
+
+
+async def _apply_with_waiting(
+    processor: BatchProcessor,
+    uow: UnitOfWork,
+    record: QuarantinedRecord,
+    actor: str,
+    *,
+    include_record: bool,
+) -> Replayed:
+    applied = duplicates = 0
+    if include_record:
+        # A refused record never reached the inbox; one that failed in its use case is in it.
+        if await _apply(processor, uow, record, enter=record.event_key is None):
+            applied += 1
+        else:
+            duplicates += 1
+        await quarantine.resolve(uow.conn, record.id, "replayed", uow.now, actor)
+    if record.blocks:
+        for waiting in await quarantine.waiting_behind(uow.conn, record):
+            await _apply(processor, uow, waiting, enter=False)
+            await quarantine.resolve(uow.conn, waiting.id, "replayed", uow.now, actor)
+            applied += 1
+    return Replayed(applied, duplicates)
+
+
+async def _apply(
+    processor: BatchProcessor, uow: UnitOfWork, record: QuarantinedRecord, *, enter: bool
+) -> bool:
+    """Apply one record; False when its event was applied before under another record."""
+    expected = processor.router.expected().get(record.topic)
+    if expected is None:
+        raise ReplayRefused(
+            f"{record.consumer} does not read {record.topic} any more: drop {record.id}"
+        )
+    if record.code == "id_conflict":
+        raise ReplayRefused(
+            f"{record.id} repeats an id with another body: the first stands, so drop this one; "
+            "a new fact needs a new id"
+        )
+    parsed = parse(record, expected)
+    if isinstance(parsed, Refused):
+        raise ReplayRefused(
+            f"{record.id} is still refused: {parsed.code}"
+            f"{'' if parsed.field is None else f' ({parsed.field})'}: {parsed.detail}"
+        )
+    if not isinstance(parsed, Received):
+        raise ReplayRefused(
+            f"{record.consumer} has no use for {parsed.event_type}: drop {record.id}"
+        )
+    if enter:
+        new = await inbox.claim(
+            uow.conn, processor.router.consumer, [parsed.event_key], [parsed.body_hash], uow.now
+        )
+        if not new:
+            return False
+    await processor.router.dispatch(uow, [parsed])
+    return True

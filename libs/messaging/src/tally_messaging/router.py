@@ -1,0 +1,101 @@
+"""What one consumer group does with each event type: declared once, checked when declared."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from tally_messaging.parser import Expected
+from tally_messaging.records import Received
+from tally_messaging.unit_of_work import UnitOfWork
+
+E = TypeVar("E", bound=BaseModel)
+EachHandler = Callable[[UnitOfWork, Received[E]], Awaitable[None]]
+FoldHandler = Callable[[UnitOfWork, Sequence[Received[Any]]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One topic as this consumer reads it.
+
+    `ordered`: behind a record set aside, later records of the same key wait for the operator.
+    `untrusted`: written by others, so event ids count within the topic and unknown types are refused.
+    """
+
+    topic: str
+    ordered: bool = True
+    untrusted: bool = False
+
+
+class Router:
+    """The handlers of one consumer; `consumer` is its group id and its name in the inbox."""
+
+    def __init__(self, consumer: str, subscriptions: Sequence[Subscription]) -> None:
+        self.consumer = consumer
+        self.subscriptions = tuple(subscriptions)
+        self._handlers: dict[type[BaseModel], FoldHandler] = {}
+        self._models: dict[str, type[BaseModel]] = {}
+
+    def each(self, model: type[E]) -> Callable[[EachHandler[E]], EachHandler[E]]:
+        """Handle events of this type one at a time, in order."""
+
+        def register(handler: EachHandler[E]) -> EachHandler[E]:
+            async def one_by_one(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+                for message in messages:
+                    await handler(uow, message)
+
+            self._add(model, one_by_one)
+            return handler
+
+        return register
+
+    def fold(self, *models: type[BaseModel]) -> Callable[[FoldHandler], FoldHandler]:
+        """Handle events of these types together: the handler gets them all at once, in order."""
+
+        def register(handler: FoldHandler) -> FoldHandler:
+            for model in models:
+                self._add(model, handler)
+            return handler
+
+        return register
+
+    def expected(self) -> Mapping[str, Expected]:
+        """What the parser is told, by topic."""
+        return {
+            subscription.topic: Expected(
+                models=self._models,
+                open_to_unknown=not subscription.untrusted,
+                untrusted=subscription.untrusted,
+            )
+            for subscription in self.subscriptions
+        }
+
+    def ordered_topics(self) -> frozenset[str]:
+        """Topics on which a record set aside holds up later ones of its key."""
+        return frozenset(s.topic for s in self.subscriptions if s.ordered)
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """CloudEvents types this consumer handles."""
+        return frozenset(self._models)
+
+    async def dispatch(self, uow: UnitOfWork, messages: Sequence[Received[BaseModel]]) -> None:
+        """Hand runs of messages with the same handler to it, keeping the order of arrival."""
+        start = 0
+        while start < len(messages):
+            handler = self._handlers[type(messages[start].event)]
+            end = start + 1
+            while end < len(messages) and self._handlers[type(messages[end].event)] is handler:
+                end += 1
+            await handler(uow, messages[start:end])
+            start = end
+
+    def _add(self, model: type[BaseModel], handler: FoldHandler) -> None:
+        event_type = getattr(model, "TYPE", None)
+        if not isinstance(event_type, str):
+            raise TypeError(f"{model.__name__} has no TYPE: only events and commands are handled")
+        if model in self._handlers:
+            raise ValueError(f"{self.consumer}: {event_type} has a handler already")
+        self._handlers[model] = handler
+        self._models[event_type] = model

@@ -1,0 +1,39 @@
+"""Settings of everything that consumes or publishes."""
+
+from pydantic import Field, SecretStr
+
+from tally_runtime import ServiceSettings
+
+
+class MessagingSettings(ServiceSettings):
+    """Limits of batches, waits and the relay; a service's own settings extend this class.
+
+    Each service reads its own `TALLY_<SERVICE>_POSTGRES_DSN`, never the administrator's.
+    """
+
+    postgres_dsn: SecretStr = Field(description="postgresql://role:password@host:port/database")
+
+    instance: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="stable name of this replica (a pod's name): makes its group membership static",
+    )
+    batch_records_max: int = Field(default=500, ge=1, le=5000)
+    poll_timeout_ms: int = Field(default=20, ge=1, le=1000)
+    session_timeout_ms: int = Field(default=10_000, ge=6_000, le=120_000)
+    max_poll_interval_ms: int = Field(default=300_000, ge=10_000, le=3_600_000)
+    offset_commit_interval_ms: int = Field(default=250, ge=10, le=60_000)
+    record_attempts_max: int = Field(
+        default=3, ge=1, le=20, description="tries of a failing record before quarantine"
+    )
+    back_off_initial_ms: int = Field(default=100, ge=1, le=60_000)
+    back_off_max_ms: int = Field(default=15_000, ge=10, le=120_000)
+    stall_limit_s: int = Field(
+        default=30, ge=2, le=600, description="a consumer without progress is restarted after this"
+    )
+    outbox_lanes: int = Field(default=1, ge=1, le=64)
+    relay_page_records: int = Field(default=1000, ge=1, le=10_000)
+    relay_poll_ms: int = Field(default=200, ge=5, le=10_000)
+    relay_lease_s: int = Field(default=10, ge=2, le=300)
+    pool_size: int = Field(default=6, ge=2, le=100)
+    payload_bytes_max: int = Field(default=900_000, ge=1_000, le=10_000_000)
