@@ -4,7 +4,7 @@ from tally_embedded.address import StackAddress
 from tally_embedded.errors import StackError
 from tally_embedded.jars import fetch
 from tally_embedded.server import ServerControl, ServerState, ServerStatus
-from tally_embedded.stack import Stack, StackStatus, open_stack, running_stack
+from tally_embedded.stack import Stack, StackStatus, embedded_stack, open_stack, running_stack
 from tally_embedded.topics import TopicSpec, ensure_topics
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "StackError",
     "StackStatus",
     "TopicSpec",
+    "embedded_stack",
     "ensure_topics",
     "fetch",
     "open_stack",

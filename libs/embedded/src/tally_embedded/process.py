@@ -8,14 +8,19 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import psutil
 
-from tally_embedded.errors import PortInUseError, ServerStopError, StackLockTimeoutError
+from tally_embedded.errors import (
+    PortInUseError,
+    ServerStartError,
+    ServerStopError,
+    StackLockTimeoutError,
+)
 
 POLL_SECONDS = 0.05
 LOCK_SECONDS = 120.0
@@ -165,7 +170,6 @@ def spawn(
     *,
     log: Path,
     run_as: tuple[int, int] | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> psutil.Process:
     """Start a program in its own session with stdout and stderr in the log file.
 
@@ -180,7 +184,6 @@ def spawn(
             stdout=output,
             stderr=output,
             cwd="/",
-            env=None if environment is None else {**os.environ, **environment},
             user=None if run_as is None else run_as[0],
             group=None if run_as is None else run_as[1],
             extra_groups=None if run_as is None else [],
@@ -199,20 +202,27 @@ def file_lock(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         StackLockTimeoutError: another process kept it that long.
     """
     deadline = time.monotonic() + seconds
-    with path.open("a") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StackLockTimeoutError(
-                        f"Another process has been starting or stopping the server in "
-                        f"{path.parent} for {seconds:.0f} s; wait for it or end it, then repeat."
-                    ) from None
-                time.sleep(POLL_SECONDS)
-            else:
-                break
-        yield
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as handle:
+            if _try_lock(handle, path):
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise StackLockTimeoutError(
+                f"Another process has been starting or stopping the server in {path.parent} for "
+                f"{seconds:.0f} s; wait for it or end it, then repeat."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _try_lock(handle: TextIO, path: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A reset deletes the file with its folder; a lock on the deleted one excludes nobody.
+        return os.fstat(handle.fileno()).st_ino == path.stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
@@ -221,6 +231,35 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     partial.write_text(text)
     partial.chmod(mode)
     partial.replace(path)
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def wait_until(
+    name: str,
+    probe: Callable[[], str | None],
+    seconds: float,
+    *,
+    is_alive: Callable[[], bool] = lambda: True,
+    logs: Sequence[Path] = (),
+) -> None:
+    """Repeat the probe until it answers None.
+
+    Raises:
+        ServerStartError: the process ended or time ran out; carries the end of the logs.
+    """
+    deadline = time.monotonic() + seconds
+    while (trouble := probe()) is not None:
+        words = "".join(f" The end of {path}:\n{log_tail(path)}\n" for path in logs)
+        if not is_alive():
+            raise ServerStartError(f"{name} ended while starting.{words}")
+        if time.monotonic() > deadline:
+            raise ServerStartError(
+                f"{name} did not answer within {seconds:.0f} s ({trouble}).{words}"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def remembered_ports(path: Path, names: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import signal
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import psutil
 
 from tally_embedded import process as proc
 from tally_embedded.errors import (
-    ServerStartError,
     ServerStoppedError,
     StackConfigurationError,
     StackInUseError,
@@ -143,15 +141,17 @@ class EmbeddedServer(ABC):
         Raises:
             StackInUseError: it belongs to another live process.
         """
-        if not self.folder.is_dir():
-            return
-        with proc.file_lock(self.folder / "lock"):
-            record, server = self._find()
-            if record and server and self._foreign_owner(record):
+        if self.folder.is_dir():
+            with proc.file_lock(self.folder / "lock"):
+                self._stop_if_ours()
+
+    def _stop_if_ours(self) -> None:
+        record, server = self._find()
+        if record and server:
+            if self._foreign_owner(record):
                 raise self._in_use(record)
-            if server:
-                self._stop(server)
-            self._record_file.unlink(missing_ok=True)
+            self._stop(server)
+        self._record_file.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Stop the server only if this process is the one that must outlive it."""
@@ -176,14 +176,32 @@ class EmbeddedServer(ABC):
         proc.signal_all(proc.family(self._require()), signal.SIGCONT)
 
     def reset(self) -> None:
-        """Stop the server and delete its data, ports, password and log."""
-        self.stop()
-        shutil.rmtree(self.data, ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Stop the server and delete its data, ports, password and log.
+
+        Raises:
+            StackInUseError: it belongs to another live process; nothing is deleted.
+            StackConfigurationError: the files could not be deleted.
+        """
+        if not self.folder.is_dir():
+            return
+        with proc.file_lock(self.folder / "lock"):
+            self._stop_if_ours()
+            # Postgres' data of a root caller may be elsewhere, in a folder of its own.
+            folders = dict.fromkeys([self.data.parent, self.folder])
+            try:
+                for folder in folders:
+                    shutil.rmtree(folder)
+            except OSError as error:
+                raise StackConfigurationError(
+                    f"Could not delete {error.filename} ({error.strerror}); delete it by hand as "
+                    "the user who made it."
+                ) from error
 
     def status(self) -> ServerStatus:
         """Ask the real server; never raises for one that is down."""
         _, server = self._find()
+        if not self.folder.is_dir():
+            return ServerStatus(self.name, ServerState.STOPPED, "", detail="never started here")
         if server is None:
             return self._status(ServerState.STOPPED, None, "no process; run `tally stack start`")
         if server.status() == psutil.STATUS_STOPPED:
@@ -246,6 +264,7 @@ class EmbeddedServer(ABC):
         if record.owner not in {None, self.owner}:
             self._stop(server)
             return False
+        proc.signal_all(proc.family(server), signal.SIGCONT)
         self._wait_ready(server)
         return True
 
@@ -258,20 +277,10 @@ class EmbeddedServer(ABC):
             proc.kill_family(self.name, server, KILL_SECONDS)
 
     def _wait_ready(self, server: psutil.Process) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            trouble = self._probe()
-            if trouble is None:
-                return
-            if not proc.is_running(server):
-                raise ServerStartError(f"{self.name} ended while starting.{self._last_words()}")
-            if time.monotonic() > deadline:
-                raise ServerStartError(
-                    f"{self.name} (pid {server.pid}) did not answer within {START_SECONDS:.0f} s "
-                    f"({trouble}).{self._last_words()}"
-                )
-            time.sleep(proc.POLL_SECONDS)
-
-    def _last_words(self) -> str:
-        logs = dict.fromkeys([self.console_file, self.log_file])
-        return "".join(f" The end of {path}:\n{proc.log_tail(path)}\n" for path in logs)
+        proc.wait_until(
+            f"{self.name} (pid {server.pid})",
+            self._probe,
+            START_SECONDS,
+            is_alive=lambda: proc.is_running(server),
+            logs=tuple(dict.fromkeys([self.console_file, self.log_file])),
+        )

@@ -103,11 +103,6 @@ class Stack:
         return server
 
 
-def stack_folder(var: Path) -> Path:
-    """Return where a data folder keeps its servers."""
-    return var.absolute() / "stack"
-
-
 def open_stack(
     var: Path,
     *,
@@ -142,9 +137,21 @@ def open_stack(
         return Stack(
             origin, PostgresContainer() if postgres else None, KafkaContainer() if kafka else None
         )
-    folder = stack_folder(var)
+    return embedded_stack(var, postgres=postgres, kafka=kafka, durable=durable, owner=owner)
+
+
+def embedded_stack(
+    var: Path,
+    *,
+    postgres: bool = True,
+    kafka: bool = True,
+    durable: bool = True,
+    owner: ProcessIdentity | None = None,
+) -> Stack:
+    """Describe the servers started from packages in `var/stack`, whatever the environment says."""
+    folder = var.absolute() / "stack"
     return Stack(
-        origin,
+        Origin.EMBEDDED,
         EmbeddedPostgres(folder / "postgres", owner=owner, durable=durable) if postgres else None,
         EmbeddedKafka(folder / "kafka", owner=owner) if kafka else None,
     )

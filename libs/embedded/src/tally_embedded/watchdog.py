@@ -1,12 +1,8 @@
 """A small process that stops the servers when the process they belong to is killed."""
 
-import logging
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,12 +12,15 @@ import psutil
 from tally_embedded import process as proc
 from tally_embedded.process import ProcessIdentity
 
-POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 
 class Watchdog:
-    """While entered, the servers in `var` do not outlive the owner, however it ends."""
+    """While entered, the servers in `var` do not outlive the owner, however it ends.
+
+    A process of its own, because the kernel's parent-death signal (Linux only) fires at the end of
+    the thread that started the child, and callers start servers from pool threads.
+    """
 
     def __init__(self, var: Path, owner: ProcessIdentity, *, remove: bool) -> None:
         self._var = var
@@ -30,17 +29,12 @@ class Watchdog:
         self._process: psutil.Process | None = None
 
     def __enter__(self) -> Self:
-        argv = [
-            sys.executable,
-            "-m",
-            "tally_embedded.watchdog",
-            str(self._var),
-            str(self._owner.pid),
-            str(self._owner.started),
-            "remove" if self._remove else "keep",
-        ]
+        sweep = [sys.executable, "-m", "tally_embedded.sweeper", str(self._var)]
+        sweep += [str(self._owner.pid), str(self._owner.started)]
+        sweep += ["remove" if self._remove else "keep"]
+        waiter = Path(__file__).with_name("waiter.py")
         child = subprocess.Popen(
-            argv,
+            [sys.executable, "-I", "-S", str(waiter), str(self._owner.pid), *sweep],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -61,28 +55,3 @@ class Watchdog:
         if self._process is not None:
             proc.signal_all([self._process], signal.SIGKILL)
             proc.wait_gone([self._process], STOP_SECONDS)
-
-
-def watch(var: Path, owner: ProcessIdentity, *, remove: bool) -> None:
-    """Wait for the end of the parent, then stop what it left behind."""
-    from tally_embedded.stack import open_stack  # noqa: PLC0415 - stack starts this module
-
-    while os.getppid() == owner.pid and owner.is_alive():
-        time.sleep(POLL_SECONDS)
-    stack = open_stack(var, owner=owner)
-    if remove:
-        stack.reset()
-        shutil.rmtree(var, ignore_errors=True)
-    else:
-        stack.release()
-
-
-def main() -> None:
-    """Entry point: var, pid and start of the owner, `remove` or `keep`."""
-    logging.basicConfig(level=logging.ERROR)
-    var, pid, started, fate = sys.argv[1:]
-    watch(Path(var), ProcessIdentity(int(pid), float(started)), remove=fate == "remove")
-
-
-if __name__ == "__main__":
-    main()
