@@ -26,8 +26,9 @@ class Health:
     that is down makes the process not ready, never not live.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, check_timeout_s: float = CHECK_TIMEOUT_S) -> None:
         self._clock = clock
+        self._check_timeout_s = check_timeout_s
         self._seen: dict[str, float] = {}
         self._within_s: dict[str, float] = {}
         self._checks: dict[str, ReadinessCheck] = {}
@@ -60,19 +61,21 @@ class Health:
         return not self.late()
 
     def require(self, name: str, check: ReadinessCheck) -> None:
-        """Add a readiness check; it is given `CHECK_TIMEOUT_S` seconds each time."""
+        """Add a readiness check; it is given `check_timeout_s` each time."""
         self._checks[name] = check
 
     async def unready(self) -> dict[str, str]:
         """Run all checks and return the failed ones with the kind of failure; empty is ready."""
         names = tuple(self._checks)
-        results = await asyncio.gather(*(_failure(self._checks[name]) for name in names))
+        results = await asyncio.gather(
+            *(_failure(self._checks[name], self._check_timeout_s) for name in names)
+        )
         return {name: why for name, why in zip(names, results, strict=True) if why}
 
 
-async def _failure(check: ReadinessCheck) -> str:
+async def _failure(check: ReadinessCheck, timeout_s: float) -> str:
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             await check()
     except TimeoutError:
         return "timed out"

@@ -3,8 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from opentelemetry import trace
@@ -13,6 +12,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from tally_runtime.redaction import redact, redact_text
 
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}")
+# Their values are made here, not by callers; they open every line.
+_FIRST_KEYS = ("time", "level", "event", "service")
 
 
 def configure_logging(service: str, level: str = "INFO", *, json: bool = True) -> None:
@@ -90,8 +91,8 @@ def name_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Apply `tally_runtime.redaction` to every key of the line."""
-    clean: MutableMapping[str, Any] = {}
+    """Apply `tally_runtime.redaction` to every key a caller gave; the line starts with time and level."""
+    clean: EventDict = {key: event.pop(key) for key in _FIRST_KEYS if key in event}
     for key, value in event.items():
         # Private keys belong to structlog's formatter and are removed before rendering.
         clean[key] = value if key.startswith("_") else redact(key, value)
