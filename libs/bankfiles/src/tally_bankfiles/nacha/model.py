@@ -1,0 +1,28 @@
+"""A whole ACH file: what it says, without what can be computed from that."""
+
+from dataclasses import dataclass
+
+from tally_bankfiles.nacha.batch_records import BatchHeader
+from tally_bankfiles.nacha.entry_records import Entry
+from tally_bankfiles.nacha.file_records import FileHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    header: BatchHeader
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AchFile:
+    header: FileHeader
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedEntry:
+    """An entry as a stream yields it, with the line it starts on and the batch it stands in."""
+
+    line: int
+    batch: BatchHeader
+    entry: Entry
