@@ -132,7 +132,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._progress_at = self._clock.monotonic()
         _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
 
-    async def _consume(self, records: Sequence[Record]) -> None:
+    async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:
             try:
                 await self._processor.process(records)

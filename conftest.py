@@ -1,0 +1,3 @@
+"""Fixtures of the whole tree."""
+
+pytest_plugins = ["tally_testkit.plugin"]

@@ -1,0 +1,62 @@
+"""Pytest fixtures over the real Postgres and Kafka: one of each per test session, started on demand."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tally_embedded import Stack, running_stack
+from tally_postgres import Schema
+from tally_testkit.databases import Databases, ServiceDatabase
+from tally_testkit.topics import Topics
+
+
+@pytest.fixture(scope="session")
+def postgres_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Postgres of this session's own."""
+    with running_stack(tmp_path_factory.mktemp("postgres"), kafka=False, ephemeral=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def kafka_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Kafka of this session's own."""
+    with running_stack(tmp_path_factory.mktemp("kafka"), postgres=False, ephemeral=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_stack: Stack) -> Databases:
+    """Makes databases on the session's Postgres."""
+    return Databases(postgres_stack.address.postgres_dsn)
+
+
+@pytest.fixture
+def fresh_database(databases: Databases) -> Iterator[Callable[[Schema], ServiceDatabase]]:
+    """A function: schema -> a new database holding it migrated; dropped after the test."""
+    made: list[ServiceDatabase] = []
+
+    def make(*schemas: Schema) -> ServiceDatabase:
+        made.append(databases.clone(*schemas))
+        return made[-1]
+
+    yield make
+    for database in made:
+        databases.drop(database)
+
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def topics(kafka_stack: Stack, request: pytest.FixtureRequest) -> Topics:
+    """Topics with names of this test's own."""
+    label = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+    return Topics(kafka_stack.address.kafka, f"{label}-{next(_NUMBERS)}")
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The top of the checkout."""
+    return Path(__file__).resolve().parents[4]
