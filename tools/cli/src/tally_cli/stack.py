@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from tally_embedded import StackAddress, StackError, embedded_stack, fetch
 
 stack_app = typer.Typer(
