@@ -1,5 +1,14 @@
 """NACHA files: a strict writer, a lenient reader and the code tables; see the README."""
 
+from tally_bankfiles.nacha.acknowledgement import (
+    Acknowledgement,
+    AcknowledgementError,
+    AckStatus,
+    BatchAck,
+    EntryAck,
+    read_acknowledgement,
+    write_acknowledgement,
+)
 from tally_bankfiles.nacha.addenda import (
     Addenda,
     Addenda05,
@@ -48,6 +57,9 @@ __all__ = [
     "AccountType",
     "AchFile",
     "AchTextError",
+    "AckStatus",
+    "Acknowledgement",
+    "AcknowledgementError",
     "Addenda",
     "Addenda05",
     "Addenda98",
@@ -56,11 +68,13 @@ __all__ = [
     "Addenda99Contested",
     "Addenda99Dishonored",
     "Batch",
+    "BatchAck",
     "BatchHeader",
     "CorrectedDataError",
     "CorrectedDetails",
     "Credit",
     "Entry",
+    "EntryAck",
     "FileHeader",
     "LocatedEntry",
     "NachaError",
@@ -79,10 +93,12 @@ __all__ = [
     "iter_entries",
     "iter_events",
     "notice_of",
+    "read_acknowledgement",
     "read_file",
     "remittance_addenda",
     "return_transaction_code",
     "routing_check_digit",
     "to_ach_text",
+    "write_acknowledgement",
     "write_file",
 ]

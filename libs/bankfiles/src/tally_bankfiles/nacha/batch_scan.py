@@ -77,7 +77,9 @@ class BatchScan:
         if header is None or opened.record is None:
             self.sound = False
             return None
-        entry = replace(opened.record.entry, addenda=tuple(opened.addenda))
+        entry = opened.record.entry
+        if opened.addenda:
+            entry = replace(entry, addenda=tuple(opened.addenda))
         self.totals.add(
             routing=entry.routing,
             amount=entry.amount_minor,

@@ -15,8 +15,7 @@ def routing_check_digit(identification: str) -> int:
     """
     if len(identification) != len(_WEIGHTS) or not _DIGITS(identification):
         raise ValueError(f"eight digits expected, given {identification[:20]!a}")
-    total = sum(w * int(d) for w, d in zip(_WEIGHTS, identification, strict=True))
-    return -total % 10
+    return -sum(map(int.__mul__, _WEIGHTS, map(int, identification))) % 10
 
 
 def is_routing_number(text: str) -> bool:
