@@ -14,8 +14,9 @@ from tally_postgres.errors import (
 from tally_postgres.lint import LintFinding, lint
 from tally_postgres.migration_files import MigrationSource, Schema
 from tally_postgres.migrations import migrate, pending, verify_version
-from tally_postgres.names import login_role, owner_role, service_dsn
+from tally_postgres.names import PostgresDsn, login_role, owner_role, service_dsn
 from tally_postgres.pool import create_pool
+from tally_postgres.readiness import NotPrimary, require_primary
 from tally_postgres.roles import provision
 from tally_postgres.transactions import in_transaction, is_transient
 
@@ -28,8 +29,10 @@ __all__ = [
     "MigrationLockTimeout",
     "MigrationSource",
     "MigrationsPending",
+    "NotPrimary",
     "PasswordMissing",
     "Pool",
+    "PostgresDsn",
     "PostgresError",
     "Record",
     "RoleTooPowerful",
@@ -43,6 +46,7 @@ __all__ = [
     "owner_role",
     "pending",
     "provision",
+    "require_primary",
     "service_dsn",
     "verify_version",
 ]

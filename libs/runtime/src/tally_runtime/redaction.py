@@ -27,8 +27,9 @@ _THING_NAME_KEY = re.compile(
     r"|variable)_names?$"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Names of our own making cannot hold what the scan looks for; possessive, so never slow.
 _OPAQUE = re.compile(
-    r"[a-z_.]{0,80}|[a-z]{1,63}_[0-9a-z]{26}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"(?:[a-z_.]++[0-9]{0,4}+){0,16}+|[a-z]{1,63}_[0-9a-z]{26}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 
 _URL_PASSWORD = re.compile(

@@ -1,0 +1,94 @@
+import asyncio
+import contextlib
+from decimal import Decimal
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tally_embedded import Stack
+from tally_postgres import Pool, create_pool, is_transient
+from tally_postgres.errors import SchemaNameInvalid
+from tally_postgres.pool import decode_numeric, encode_numeric
+
+LARGEST = 10**38 - 1
+
+
+@given(st.integers(-LARGEST, LARGEST))
+def test_every_amount_is_written_and_read_as_the_same_int(amount: int) -> None:
+    read = decode_numeric(encode_numeric(amount))
+    assert read == amount
+    assert type(read) is int
+
+
+async def test_numeric_arrays_of_38_digits_arrive_and_return_as_ints(pool: Pool) -> None:
+    amounts = [0, 1, -1, 9, 10_000, 2**63, LARGEST, -LARGEST, *(10**k for k in range(38))]
+    rows = await pool.fetch("SELECT a FROM unnest($1::numeric[]) WITH ORDINALITY u(a, n)", amounts)
+    assert [row["a"] for row in rows] == amounts
+    back = await pool.fetchval("SELECT $1::numeric[]", [*amounts, None])
+    assert back == [*amounts, None]
+    assert {type(value) for value in back} == {int, type(None)}
+
+
+async def test_a_columns_scale_decides_between_int_and_decimal(pool: Pool) -> None:
+    row = await pool.fetchrow("SELECT 5::numeric(38,0) AS whole, 5::numeric(20,2) AS scaled")
+    assert row is not None
+    assert (row["whole"], type(row["whole"])) == (5, int)
+    assert (str(row["scaled"]), type(row["scaled"])) == ("5.00", Decimal)
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan"), True, "1"])
+async def test_floats_flags_and_texts_are_no_amounts(pool: Pool, value: object) -> None:
+    with pytest.raises(asyncpg.DataError, match="NUMERIC takes int or Decimal"):
+        await pool.fetchval("SELECT $1::numeric", value)
+
+
+async def test_jsonb_holds_python_objects(pool: Pool) -> None:
+    value = {"text": "naïve \U0001f9fe", "list": [1, None, True], "big": LARGEST}
+    assert await pool.fetchval("SELECT $1::jsonb", value) == value
+    with pytest.raises(asyncpg.DataError):
+        await pool.fetchval("SELECT $1::jsonb", {"nan": float("nan")})
+
+
+async def test_every_session_has_its_schema_and_its_limits(pool: Pool) -> None:
+    for name, expected in {
+        "search_path": "public",
+        "application_name": "pgtest",
+        "statement_timeout": "30s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "1min",
+        "TimeZone": "UTC",
+    }.items():
+        assert await pool.fetchval("SELECT current_setting($1)", name) == expected
+
+
+async def test_a_schema_name_cannot_smuggle_settings() -> None:
+    with pytest.raises(SchemaNameInvalid):
+        await create_pool("postgresql://x/y", schema="public, other", application_name="x")
+
+
+async def test_a_pool_outlives_a_killed_database(stack: Stack, pool: Pool) -> None:
+    if stack.origin.value != "embedded":
+        pytest.skip("only an embedded server may be killed")
+    assert await pool.fetchval("SELECT 1") == 1
+    await asyncio.to_thread(stack.postgres.kill)
+    with pytest.raises(Exception) as down:  # noqa: PT011 - which class it is, the kernel decides
+        await pool.fetchval("SELECT 1")
+    assert is_transient(down.value)
+    await asyncio.to_thread(stack.postgres.start)
+    async with asyncio.timeout(10):
+        assert await pool.fetchval("SELECT 2") == 2
+
+
+async def test_sessions_ended_by_the_server_are_replaced(pool: Pool) -> None:
+    async with pool.acquire() as first, pool.acquire() as second:
+        pids = {await c.fetchval("SELECT pg_backend_pid()") for c in (first, second)}
+    async with pool.acquire() as killer:
+        own = await killer.fetchval("SELECT pg_backend_pid()")
+        for pid in pids - {own}:
+            await killer.fetchval("SELECT pg_terminate_backend($1)", pid)
+    with contextlib.suppress(asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        await pool.fetchval("SELECT 1")
+    async with pool.acquire() as first, pool.acquire() as second:
+        assert await first.fetchval("SELECT 1") == await second.fetchval("SELECT 1") == 1
