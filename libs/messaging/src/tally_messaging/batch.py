@@ -47,8 +47,8 @@ class BatchProcessor:
     """Applies batches for one router.
 
     `attempts` bounds how often a record that raises an unexpected error is tried by itself before
-    it is quarantined. `step` is called at named points ("applied" inside the transaction,
-    "committed" after it) so that tests can kill the process there.
+    it is quarantined. `step` is called at named points ("fetched" before anything, "applied" inside the
+    transaction, "committed" after it) so that tests can kill the process there.
     """
 
     router: Router
@@ -63,6 +63,7 @@ class BatchProcessor:
         Raises `TransientFault` when a dependency is down: nothing was applied, try the same batch
         again. Any other error ends in one-by-one application and never leaves this method.
         """
+        await self.step("fetched")
         consumer = self.router.consumer
         expected = self.router.expected()
         items: list[Item] = []

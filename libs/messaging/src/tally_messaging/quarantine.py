@@ -15,6 +15,10 @@ from tally_postgres import Connection, Pool
 PARKED = "parked"
 """Code of a record that is sound itself and waits behind a blocked one of its key."""
 
+RELAY_CONSUMER = "relay"
+"""Stands for the consumer where an outgoing event could not be published; its lane is the partition,
+its sequence in the outbox the offset."""
+
 _INSERT = """
 WITH incoming AS (
     SELECT * FROM unnest(
@@ -94,6 +98,18 @@ class SetAside:
     blocks: bool
     event_key: uuid.UUID | None = None
     trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnpublishedRecord:
+    """An outgoing event in the shape of a record."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)

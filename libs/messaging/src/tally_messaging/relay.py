@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from tally_messaging import outbox
+from tally_messaging import outbox, quarantine
 from tally_messaging.batch import Step, no_step
 from tally_messaging.envelope import encode_headers
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.outbox import StoredRecord
+from tally_messaging.quarantine import RELAY_CONSUMER, SetAside, UnpublishedRecord
 from tally_messaging.settings import MessagingSettings
 from tally_postgres import Pool, is_transient
-from tally_runtime import Clock, get_logger
+from tally_runtime import Clock, Ids, get_logger
 
 _LOG = get_logger("tally_messaging.relay")
 _MAX_BATCH_BYTES = 1024 * 1024
@@ -38,6 +39,7 @@ class Relay:
         *,
         owner: str,
         clock: Clock,
+        ids: Ids,
         metrics: MessagingMetrics,
         step: Step = no_step,
     ) -> None:
@@ -45,6 +47,7 @@ class Relay:
         self._settings = settings
         self._owner = owner
         self._clock = clock
+        self._ids = ids
         self._metrics = metrics
         self._step = step
         self._woken = asyncio.Event()
@@ -142,7 +145,7 @@ class Relay:
             assert [r.seq for r in records] == list(expected), f"outbox lane {lane} has a gap"
             # Half the lease at most: another relay can only take over after this one has given up.
             async with asyncio.timeout(settings.relay_lease_s / 2):
-                await self._send(records)
+                await self._send(lane, records)
             await self._step("sent")
             position = records[-1].seq
             self._metrics.published().inc(len(records))
@@ -154,34 +157,57 @@ class Relay:
                 break
         return published
 
-    async def _send(self, records: Sequence[StoredRecord]) -> None:
+    async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
         producer = self._producer or await self._open_producer()
-        waiting = []
+        outcomes: list[tuple[StoredRecord, asyncio.Future[object] | MessageSizeTooLargeError]] = []
         for record in records:
             try:
-                waiting.append(
-                    await producer.send(
-                        record.topic,
-                        value=record.payload,
-                        key=record.key.encode(),
-                        headers=encode_headers(record.headers),
-                    )
+                sent = await producer.send(
+                    record.topic,
+                    value=record.payload,
+                    key=record.key.encode(),
+                    headers=encode_headers(record.headers),
                 )
-            except MessageSizeTooLargeError:
-                # `emit` refuses what no topic takes, so a topic's own limit was lowered. One record
-                # must not hold up the lane: it stays in the outbox, and the log names it.
-                _LOG.error(
-                    "outbox_record_too_large",
-                    owner=self._owner,
-                    topic=record.topic,
-                    seq=record.seq,
-                    bytes=len(record.payload),
-                )
-        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(outcome, MessageSizeTooLargeError):
-                _LOG.error("outbox_record_too_large", owner=self._owner, reason=str(outcome)[:300])
-            elif isinstance(outcome, BaseException):
-                raise outcome
+                outcomes.append((record, sent))
+            except MessageSizeTooLargeError as error:
+                outcomes.append((record, error))
+        for record, outcome in outcomes:
+            try:
+                if isinstance(outcome, MessageSizeTooLargeError):
+                    raise outcome
+                await outcome
+            except MessageSizeTooLargeError as error:
+                await self._set_aside(lane, record, error)
+
+    async def _set_aside(
+        self, lane: int, record: StoredRecord, error: MessageSizeTooLargeError
+    ) -> None:
+        """Quarantine an event its topic is too small for, so that it cannot hold up the lane.
+
+        `emit` refuses what no topic takes; here a topic's own limit was lowered. Once it is raised,
+        `dlq replay` publishes the event.
+        """
+        _LOG.error(
+            "outbox_record_too_large",
+            owner=self._owner,
+            topic=record.topic,
+            seq=record.seq,
+            bytes=len(record.payload),
+        )
+        stored = UnpublishedRecord(
+            topic=record.topic,
+            partition=lane,
+            offset=record.seq,
+            key=record.key.encode(),
+            value=record.payload,
+            headers=encode_headers(record.headers),
+        )
+        detail = f"{len(record.payload)} bytes are more than topic {record.topic} takes: {error}"
+        set_aside = SetAside(stored, "oversize", None, detail, blocks=False)
+        async with self._pool.acquire() as conn:
+            await quarantine.insert(
+                conn, RELAY_CONSUMER, [set_aside], [self._ids.uuid7()], self._clock.now()
+            )
 
     async def _open_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from tally_messaging import inbox, quarantine
 from tally_messaging.batch import BatchProcessor
+from tally_messaging.envelope import CE_ID
 from tally_messaging.errors import QuarantineNotFound, ReplayRefused
+from tally_messaging.outbox import OutgoingRecord
 from tally_messaging.parser import parse
-from tally_messaging.quarantine import PARKED, QuarantinedRecord
+from tally_messaging.quarantine import PARKED, RELAY_CONSUMER, QuarantinedRecord
 from tally_messaging.records import Received, Refused
 from tally_messaging.unit_of_work import Transactor, UnitOfWork
 
@@ -33,6 +35,10 @@ async def replay(processor: BatchProcessor, record_id: uuid.UUID, actor: str) ->
             raise ReplayRefused(
                 f"{record.id} waits behind an earlier record of its key: replay or drop that one"
             )
+        if record.consumer == RELAY_CONSUMER:
+            uow.outgoing.append(_outgoing(record))
+            await quarantine.resolve(uow.conn, record.id, "replayed", uow.now, actor)
+            return Replayed(1, 0)
         return await _apply_with_waiting(processor, uow, record, actor, include_record=True)
 
     return await processor.transactor.run(unit)
@@ -128,3 +134,17 @@ async def _apply(
             return False
     await processor.router.dispatch(uow, [parsed])
     return True
+
+
+def _outgoing(record: QuarantinedRecord) -> OutgoingRecord:
+    """An event that could not be published, for the outbox again under the same id."""
+    assert record.key is not None, "outgoing events have keys"
+    assert record.value is not None, "outgoing events have bodies"
+    headers = {name: value.decode() for name, value in record.headers if value is not None}
+    return OutgoingRecord(
+        event_id=uuid.UUID(headers[CE_ID]),
+        topic=record.topic,
+        key=record.key.decode(),
+        headers=headers,
+        payload=record.value,
+    )

@@ -1,0 +1,147 @@
+"""The parser answers every record with a value: applied, refused with a reason, or not ours."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic_core import PydanticCustomError
+
+from tally_messaging.parser import Expected, parse
+from tally_messaging.records import Received, Refused, Skipped
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    TYPE: ClassVar[str] = "test.note.sent.v1"
+    text: str
+    amount: str = "1"
+
+    @field_validator("text")
+    @classmethod
+    def _no_shouting(cls, value: str) -> str:
+        if value.isupper():
+            raise PydanticCustomError("shouting", "write it in lower case")
+        return value
+
+
+@dataclass(frozen=True)
+class Raw:
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    key: bytes | None = b"k"
+    topic: str = "t"
+    partition: int = 0
+    offset: int = 7
+
+
+HEADERS: dict[str, bytes | None] = {
+    "ce_specversion": b"1.0",
+    "ce_id": b"018f2c4e-0000-7000-8000-000000000001",
+    "ce_source": b"/test",
+    "ce_type": Sent.TYPE.encode(),
+}
+OPEN = Expected(models={Sent.TYPE: Sent})
+PUBLIC = Expected(models={Sent.TYPE: Sent}, open_to_unknown=False, untrusted=True)
+
+
+def record(value: Any, **headers: bytes | None) -> Raw:
+    merged = HEADERS | headers
+    body = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+    return Raw(body, tuple((k, v) for k, v in merged.items() if v != b"-"))
+
+
+def test_a_sound_record_is_received_with_its_envelope() -> None:
+    parsed = parse(
+        record({"text": "hello", "later": 1}, tally_correlation_id=b"c1", x_binary=b"\xff\x00"),
+        OPEN,
+    )
+    assert isinstance(parsed, Received)
+    assert parsed.event == Sent(text="hello")
+    assert parsed.cause.correlation_id == "c1"
+    assert parsed.cause.causation_id == "018f2c4e-0000-7000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "field"),
+    [
+        (record(None), "tombstone", None),
+        (record(b""), "not_json", None),
+        (record(b"{"), "not_json", None),
+        (record(b"[" * 100_000), "too_deep", None),
+        (record(b"\xff\xfe"), "not_json", None),
+        (record(b'{"text": "\\ud800"}'), "not_json", None),
+        (record([]), "wrong_type", None),
+        (record({}), "missing_field", "text"),
+        (record({"text": 5}), "wrong_type", "text"),
+        (record(b'{"text": NaN}'), "not_finite", "text"),
+        (record(b'{"text": "a", "amount": 1e400}'), "not_finite", "amount"),
+        (record({"text": "LOUD"}), "shouting", "text"),
+        (record({"text": "a"}, ce_id=None), "header_null", "ce_id"),
+        (record({"text": "a"}, ce_id=b"\xff"), "header_not_utf8", "ce_id"),
+        (record({"text": "a"}, ce_id=b"-"), "header_missing", "ce_id"),
+        (record({"text": "a"}, ce_id=b"x" * 1_000_000), "header_malformed", "ce_id"),
+        (record({"text": "a"}, ce_id=b"x" * 300), "header_malformed", "ce_id"),
+        (record({"text": "a"}, ce_id=b"a\nb"), "header_malformed", "ce_id"),
+        (record({"text": "a"}, ce_specversion=b"0.3"), "unsupported_specversion", "ce_specversion"),
+        (
+            record({"text": "a"}, **{"content-type": b"text/xml"}),
+            "unsupported_content_type",
+            "content-type",
+        ),
+        (record({"text": "a"}, ce_type=b"test.note.sent.v2"), "unsupported_version", "ce_type"),
+    ],
+)
+def test_a_broken_record_is_refused_with_code_and_field(
+    raw: Raw, code: str, field: str | None
+) -> None:
+    parsed = parse(raw, OPEN)
+    assert isinstance(parsed, Refused)
+    assert (parsed.code, parsed.field) == (code, field)
+    assert parsed.detail
+    assert parsed.record is raw
+
+
+def test_an_unknown_type_is_skipped_on_a_shared_topic_and_refused_on_a_public_one() -> None:
+    other = record({"text": "a"}, ce_type=b"test.other.sent.v1")
+    assert isinstance(parse(other, OPEN), Skipped)
+    refused = parse(other, PUBLIC)
+    assert isinstance(refused, Refused)
+    assert refused.code == "unknown_type"
+
+
+def test_ids_of_two_public_topics_never_meet() -> None:
+    mine = parse(record({"text": "a"}), PUBLIC)
+    theirs = parse(Raw(b'{"text": "a"}', record({}).headers, topic="other"), PUBLIC)
+    assert isinstance(mine, Received)
+    assert isinstance(theirs, Received)
+    assert mine.event_key != theirs.event_key
+    assert str(parse(record({"text": "a"}), OPEN).event_key) == HEADERS["ce_id"].decode()  # type: ignore[union-attr]
+
+
+def test_the_body_hash_tells_bodies_apart() -> None:
+    hashes = {parse(record({"text": t}), OPEN).body_hash for t in ("a", "b", "a")}  # type: ignore[union-attr]
+    assert len(hashes) == 2
+
+
+@given(
+    st.one_of(st.none(), st.binary(max_size=300), st.text().map(lambda t: t.encode("utf-8"))),
+    st.lists(
+        st.tuples(
+            st.sampled_from([*HEADERS, "content-type", "traceparent", "tally_tenant", "other"]),
+            st.one_of(st.none(), st.binary(max_size=60), st.sampled_from(list(HEADERS.values()))),
+        ),
+        max_size=12,
+    ),
+)
+def test_whatever_comes_the_parser_answers(
+    value: bytes | None, headers: list[tuple[str, bytes | None]]
+) -> None:
+    raw = Raw(value, tuple(headers))
+    parsed = parse(raw, PUBLIC)
+    assert isinstance(parsed, Received | Refused | Skipped)
+    if isinstance(parsed, Refused):
+        assert parsed.code != "parser_failure", parsed.detail

@@ -1,0 +1,19 @@
+"""`python -m tally_testkit.toy`: the toy as a process of its own; TOY_DIES_AT=point:turn kills it there."""
+
+import os
+import sys
+
+from tally_runtime import configure_logging, load_settings, run_process, run_service
+from tally_testkit.toy import ToySettings, build_app, dies_at
+
+
+async def _main() -> int:
+    configure_logging("toy", "WARNING")
+    settings = load_settings(ToySettings)
+    point, _, turn = os.environ.get("TOY_DIES_AT", "").partition(":")
+    app = build_app(settings, dies_at(point, int(turn)) if point else None)
+    return await run_service(app)
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(_main))
