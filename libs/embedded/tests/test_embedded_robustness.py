@@ -107,6 +107,8 @@ def test_two_processes_starting_one_folder_at_once_get_one_stack_and_one_clear_r
 def test_a_stack_left_in_the_background_is_used_and_stays(var: Path):
     background = embedded_stack(var, kafka=False, durable=False)
     background.start()
+    record = json.loads((var / "stack" / "postgres" / "process.json").read_text())
+    assert record["owner"] is None
     pid = background.postgres.status().pid
     with running_stack(var, kafka=False) as joined:
         assert joined.address.postgres_dsn == background.address.postgres_dsn
@@ -116,15 +118,12 @@ def test_a_stack_left_in_the_background_is_used_and_stays(var: Path):
 
 
 def test_a_failed_start_leaves_nothing_running(var: Path):
-    embedded_stack(var, kafka=False, durable=False).start()
-    stack = embedded_stack(var, kafka=False)
-    stack.stop()
     kafka_data = var / "stack" / "kafka" / "data" / "a.v1-0"
     kafka_data.mkdir(parents=True)
     (kafka_data / "00000000000000000000.log").write_bytes(b"record")
     with pytest.raises(DataDamagedError), running_stack(var, durable=False):
         pytest.fail("the block was entered")
-    assert stack.postgres.status().state is ServerState.STOPPED
+    assert embedded_stack(var).postgres.status().state is ServerState.STOPPED
 
 
 def test_a_half_formatted_kafka_folder_without_records_is_formatted_again(kafka: EmbeddedKafka):
@@ -304,9 +303,3 @@ def test_an_unwritable_place_is_a_clear_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StackConfigurationError, match="Cannot make the folder"):
         embedded_stack(tmp_path / "file", kafka=False).start()
-
-
-def test_the_record_of_a_background_server_has_no_owner(postgres: EmbeddedPostgres):
-    postgres.start()
-    record = json.loads((postgres.folder / "process.json").read_text())
-    assert record["owner"] is None

@@ -28,6 +28,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def fetch_command() -> None:
     """Fill the cache of Kafka's jars, so that later starts need no network."""
     with _reported():
+        typer.echo("Checking Kafka's jars, fetching what is missing (44 MB) ...", err=True)
         typer.echo(fetch())
 
 
