@@ -1,0 +1,71 @@
+"""The funding service, put together."""
+
+from tally_funding import store
+from tally_funding.errors import RuleInvalid, RuleReused
+from tally_funding.handlers import build_router
+from tally_funding.postings import Books
+from tally_funding.rule_document import LoadedRule, read_rule
+from tally_funding.service import Funding
+from tally_funding.settings import FundingSettings
+from tally_messaging import Service, Transactor, UnitOfWork, service_schema
+from tally_messaging.batch import Step, no_step
+from tally_runtime import Clock, Ids, Metrics, SettingsError
+from tally_runtime.settings import SettingProblem, environment_name
+
+SCHEMA = service_schema("funding", __file__)
+
+
+def build_app(
+    settings: FundingSettings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    metrics: Metrics | None = None,
+    step: Step = no_step,
+) -> Service:
+    """Build the service; raises `SettingsError` naming TALLY_FUNDING_RULE for a rule with faults."""
+    loaded = _load_rule(settings)
+    funding = Funding(Books(settings.tenant, settings.ledger_name), loaded.rule)
+
+    async def prepare(transactor: Transactor) -> None:
+        await remember_rule(transactor, loaded)
+
+    return Service(
+        "funding",
+        settings,
+        schema=SCHEMA,
+        routers=[build_router(funding, settings.sources)],
+        prepare=prepare,
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        step=step,
+    )
+
+
+async def remember_rule(transactor: Transactor, loaded: LoadedRule) -> None:
+    """Keep the rule's document beside the money it divides.
+
+    Raises `RuleReused` when its version is in use with another content.
+    """
+    rule = loaded.rule
+
+    async def unit(uow: UnitOfWork) -> bytes:
+        return await store.remember_rule(uow.conn, rule, loaded.digest, loaded.document, uow.now)
+
+    if await transactor.run(unit) != loaded.digest:
+        raise RuleReused(rule.label)
+
+
+def _load_rule(settings: FundingSettings) -> LoadedRule:
+    try:
+        return read_rule(settings.rule)
+    except RuleInvalid as error:
+        variable = environment_name(FundingSettings, "rule")
+        given = "the bundled rule" if settings.rule is None else str(settings.rule)
+        raise SettingsError(
+            tuple(
+                SettingProblem(variable, f"is no rule that can be used: {fault}", given)
+                for fault in error.faults
+            )
+        ) from error

@@ -1,0 +1,60 @@
+"""Which event goes to which use case."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tally_contracts.catalogue import topic
+from tally_contracts.funding import FundingReceived
+from tally_contracts.ledger import JournalPosted, JournalRejected
+from tally_funding import service
+from tally_funding.errors import MisroutedEvent
+from tally_funding.service import Announcement, Answer, Funding
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+
+COMMANDS = "funding.commands.v1"
+JOURNALS = "ledger.journals.v1"
+
+
+def build_router(funding: Funding, sources: Iterable[str]) -> Router:
+    """The one consumer of this service, over every topic it reads."""
+    family = topic("funding.inbound.{source}.v1")
+    by_topic = {family.named(source): source for source in sources}
+    router = Router(
+        "funding",
+        [
+            *(Subscription(name, ordered=False, untrusted=True) for name in by_topic),
+            Subscription(COMMANDS, ordered=False),
+            Subscription(JOURNALS),
+        ],
+    )
+
+    @router.fold(FundingReceived)
+    async def received(uow: UnitOfWork, messages: Sequence[Received[FundingReceived]]) -> None:
+        _require_topics(messages, by_topic)
+        tenant = funding.books.tenant
+        await service.book(
+            uow,
+            funding,
+            [
+                # The topic says whose money it is: a publisher's own tenant header does not.
+                Announcement(by_topic[m.topic], m.event, replace(m.cause, tenant=tenant))
+                for m in messages
+            ],
+        )
+
+    @router.fold(JournalPosted, JournalRejected)
+    async def answered(uow: UnitOfWork, messages: Sequence[Received[Answer]]) -> None:
+        _require_topics(messages, (JOURNALS,))
+        await service.settle(uow, funding, messages)
+
+    return router
+
+
+def _require_topics(
+    messages: Sequence[Received[FundingReceived]] | Sequence[Received[Answer]],
+    allowed: Mapping[str, str] | tuple[str, ...],
+) -> None:
+    """A publisher may write to its own topic only: the ledger's facts on it would be forged."""
+    for message in messages:
+        if message.topic not in allowed:
+            raise MisroutedEvent(message.event.TYPE, message.topic)

@@ -1,0 +1,273 @@
+"""The rule document: JSON that says how pay-ins are divided, checked fault by fault."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tally_contracts.base import Slug
+from tally_funding.domain import COMPANY, Rule, RuleShare
+from tally_funding.errors import RuleFault, RuleInvalid
+from tally_money import Money, MoneyError, Percent, Remainder, Rounding, UnknownCurrency, currency
+
+DOCUMENT_BYTES_MAX = 256 * 1024
+SHARES_MAX = 64
+_WHOLE = Decimal(100)
+
+CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+DecimalText = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]{1,18})?$", max_length=40)
+]
+Owner = Annotated[
+    str, StringConstraints(pattern=r"^(\$company|[!-#%-~][!-~]*)$", min_length=1, max_length=128)
+]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ShareDocument(_Document):
+    """One share: exactly one of `percent`, `fixed` and `remainder`.
+
+    `owner` is `$company` (the pay-in's company) or a literal owner reference; the share of role
+    `beneficiary` names none: its owner is the pay-in's beneficiary.
+    """
+
+    role: Slug
+    owner: Owner | None = None
+    percent: DecimalText | None = Field(default=None, description="of the whole, 0 to 100")
+    fixed: dict[CurrencyCode, DecimalText] | None = Field(
+        default=None, min_length=1, description="an amount per currency"
+    )
+    remainder: Literal[True] | None = Field(default=None, description="all that others leave")
+    pay_out: bool = Field(default=False, description="open a payout as soon as it is allocated")
+
+
+class RuleDocument(_Document):
+    """An allocation rule. A changed rule is a new version; old money keeps its version (F22)."""
+
+    rule: Slug
+    version: int = Field(ge=1, le=1_000_000)
+    programs: tuple[Slug | Literal["*"], ...] = Field(
+        min_length=1, max_length=10_000, description='programs by name, or "*" for all'
+    )
+    currencies: tuple[CurrencyCode, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="if absent: the currencies of the fixed amounts, or all where there are none",
+    )
+    shares: tuple[ShareDocument, ...] = Field(min_length=1, max_length=SHARES_MAX)
+    rounding: Literal["half_even", "half_up", "down"] = "half_even"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRule:
+    """A rule ready for use, and its document as it is kept. `digest` is of the document's content."""
+
+    rule: Rule
+    document: Mapping[str, object]
+    digest: bytes
+
+
+def bundled_rule() -> bytes:
+    """The rule in force where TALLY_FUNDING_RULE names none."""
+    return (files("tally_funding") / "rules" / "standard.json").read_bytes()
+
+
+def read_rule(path: Path | None) -> LoadedRule:
+    """Load the document at `path`, or the bundled one; raises `RuleInvalid` naming every fault."""
+    if path is None:
+        return parse_rule(bundled_rule())
+    try:
+        size = path.stat().st_size
+        if size > DOCUMENT_BYTES_MAX:
+            raise RuleInvalid([_too_large(size)])
+        return parse_rule(path.read_bytes())
+    except OSError as error:
+        remedy = f"the file cannot be read ({error.strerror}): give the path of a readable file"
+        raise RuleInvalid([RuleFault("", "unreadable", remedy)]) from error
+
+
+def parse_rule(data: bytes) -> LoadedRule:
+    """Read and check a rule document; raises `RuleInvalid` naming every fault with its place."""
+    if len(data) > DOCUMENT_BYTES_MAX:
+        raise RuleInvalid([_too_large(len(data))])
+    _refuse_repeated_fields(data)
+    try:
+        document = RuleDocument.model_validate_json(data)
+    except ValidationError as error:
+        raise RuleInvalid(
+            [_fault(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
+        ) from None
+    faults = list(
+        chain(_program_faults(document), _currency_faults(document), _share_faults(document))
+    )
+    if faults:
+        raise RuleInvalid(faults)
+    kept = document.model_dump(mode="json", exclude_none=True)
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.blake2b(canonical, digest_size=16, person=b"tally-rule").digest()
+    return LoadedRule(_rule(document), kept, digest)
+
+
+def _too_large(size: int) -> RuleFault:
+    return RuleFault(
+        "", "too_large", f"the document has {size} bytes, at most {DOCUMENT_BYTES_MAX} are read"
+    )
+
+
+def _refuse_repeated_fields(data: bytes) -> None:
+    """JSON readers keep the last of two fields of one name; which was meant, only a person knows."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise RuleInvalid(
+                    [RuleFault("", "repeated_field", f"field {name!r} stands twice: keep one")]
+                )
+        return dict(pairs)
+
+    try:
+        json.loads(data, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise RuleInvalid([RuleFault("", "not_json", f"correct the JSON: {error}")]) from None
+
+
+def _fault(location: Sequence[str | int], kind: str, message: str) -> RuleFault:
+    codes = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
+    remedies = {
+        "extra_forbidden": "remove the field or correct its name",
+        "missing": "add the field",
+    }
+    return RuleFault(
+        _pointer(*location), codes.get(kind, "bad_value"), remedies.get(kind, message.lower())
+    )
+
+
+def _pointer(*location: str | int) -> str:
+    """RFC 6901; a fault in a dictionary's key is placed at that entry."""
+    parts = [str(part) for part in location if part not in {"[key]", "constrained-str"}]
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _program_faults(document: RuleDocument) -> Iterator[RuleFault]:
+    for position, program in enumerate(document.programs):
+        if program in document.programs[:position]:
+            yield RuleFault(f"/programs/{position}", "repeated_program", "name a program once")
+    if "*" in document.programs and len(document.programs) > 1:
+        yield RuleFault("/programs", "all_and_some", 'name programs, or "*" alone')
+
+
+def _currency_faults(document: RuleDocument) -> Iterator[RuleFault]:
+    for position, code in enumerate(document.currencies or ()):
+        try:
+            currency(code)
+        except UnknownCurrency as error:
+            yield RuleFault(f"/currencies/{position}", error.code, str(error))
+
+
+def _share_faults(document: RuleDocument) -> Iterator[RuleFault]:
+    shares = document.shares
+    covered = _covered(document)
+    percents = Decimal(0)
+    for position, share in enumerate(shares):
+        place = f"/shares/{position}"
+        yield from _owner_faults(place, share)
+        named = [n for n in ("percent", "fixed", "remainder") if getattr(share, n) is not None]
+        if len(named) != 1:
+            yield RuleFault(
+                place, "share_ambiguous", "give exactly one of percent, fixed and remainder"
+            )
+        if share.percent is not None:
+            yield from _percent_faults(f"{place}/percent", Decimal(share.percent))
+            percents += Decimal(share.percent)
+        if share.fixed is not None:
+            yield from _fixed_faults(f"{place}/fixed", share.fixed, covered)
+    remainders = sum(share.remainder is True for share in shares)
+    if remainders == 0:
+        yield RuleFault("/shares", "no_remainder", "give one share the remainder")
+    if remainders > 1:
+        yield RuleFault("/shares", "two_remainders", "give the remainder to one share only")
+    fixed = any(Decimal(amount) for share in shares for amount in (share.fixed or {}).values())
+    if percents > _WHOLE or (percents == _WHOLE and fixed):
+        beside = " beside fixed amounts" if percents == _WHOLE else ""
+        yield RuleFault(
+            "/shares",
+            "shares_exceed_whole",
+            f"percentages come to {percents}{beside}: no pay-in could bear it, lower them",
+        )
+
+
+def _owner_faults(place: str, share: ShareDocument) -> Iterator[RuleFault]:
+    if share.role == "beneficiary" and share.owner is not None:
+        yield RuleFault(
+            f"{place}/owner", "owner_given", "remove it: a beneficiary is named by the pay-in"
+        )
+    if share.role != "beneficiary" and share.owner is None:
+        yield RuleFault(
+            f"{place}/owner", "missing_field", f'add the owner: "{COMPANY}" or a reference'
+        )
+
+
+def _percent_faults(place: str, percent: Decimal) -> Iterator[RuleFault]:
+    try:
+        Percent(percent)
+    except MoneyError as error:
+        yield RuleFault(place, "bad_percent", str(error))
+
+
+def _fixed_faults(
+    place: str, fixed: Mapping[str, str], covered: frozenset[str] | None
+) -> Iterator[RuleFault]:
+    for code, amount in fixed.items():
+        try:
+            Money.parse(amount, code)
+        except MoneyError as error:
+            yield RuleFault(f"{place}/{code}", error.code, str(error))
+    for code in sorted((covered or frozenset()) - fixed.keys()):
+        yield RuleFault(
+            f"{place}/{code}", "missing_amount", f"add the amount in {code}, which the rule covers"
+        )
+
+
+def _covered(document: RuleDocument) -> frozenset[str] | None:
+    """Currencies the rule can divide; None for all."""
+    if document.currencies is not None:
+        return frozenset(document.currencies)
+    amounts = [share.fixed for share in document.shares if share.fixed is not None]
+    return frozenset(code for fixed in amounts for code in fixed) if amounts else None
+
+
+def _rule(document: RuleDocument) -> Rule:
+    return Rule(
+        name=document.rule,
+        version=document.version,
+        programs=None if "*" in document.programs else frozenset(document.programs),
+        currencies=_covered(document),
+        shares=tuple(
+            RuleShare(share.role, share.owner, share.pay_out, _part(share))
+            for share in document.shares
+        ),
+        rounding=Rounding(document.rounding),
+    )
+
+
+def _part(share: ShareDocument) -> Percent | Remainder | Mapping[str, Money]:
+    if share.percent is not None:
+        return Percent(Decimal(share.percent))
+    if share.fixed is not None:
+        return MappingProxyType(
+            {code: Money.parse(amount, code) for code, amount in share.fixed.items()}
+        )
+    return Remainder()
