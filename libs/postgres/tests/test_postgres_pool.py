@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 from decimal import Decimal
 
 import asyncpg
@@ -11,6 +10,8 @@ from tally_embedded import Stack
 from tally_postgres import Pool, create_pool, is_transient
 from tally_postgres.errors import SchemaNameInvalid
 from tally_postgres.pool import decode_numeric, encode_numeric
+
+from .conftest import Database
 
 LARGEST = 10**38 - 1
 
@@ -81,14 +82,23 @@ async def test_a_pool_outlives_a_killed_database(stack: Stack, pool: Pool) -> No
         assert await pool.fetchval("SELECT 2") == 2
 
 
-async def test_sessions_ended_by_the_server_are_replaced(pool: Pool) -> None:
+async def pids_of_two_sessions(pool: Pool) -> set[int]:
     async with pool.acquire() as first, pool.acquire() as second:
-        pids = {await c.fetchval("SELECT pg_backend_pid()") for c in (first, second)}
-    async with pool.acquire() as killer:
-        own = await killer.fetchval("SELECT pg_backend_pid()")
-        for pid in pids - {own}:
-            await killer.fetchval("SELECT pg_terminate_backend($1)", pid)
-    with contextlib.suppress(asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-        await pool.fetchval("SELECT 1")
-    async with pool.acquire() as first, pool.acquire() as second:
-        assert await first.fetchval("SELECT 1") == await second.fetchval("SELECT 1") == 1
+        return {await session.fetchval("SELECT pg_backend_pid()") for session in (first, second)}
+
+
+async def test_sessions_ended_by_the_server_fail_as_transient_and_are_replaced(
+    database: Database, pool: Pool
+) -> None:
+    before = await pids_of_two_sessions(pool)
+    for pid in before:
+        database.as_admin(f"SELECT pg_terminate_backend({pid}, 5000)")
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                after = await pids_of_two_sessions(pool)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                assert is_transient(error)  # noqa: PT017 - how often it happens is a race
+            else:
+                break
+    assert not after & before

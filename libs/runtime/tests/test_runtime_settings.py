@@ -120,6 +120,13 @@ def test_a_secret_left_at_its_default_is_a_sample_secret() -> None:
         load_settings(WithDefault)
 
 
+def test_a_password_inside_an_address_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(LedgerSettings, otlp_endpoint=f"grpc://collector:{SECRET}@otel:4317")
+    assert SECRET not in str(raised.value)
+    assert "grpc://collector" in problems(raised.value)["TALLY_OTLP_ENDPOINT"]
+
+
 def test_an_unknown_override_is_refused() -> None:
     with pytest.raises(SettingsError, match="TALLY_HEALTHPORT"):
         load_settings(LedgerSettings, healthport=1)

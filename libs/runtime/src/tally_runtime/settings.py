@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tally_runtime.redaction import redact_text
+
 S = TypeVar("S", bound="ServiceSettings")
 
 SAMPLE_SECRET_MARK = "sample"  # noqa: S105 - the mark of a secret, not one
@@ -163,7 +165,7 @@ def _shown(field: str, info: FieldInfo | None, given: object) -> str:
     secret = _SECRET_NAME.search(field) or (info is not None and _is_secret(info.annotation))
     if secret or isinstance(given, SecretStr | SecretBytes):
         return "a hidden secret"
-    shown = repr(given)
+    shown = redact_text(repr(given))
     return shown if len(shown) <= 80 else shown[:80] + "…"  # noqa: PLR2004 - one line of a terminal
 
 
