@@ -1,0 +1,88 @@
+"""The part of one ledger's books that a batch touches, and what was decided about it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from tally_ledger.domain.model import Account, Balance, Entry, Hold, Transfer
+
+
+class Posted(NamedTuple):
+    """A command that was accepted: everything it adds and the state it leaves."""
+
+    opened: tuple[Account, ...]
+    transfers: tuple[Transfer, ...]
+    entries: tuple[Entry, ...]
+    balances: dict[str, Balance]
+    hold: Hold | None
+
+
+class Rejected(NamedTuple):
+    """A command that was refused: it changes nothing. `detail` names the field and the remedy."""
+
+    code: str
+    detail: str
+
+
+class Done(NamedTuple):
+    """What is remembered of an accepted command; `transfer` only where a hold was its subject."""
+
+    log_seq: int
+    transfer: Transfer | None
+
+
+class Answer(NamedTuple):
+    """What a request is told, now or whenever it is asked again."""
+
+    outcome: Done | Rejected
+    recorded_at: datetime
+
+
+class Known(NamedTuple):
+    """A request that was answered before."""
+
+    request_hash: bytes
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Books:
+    """Everything a batch of one ledger may read.
+
+    `accounts`, `balances` and `holds` are of this ledger; `elsewhere` are accounts that exist in
+    another one. `known` are answered requests by id, `transfer_ids` the ids already in use. A
+    ledger that is not `is_open` refuses everything.
+    """
+
+    ledger: str
+    is_open: bool = True
+    log_seq: int = 0
+    accounts: dict[str, Account] = field(default_factory=dict)
+    balances: dict[str, Balance] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
+    transfer_ids: set[str] = field(default_factory=set)
+    elsewhere: frozenset[str] = frozenset()
+
+    def copy(self) -> "Books":
+        """A working copy; what it holds is immutable, so that copying the containers is enough."""
+        return Books(
+            self.ledger,
+            self.is_open,
+            self.log_seq,
+            self.accounts.copy(),
+            self.balances.copy(),
+            self.holds.copy(),
+            self.known.copy(),
+            self.transfer_ids.copy(),
+            self.elsewhere,
+        )
+
+    def apply(self, posted: Posted) -> None:
+        """Take over what was decided."""
+        for account in posted.opened:
+            self.accounts[account.id] = account
+        self.balances.update(posted.balances)
+        self.transfer_ids.update(transfer.id for transfer in posted.transfers)
+        if posted.hold is not None:
+            self.holds[posted.hold.id] = posted.hold

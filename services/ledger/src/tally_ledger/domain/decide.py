@@ -1,0 +1,262 @@
+"""Pure decisions: books and command in, `Posted` or `Rejected` out; the books stay as they are."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from tally_ledger.domain.books import Books, Posted, Rejected
+from tally_ledger.domain.commands import Capture, Command, Expire, Place, PostLegs, Release
+from tally_ledger.domain.draft import Draft
+from tally_ledger.domain.model import Account, Hold, HoldState, Transfer, TransferKind
+from tally_money import UnknownCurrency, currency
+
+_NONE: Mapping[str, Account] = {}
+
+
+def decide(books: Books, command: Command, now: datetime) -> Posted | Rejected:
+    """Decide any command whose id was not answered before."""
+    if not books.is_open:
+        return Rejected(
+            "ledger_unknown", f"ledger: there is no ledger {books.ledger}; correct its name"
+        )
+    match command:
+        case PostLegs():
+            return decide_journal(books, command)
+        case Place():
+            return decide_hold(books, command, now)
+        case Capture():
+            return decide_capture(books, command)
+        case Release():
+            return decide_release(books, command)
+        case Expire():
+            return decide_expiry(books, command, now)
+        case _:
+            assert_never(command)
+
+
+def decide_journal(books: Books, command: PostLegs) -> Posted | Rejected:
+    """Post all legs in the order given, each on the balances the one before left, or none."""
+    refusal = _used_ids(books, [leg.id for leg in command.legs])
+    if refusal is not None:
+        return refusal
+    opened = _opened(books, command.accounts)
+    if isinstance(opened, Rejected):
+        return opened
+    draft = Draft(books, opened)
+    for index, leg in enumerate(command.legs):
+        refusal = draft.refusal(leg, f"legs.{index}")
+        if refusal is not None:
+            return refusal
+        draft.move(
+            Transfer(
+                leg.id,
+                TransferKind.SINGLE,
+                None,
+                leg.debit,
+                leg.credit,
+                leg.currency,
+                leg.amount,
+                leg.code,
+            )
+        )
+    return draft.posted()
+
+
+def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejected:
+    """Reserve the amount; funds are checked here, so that no capture can lack them."""
+    leg = command.leg
+    if command.id in books.transfer_ids:
+        return _used_id("hold_id", command.id)
+    if command.expires_at is not None and command.expires_at <= now:
+        return Rejected(
+            "already_expired",
+            f"expires_at: {command.expires_at.isoformat()} is past; ask for a later time",
+        )
+    opened = _opened(books, command.accounts)
+    if isinstance(opened, Rejected):
+        return opened
+    draft = Draft(books, opened)
+    refusal = draft.refusal(leg, "hold")
+    if refusal is not None:
+        return refusal
+    draft.move(
+        Transfer(
+            leg.id,
+            TransferKind.PENDING,
+            None,
+            leg.debit,
+            leg.credit,
+            leg.currency,
+            leg.amount,
+            leg.code,
+            leg.amount,
+            command.expires_at,
+        )
+    )
+    return draft.posted(
+        Hold(
+            leg.id,
+            leg.debit,
+            leg.credit,
+            leg.currency,
+            leg.amount,
+            leg.amount,
+            HoldState.OPEN,
+            command.expires_at,
+        )
+    )
+
+
+def decide_capture(books: Books, command: Capture) -> Posted | Rejected:
+    """Move part or all of what an open hold reserves.
+
+    A capture beyond the remainder is refused, not trimmed: the caller decided on a figure that is
+    no longer true. A frozen or closed account does not stop it: the money is on its way already.
+    """
+    if command.id in books.transfer_ids:
+        return _used_id("transfer_id", command.id)
+    hold = _open_hold(books, command.hold_id)
+    if isinstance(hold, Rejected):
+        return hold
+    if command.currency != hold.currency:
+        return Rejected(
+            "currency_mismatch",
+            f"amount.currency: hold {hold.id} is in {hold.currency}, not {command.currency}",
+        )
+    if command.amount > hold.remaining:
+        return Rejected(
+            "capture_exceeds_hold",
+            f"amount: hold {hold.id} reserves {hold.remaining} minor units of {hold.currency}, "
+            f"{command.amount} are asked for; capture no more than that",
+        )
+    return _resolve(books, command, hold, TransferKind.POST, command.amount)
+
+
+def decide_release(books: Books, command: Release) -> Posted | Rejected:
+    """Give back what an open hold still reserves."""
+    if command.id in books.transfer_ids:
+        return _used_id("transfer_id", command.id)
+    hold = _open_hold(books, command.hold_id)
+    if isinstance(hold, Rejected):
+        return hold
+    return _resolve(books, command, hold, TransferKind.VOID, hold.remaining)
+
+
+def decide_expiry(books: Books, command: Expire, now: datetime) -> Posted | Rejected:
+    """Give back what an open hold still reserves once its time is over.
+
+    Until its expiry is in the books a hold is open, whatever the clock says: so a replay decides
+    the same, and money a rail has already paid can still be captured.
+    """
+    if command.id in books.transfer_ids:
+        return _used_id("transfer_id", command.id)
+    hold = _open_hold(books, command.hold_id)
+    if isinstance(hold, Rejected):
+        return hold
+    if hold.expires_at is None or hold.expires_at > now:
+        return Rejected("not_due", f"hold_id: hold {hold.id} does not expire yet")
+    return _resolve(books, command, hold, TransferKind.EXPIRE, hold.remaining)
+
+
+def _resolve(
+    books: Books,
+    command: Capture | Release | Expire,
+    hold: Hold,
+    kind: TransferKind,
+    amount: int,
+) -> Posted:
+    remaining = hold.remaining - amount
+    draft = Draft(books, _NONE)
+    draft.move(
+        Transfer(
+            command.id,
+            kind,
+            hold.id,
+            hold.debit,
+            hold.credit,
+            hold.currency,
+            amount,
+            command.code,
+            remaining,
+        )
+    )
+    return draft.posted(
+        hold._replace(
+            remaining=remaining,
+            state=HoldState.OPEN if remaining else _RESOLVED[kind],
+            expires_at=hold.expires_at if remaining else None,
+        )
+    )
+
+
+_RESOLVED: Mapping[TransferKind, HoldState] = {
+    TransferKind.POST: HoldState.CAPTURED,
+    TransferKind.VOID: HoldState.RELEASED,
+    TransferKind.EXPIRE: HoldState.EXPIRED,
+}
+
+
+def _open_hold(books: Books, hold_id: str) -> Hold | Rejected:
+    hold = books.holds.get(hold_id)
+    if hold is None:
+        return Rejected(
+            "hold_unknown", f"hold_id: no hold {hold_id} was placed in ledger {books.ledger}"
+        )
+    if hold.state is not HoldState.OPEN:
+        return Rejected(
+            "hold_not_open", f"hold_id: hold {hold_id} is {hold.state}; nothing is reserved by it"
+        )
+    return hold
+
+
+def _opened(books: Books, specs: Sequence[Account]) -> Mapping[str, Account] | Rejected:
+    """Accounts the command opens; one that is there already with the same attributes is no news."""
+    if not specs:
+        return _NONE
+    opened: dict[str, Account] = {}
+    for index, spec in enumerate(specs):
+        there = opened.get(spec.id) or books.accounts.get(spec.id)
+        if there is not None:
+            if _attributes(there) != _attributes(spec):
+                return _mismatch(index, spec.id, "has other attributes")
+            continue
+        if spec.id in books.elsewhere:
+            return _mismatch(index, spec.id, "is in another ledger")
+        try:
+            currency(spec.currency)
+        except UnknownCurrency as error:
+            return Rejected("unknown_currency", f"open_accounts.{index}.currency: {error}")
+        opened[spec.id] = spec
+    return opened
+
+
+def _attributes(account: Account) -> tuple[str, str, str, str, bool]:
+    return account.currency, account.owner, account.purpose, account.path, account.guarded
+
+
+def _mismatch(index: int, account_id: str, what: str) -> Rejected:
+    return Rejected(
+        "account_mismatch",
+        f"open_accounts.{index}: account {account_id} exists and {what}; "
+        "name it as it was opened or choose another id",
+    )
+
+
+def _used_ids(books: Books, ids: Sequence[str]) -> Rejected | None:
+    used = books.transfer_ids
+    if len(ids) == 1:
+        return _used_id("legs.0.id", ids[0]) if ids[0] in used else None
+    seen: set[str] = set()
+    for index, transfer_id in enumerate(ids):
+        if transfer_id in seen:
+            return Rejected("duplicate_leg", f"legs.{index}.id: {transfer_id} is used twice here")
+        if transfer_id in used:
+            return _used_id(f"legs.{index}.id", transfer_id)
+        seen.add(transfer_id)
+    return None
+
+
+def _used_id(field: str, transfer_id: str) -> Rejected:
+    return Rejected(
+        "id_conflict", f"{field}: a transfer with id {transfer_id} exists; a new one needs a new id"
+    )

@@ -1,0 +1,106 @@
+"""The worker that ends holds whose time is over, as logged transfers."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tally_contracts.base import Where, Who, Why
+from tally_ledger import service, store, wire
+from tally_ledger.domain import Context, Done, Expire
+from tally_ledger.store import DueHold
+from tally_messaging import Cause, UnitOfWork, WorkerContext
+from tally_postgres import is_transient
+from tally_runtime import derived_id, get_logger
+
+_LOG = get_logger("tally_ledger.expiry")
+ACTOR = "ledger"
+CHANNEL = "expiry"
+REASON = "The hold's time was over."
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryWorker:
+    """Looks for due holds of every ledger; one batch per ledger and turn."""
+
+    ledgers: Sequence[str]
+    poll_s: float
+    batch_holds: int
+    name: str = "expiry"
+    within_s: float = 120.0
+
+    async def run(self, context: WorkerContext) -> None:
+        while not context.stopping.is_set():
+            busy = False
+            for ledger in self.ledgers:
+                busy |= await self._turn(context, ledger)
+            context.health.progress(self.name)
+            if not busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(context.stopping.wait(), self.poll_s)
+
+    async def _turn(self, context: WorkerContext, ledger: str) -> bool:
+        """Expire one batch; true if there may be more."""
+        try:
+            expired = await context.transactor.run(
+                lambda uow: expire_due(uow, ledger, self.batch_holds)
+            )
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _LOG.warning("expiry_backs_off", ledger=ledger, error=type(error).__name__)
+            return False
+        if expired:
+            _LOG.info("holds_expired", ledger=ledger, holds=expired)
+        return expired == self.batch_holds
+
+
+async def expire_due(uow: UnitOfWork, ledger: str, limit: int) -> int:
+    """End up to `limit` due holds of a ledger and publish it; returns how many."""
+    due = await store.due_holds(uow.conn, ledger, uow.now, limit)
+    if not due:
+        return 0
+    commands = [_expiry(hold, uow) for hold in due]
+    batch = await service.post(uow.conn, ledger, commands, uow.now, {})
+    for hold, command, answer in zip(due, commands, batch.answers, strict=True):
+        done = answer.outcome
+        # Anything else means that somebody wrote in between, and then `post` has failed.
+        assert isinstance(done, Done), f"hold {hold.id} was due and open: {done}"
+        assert done.transfer is not None, "a hold's answer remembers its transfer"
+        context = command.context
+        fact = wire.released(
+            done.transfer,
+            expired=True,
+            common={
+                "ledger": ledger,
+                "reference": hold.reference,
+                "log_seq": done.log_seq,
+                "who": Who(actor=context.actor, principal=context.principal),
+                "where": Where(channel=context.channel, country=context.country),
+                "why": Why(program=context.program, event=context.event, reason=context.reason),
+                "occurred_at": answer.recorded_at,
+            },
+        )
+        uow.emit(fact, topic=wire.HOLDS, key=hold.reference, cause=Cause.from_text(hold.cause))
+    return len(due)
+
+
+def _expiry(hold: DueHold, uow: UnitOfWork) -> Expire:
+    return Expire(
+        id=derived_id("exp", hold.id),
+        reference=hold.reference,
+        hold_id=hold.id,
+        code=hold.code,
+        effective_at=uow.now,
+        context=Context(
+            ACTOR,
+            hold.principal,
+            CHANNEL,
+            hold.country,
+            hold.program,
+            hold.event,
+            REASON,
+        ),
+        request_hash=hashlib.sha256(f"expire\x1f{hold.id}".encode()).digest(),
+    )

@@ -1,0 +1,77 @@
+"""Commands in, facts out: a whole batch at once."""
+
+from collections.abc import Sequence
+
+from tally_contracts.ledger import CaptureHold, PlaceHold, PostJournal, ReleaseHold
+from tally_ledger import service, wire
+from tally_ledger.domain import Account, Answer, Command
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+
+COMMANDS = "ledger.commands.v1"
+
+
+def build_router() -> Router:
+    """The one consumer of the ledger's commands."""
+    router = Router("ledger", [Subscription(COMMANDS)])
+    router.fold(PostJournal, PlaceHold, CaptureHold, ReleaseHold)(apply_commands)
+    return router
+
+
+async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireCommand]]) -> None:
+    """Apply a batch ledger by ledger, then publish what became of each command, in order."""
+    by_ledger: dict[str, list[int]] = {}
+    commands: list[Command] = []
+    for position, message in enumerate(messages):
+        commands.append(wire.command_of(message.event))
+        by_ledger.setdefault(message.event.ledger, []).append(position)
+    answers: dict[int, Answer] = {}
+    opened: dict[str, tuple[Account, ...]] = {}
+    # In name order, so that two batches never wait for each other crosswise.
+    for ledger in sorted(by_ledger):
+        positions = by_ledger[ledger]
+        batch = await service.post(
+            uow.conn,
+            ledger,
+            [commands[position] for position in positions],
+            uow.now,
+            _causes(messages, positions),
+        )
+        answers.update(zip(positions, batch.answers, strict=True))
+        opened.update((command.id, posted.opened) for command, posted in batch.posted)
+    for position, message in enumerate(messages):
+        _publish(uow, message, answers[position], opened.pop(commands[position].id, ()))
+
+
+def _causes(
+    messages: Sequence[Received[wire.WireCommand]], positions: Sequence[int]
+) -> dict[str, str]:
+    """What an expiry would follow from, by hold."""
+    causes: dict[str, str] = {}
+    for position in positions:
+        event = messages[position].event
+        if isinstance(event, PlaceHold) and event.expires_at is not None:
+            causes.setdefault(event.hold_id, messages[position].cause.to_text())
+    return causes
+
+
+def _publish(
+    uow: UnitOfWork,
+    message: Received[wire.WireCommand],
+    answer: Answer,
+    opened: tuple[Account, ...],
+) -> None:
+    event = message.event
+    cause = message.cause
+    for account in opened:
+        uow.emit(
+            wire.opened(account, event.ledger, uow.now),
+            topic=wire.ACCOUNTS,
+            key=account.id,
+            cause=cause,
+        )
+    uow.emit(
+        wire.fact_of(event, answer),
+        topic=wire.JOURNALS if isinstance(event, PostJournal) else wire.HOLDS,
+        key=event.reference,
+        cause=cause,
+    )

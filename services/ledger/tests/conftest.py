@@ -1,0 +1,198 @@
+"""A real Postgres for the session, and a fresh set of books for each test."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from tally_embedded import Stack, running_stack
+from tally_ledger import service
+from tally_ledger.app import SCHEMA
+from tally_ledger.handlers import COMMANDS, build_router
+from tally_messaging import Received, Transactor, encode_headers, outgoing_headers
+from tally_messaging.envelope import Cause
+from tally_messaging.parser import parse
+from tally_money import iso_currencies
+from tally_postgres import Pool, create_pool, login_role, migrate, provision, service_dsn
+from tally_runtime import FixedClock, SeededIds, derived_id
+
+from .ledger_builders import NOW, Event, identify
+
+PASSWORD = "ledger-test"
+
+
+@dataclass(frozen=True)
+class FakeRecord:
+    """A Kafka record as the consumer would hand it over."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    topic: str = COMMANDS
+    partition: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """A fact in the outbox."""
+
+    topic: str
+    key: str
+    type: str
+    causation_id: str
+    correlation_id: str
+    body: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+TABLES = (
+    "asset",
+    "shard_state",
+    "account",
+    "journal",
+    "transfer",
+    "entry",
+    "hold",
+    "rejection",
+    "log",
+)
+
+
+@dataclass
+class LedgerFixture:
+    """The service's fold on a real database, without a broker."""
+
+    pool: Pool
+    admin_dsn: str
+    clock: FixedClock
+    transactor: Transactor
+    ids: SeededIds
+    read_to: int = field(default=0)
+
+    def received(self, event: Event, *, correlation: str = "corr-1") -> Received[Any]:
+        headers = outgoing_headers(
+            event_id=str(uuid.UUID(int=self.ids.uuid7().int)),
+            source="/test",
+            event_type=event.TYPE,
+            at=self.clock.now(),
+            subject=event.reference,
+            cause=Cause(correlation),
+        )
+        record = FakeRecord(
+            event.ledger.encode(), event.model_dump_json().encode(), encode_headers(headers)
+        )
+        parsed = parse(record, build_router().expected()[COMMANDS])
+        assert isinstance(parsed, Received), parsed
+        return parsed
+
+    async def apply(self, *events: Event) -> list[Published]:
+        """Apply events as one batch; what was published by it, in order."""
+        messages = [self.received(event) for event in events]
+        router = build_router()
+        await self.transactor.run(lambda uow: router.dispatch(uow, messages))
+        return await self.published()
+
+    async def published(self) -> list[Published]:
+        """What came into the outbox since the last call."""
+        rows = await self.pool.fetch(
+            "SELECT seq, topic, record_key, headers, payload FROM outbox WHERE seq > $1 ORDER BY seq",
+            self.read_to,
+        )
+        found = []
+        for seq, topic, key, raw, payload in rows:
+            headers = json.loads(raw)
+            found.append(
+                Published(
+                    topic,
+                    key,
+                    headers["ce_type"],
+                    headers["tally_causation_id"],
+                    headers["tally_correlation_id"],
+                    json.loads(payload),
+                )
+            )
+            self.read_to = seq
+        return found
+
+    async def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of the books."""
+        return {
+            table: sorted(map(tuple, await self.pool.fetch(f"SELECT * FROM {table}")), key=repr)
+            for table in TABLES
+        }
+
+    async def balance(self, name: str) -> tuple[int, int]:
+        """Posted balance and what is available."""
+        row = await self.pool.fetchrow(
+            "SELECT credits_posted - debits_posted, credits_posted - debits_posted - debits_pending"
+            " FROM account WHERE id = $1",
+            identify("acc", name),
+        )
+        assert row is not None, f"no account {name}"
+        return row[0], row[1]
+
+    def as_admin(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.admin_dsn, autocommit=True) as session:
+            cursor = session.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    var = tmp_path_factory.mktemp("stack")
+    with running_stack(var, kafka=False, ephemeral=True, durable=False) as stack:
+        yield stack
+
+
+def _database(server_dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def template(stack: Stack) -> str:
+    """A migrated database to copy."""
+    server = stack.address.postgres_dsn
+    with psycopg.connect(server, autocommit=True) as session:
+        session.execute("DROP DATABASE IF EXISTS ledger_template WITH (FORCE)")
+        session.execute("CREATE DATABASE ledger_template")
+    dsn = _database(server, "ledger_template")
+    provision(dsn, [SCHEMA], {"ledger": PASSWORD})
+    migrate(dsn, SCHEMA)
+    return server
+
+
+@pytest.fixture
+async def ledger(template: str, request: pytest.FixtureRequest) -> AsyncIterator[LedgerFixture]:
+    clock = FixedClock(NOW)
+    ids = SeededIds(7, clock)
+    name = derived_id("ledgertest", request.node.nodeid)
+    with psycopg.connect(template, autocommit=True) as session:
+        session.execute(f"CREATE DATABASE {name} TEMPLATE ledger_template".encode())
+        session.execute(f"GRANT CONNECT ON DATABASE {name} TO tally_ledger".encode())
+    admin_dsn = _database(template, name)
+    pool = await create_pool(
+        service_dsn(admin_dsn, login_role("ledger"), PASSWORD),
+        schema="ledger",
+        application_name="ledger_test",
+        max_size=4,
+    )
+    transactor = Transactor(pool=pool, clock=clock, ids=ids, source="/tallystick/main/ledger")
+    await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
+    await transactor.run(
+        lambda uow: service.open_books(
+            uow.conn, ["main", "second"], list(iso_currencies().values())
+        )
+    )
+    yield LedgerFixture(pool, admin_dsn, clock, transactor, ids)
+    await pool.close()
+    with psycopg.connect(template, autocommit=True) as session:
+        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
