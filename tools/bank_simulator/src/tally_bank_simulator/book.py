@@ -191,5 +191,5 @@ class Book:
 
     def empty(self) -> None:
         """Forget everything but the schema, inside a transaction."""
-        for table in (*_TABLES, "settings"):
+        for table in (*_TABLES, "settings", "sqlite_sequence"):
             self.write(f"DELETE FROM {table}")
