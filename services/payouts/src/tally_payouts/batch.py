@@ -1,0 +1,191 @@
+"""What one batch touches: found before anything is decided, changed in memory, saved at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.ledger import (
+    HoldCaptured,
+    HoldPlaced,
+    HoldRejected,
+    HoldReleased,
+    JournalPosted,
+    JournalRejected,
+)
+from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
+from tally_messaging import Received
+from tally_payouts.context import Context
+from tally_payouts.domain.methods import Instrument, Method, Methods
+from tally_payouts.domain.opening import NewPayout
+from tally_payouts.domain.payout import Moved, Order, Payout
+from tally_payouts.domain.states import PayoutState
+from tally_payouts.store.methods import Key
+from tally_payouts.store.payouts import Case, StoredPayout
+from tally_runtime import derived_id
+
+_REFERRING = (
+    HoldPlaced | HoldCaptured | HoldReleased | HoldRejected | JournalPosted | JournalRejected
+)
+
+
+@dataclass(slots=True)
+class Needs:
+    """Keys of all rows a batch may touch, and the payouts its pay-ins begin."""
+
+    payouts: set[str] = field(default_factory=set)
+    payees: set[Key] = field(default_factory=set)
+    choosing: set[Key] = field(default_factory=set)
+    instruments: set[str] = field(default_factory=set)
+    judged: set[str] = field(default_factory=set)
+    withdrawn: set[str] = field(default_factory=set)
+    openings: dict[str, list[NewPayout]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, messages: Sequence[Received[Any]], ledger: str) -> "Needs":
+        needs = cls()
+        for message in messages:
+            needs._add(message.event, ledger)
+        return needs
+
+    def _add(self, event: object, ledger: str) -> None:
+        match event:
+            case PayInAllocated():
+                begun = openings(event, ledger)
+                self.openings[event.pay_in_id] = begun
+                self.payouts.update(new.id for new in begun)
+                self.payees.update(new.order.wallet_key for new in begun)
+            case RequestPayout():
+                self.payouts.add(event.payout_id)
+                self.payees.add((event.owner, event.amount.currency))
+                self.withdrawn.add(event.account)
+            case ChooseMethod():
+                self.choosing.add((event.owner, event.currency))
+                self.instruments.add(event.instrument)
+            case InstrumentRegistered():
+                self.instruments.add(event.instrument_id)
+                self.judged.add(event.instrument_id)
+            case InstrumentRefused():
+                self.instruments.add(event.instrument_id)
+                self.judged.add(event.instrument_id)
+            case CancelPayout() | AttemptChanged():
+                self.payouts.add(event.payout_id)
+            case _ if isinstance(event, _REFERRING):
+                self.payouts.add(event.reference)
+            case _:
+                raise TypeError(f"{type(event).__name__} is not an input of the payouts service")
+
+
+def openings(event: PayInAllocated, ledger: str) -> list[NewPayout]:
+    """The payouts a pay-in begins: one per wallet a rule pays out at once; nothing of zero."""
+    orders: dict[str, Order] = {}
+    for share in event.allocations:
+        amount = share.amount.money()
+        if not share.pay_out or not amount:
+            continue
+        before = orders.get(share.account)
+        orders[share.account] = Order(
+            ledger=ledger,
+            owner=share.owner,
+            company=event.company,
+            account=share.account,
+            amount=amount if before is None else before.amount + amount,
+            pay_in_id=event.pay_in_id,
+            external_id=event.external_id,
+        )
+    return [
+        new_payout(derived_id("po", event.pay_in_id, account), order)
+        for account, order in orders.items()
+    ]
+
+
+def new_payout(payout_id: str, order: Order) -> NewPayout:
+    """A payout with the ids everybody will know its hold and its attempt by."""
+    return NewPayout(
+        payout_id, derived_id("hld", payout_id), derived_id("att", payout_id, "1"), order
+    )
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A payout while a batch works on it. `saved` is None until it has a row."""
+
+    payout: Payout
+    context: Context
+    saved: StoredPayout | None = None
+
+    @classmethod
+    def read(cls, stored: StoredPayout) -> "Tracked":
+        return cls(stored.payout, Context.stored(stored.circumstances, stored.cause), stored)
+
+    def changed(self) -> StoredPayout | None:
+        """The row to save; None when the batch left the payout as it was."""
+        if self.saved is None:
+            cause = self.context.cause.to_text()
+            return StoredPayout(self.payout, self.context.circumstances, cause)
+        if self.payout is self.saved.payout:
+            return None
+        return StoredPayout(
+            self.payout, self.saved.circumstances, self.saved.cause, self.saved.version
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """Loaded rows by key, and what is to be saved beside them."""
+
+    openings: dict[str, list[NewPayout]]
+    payouts: dict[str, Tracked]
+    methods: dict[Key, Methods]
+    instruments: dict[str, Instrument]
+    wallets: dict[str, Key]
+    claimable: dict[Key, dict[str, None]] = field(default_factory=dict)
+    choosers: dict[str, dict[Key, None]] = field(default_factory=dict)
+    history: list[Moved] = field(default_factory=list)
+    returns: list[tuple[str, str, str]] = field(default_factory=list)
+    cases: dict[str, Case] = field(default_factory=dict)
+    new_wallets: dict[str, Key] = field(default_factory=dict)
+    changed_methods: dict[tuple[str, str, int], Method] = field(default_factory=dict)
+    changed_instruments: dict[str, Instrument] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for tracked in self.payouts.values():
+            self.file(tracked.payout)
+        for key, methods in self.methods.items():
+            for choice in methods.choices:
+                self.choosers.setdefault(choice.instrument, {})[key] = None
+
+    def file(self, payout: Payout) -> None:
+        """Keep the list of payouts that wait for a method."""
+        waiting = self.claimable.setdefault(payout.order.wallet_key, {})
+        if payout.state is PayoutState.CLAIMABLE:
+            waiting[payout.id] = None
+        else:
+            waiting.pop(payout.id, None)
+
+    def owns(self, account: str, key: Key) -> None:
+        """Learn whose a wallet is; the first word stands."""
+        if self.wallets.setdefault(account, key) == key:
+            self.new_wallets[account] = key
+
+    def replace_methods(self, methods: Methods) -> None:
+        """Put a payee's choices in place of the ones before."""
+        key = (methods.owner, methods.currency)
+        before = {choice.version: choice for choice in self.methods[key].choices}
+        for choice in methods.choices:
+            if before.get(choice.version) != choice:
+                self.changed_methods[(*key, choice.version)] = choice
+                self.choosers.setdefault(choice.instrument, {})[key] = None
+        self.methods[key] = methods
+
+    def replace_instrument(self, instrument: Instrument) -> None:
+        self.instruments[instrument.id] = instrument
+        self.changed_instruments[instrument.id] = instrument
+
+    def chosen(self, instrument_id: str) -> list[Methods]:
+        """The payees whose choices name this instrument."""
+        return [self.methods[key] for key in self.choosers.get(instrument_id, ())]
+
+    def changed_payouts(self) -> Iterable[StoredPayout]:
+        return (row for t in self.payouts.values() if (row := t.changed()) is not None)

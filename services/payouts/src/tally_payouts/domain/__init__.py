@@ -1,0 +1,1 @@
+"""The rules of payouts: pure, without I/O, clock or ids."""

@@ -1,0 +1,52 @@
+"""What the payouts service listens to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.ledger import (
+    HoldCaptured,
+    HoldPlaced,
+    HoldRejected,
+    HoldReleased,
+    JournalPosted,
+    JournalRejected,
+)
+from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+from tally_payouts.service import PayoutService
+
+TOPICS = (
+    "payouts.commands.v1",
+    "funding.pay_in.v1",
+    "ledger.journals.v1",
+    "ledger.holds.v1",
+    "rails.instruments.v1",
+    "rails.attempts.v1",
+)
+
+
+def build_router(service: PayoutService) -> Router:
+    """One fold over all inputs, so that a batch is one load and one save whatever is in it."""
+    router = Router("payouts", [Subscription(topic) for topic in TOPICS])
+
+    @router.fold(
+        PayInAllocated,
+        RequestPayout,
+        ChooseMethod,
+        CancelPayout,
+        HoldPlaced,
+        HoldCaptured,
+        HoldReleased,
+        HoldRejected,
+        JournalPosted,
+        JournalRejected,
+        InstrumentRegistered,
+        InstrumentRefused,
+        AttemptChanged,
+    )
+    async def apply(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+        await service.apply(uow, messages)
+
+    return router

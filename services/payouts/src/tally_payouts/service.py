@@ -1,0 +1,314 @@
+"""The payout saga: load what a batch touches, decide message by message, save, tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.ledger import (
+    HoldCaptured,
+    HoldPlaced,
+    HoldRejected,
+    HoldReleased,
+    JournalPosted,
+    JournalRejected,
+)
+from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
+from tally_messaging import Received, UnitOfWork
+from tally_payouts.batch import Batch, Needs, Tracked, new_payout
+from tally_payouts.context import Context
+from tally_payouts.domain.attempts import AttemptFact, decide_attempt
+from tally_payouts.domain.holds import (
+    decide_hold_captured,
+    decide_hold_placed,
+    decide_hold_rejected,
+    decide_hold_released,
+    decide_return_posted,
+    decide_return_rejected,
+)
+from tally_payouts.domain.methods import (
+    Instrument,
+    InstrumentState,
+    Methods,
+    decide_choice,
+    decide_instrument,
+    way_out,
+)
+from tally_payouts.domain.opening import (
+    NewPayout,
+    decide_cancel,
+    decide_open,
+    decide_reject,
+    decide_way,
+)
+from tally_payouts.domain.payout import (
+    CaseOpened,
+    Command,
+    Decision,
+    Ignored,
+    Moved,
+    Order,
+    ReturnSeen,
+)
+from tally_payouts.outgoing import Outgoing, return_journal_id
+from tally_payouts.store import methods as method_store
+from tally_payouts.store import payouts as payout_store
+from tally_payouts.store.payouts import Case
+from tally_runtime import derived_id, get_logger
+
+_LOG = get_logger("tally_payouts")
+
+HoldFact = HoldPlaced | HoldCaptured | HoldReleased | HoldRejected
+JournalFact = JournalPosted | JournalRejected
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutService:
+    """The saga of one installation: its tenant, its ledger, the rails it has."""
+
+    tenant: str
+    ledger: str
+    rails: frozenset[str]
+
+    async def apply(self, uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+        """Apply a batch in order. The number of statements does not depend on its size."""
+        batch = await self._load(uow, Needs.of(messages, self.ledger))
+        outgoing = Outgoing(uow, self.tenant)
+        for message in messages:
+            _Turn(self, batch, outgoing, message).take()
+        await self._save(uow, batch)
+
+    async def _load(self, uow: UnitOfWork, needs: Needs) -> Batch:
+        # Locks are taken in one order everywhere: instruments, payees, payouts, each by id.
+        conn = uow.conn
+        instruments = await method_store.lock_instruments(conn, needs.instruments)
+        choosing = needs.choosing | await method_store.chosen_by(conn, needs.judged)
+        methods = await method_store.lock_methods(conn, needs.payees | choosing)
+        wallets = await method_store.load_wallets(conn, needs.withdrawn)
+        stored = await payout_store.load_payouts(conn, needs.payouts, sorted(choosing))
+        tracked = {row.payout.id: Tracked.read(row) for row in stored}
+        return Batch(needs.openings, tracked, methods, instruments, wallets)
+
+    async def _save(self, uow: UnitOfWork, batch: Batch) -> None:
+        conn, now = uow.conn, uow.now
+        await method_store.save_instruments(conn, list(batch.changed_instruments.values()))
+        await method_store.save_methods(conn, list(batch.changed_methods.values()), now)
+        await payout_store.save_payouts(conn, list(batch.changed_payouts()), now)
+        await payout_store.save_history(conn, batch.history, now)
+        await payout_store.save_returns(conn, batch.returns, now)
+        await payout_store.save_cases(conn, list(batch.cases.values()), now)
+        await method_store.save_wallets(conn, batch.new_wallets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One message's turn on the batch."""
+
+    service: PayoutService
+    batch: Batch
+    outgoing: Outgoing
+    message: Received[Any]
+
+    def take(self) -> None:
+        event = self.message.event
+        match event:
+            case PayInAllocated():
+                self._allocated(event)
+            case RequestPayout():
+                self._requested(event)
+            case ChooseMethod():
+                self._method_chosen(event)
+            case CancelPayout():
+                self._cancelled(event)
+            case InstrumentRegistered():
+                self._registered(event)
+            case InstrumentRefused():
+                self._refused(event)
+            case AttemptChanged():
+                self._attempt(event)
+            case JournalPosted() | JournalRejected():
+                self._journal(event)
+            case _:
+                self._hold(event)
+
+    def _allocated(self, event: PayInAllocated) -> None:
+        for share in event.allocations:
+            self.batch.owns(share.account, (share.owner, share.amount.currency))
+        for new in self.batch.openings[event.pay_in_id]:
+            self._open(new, None)
+
+    def _requested(self, event: RequestPayout) -> None:
+        order = Order(event.ledger, event.owner, event.company, event.account, event.amount.money())
+        self._open(new_payout(event.payout_id, order), self._why_not(order))
+
+    def _why_not(self, order: Order) -> str | None:
+        """Why this wallet cannot be withdrawn from; None when it can."""
+        if order.ledger != self.service.ledger:
+            return "ledger_unknown"
+        theirs = self.batch.wallets.get(order.account)
+        if theirs is None:
+            return "account_unknown"
+        if theirs[0] != order.owner:
+            return "account_not_owned"
+        return None if theirs[1] == order.amount.currency.code else "currency_mismatch"
+
+    def _open(self, new: NewPayout, refusal: str | None) -> None:
+        known = self.batch.payouts.get(new.id)
+        if known is not None:
+            self._repeated(known, new)
+            return
+        if refusal is None:
+            decision = decide_open(new, way_out(self.batch.methods[new.order.wallet_key]))
+        else:
+            decision = decide_reject(new, refusal)
+        tracked = Tracked(decision.payout, Context.of(self.message))
+        self.batch.payouts[new.id] = tracked
+        self._take_up(tracked, decision)
+
+    def _repeated(self, known: Tracked, new: NewPayout) -> None:
+        if known.payout.order == new.order:
+            effect: CaseOpened | Ignored = Ignored("payout_known")
+        else:
+            effect = CaseOpened(
+                "id_conflict",
+                str(self.message.event_key),
+                f"{new.id} was asked for again with other content; the first order stands",
+            )
+        self._take_up(known, Decision(known.payout, (effect,)))
+
+    def _cancelled(self, event: CancelPayout) -> None:
+        tracked = self._find(event.payout_id)
+        if tracked is not None:
+            self._take_up(tracked, decide_cancel(tracked.payout))
+
+    def _method_chosen(self, event: ChooseMethod) -> None:
+        if event.rail not in self.service.rails:
+            _LOG.warning("method_refused", code="rail_unknown", owner=event.owner, rail=event.rail)
+            return
+        before = self.batch.methods[event.owner, event.currency]
+        instrument = self.batch.instruments[event.instrument]
+        self._set_methods(decide_choice(before, event.rail, instrument))
+
+    def _registered(self, event: InstrumentRegistered) -> None:
+        self._judge(
+            Instrument(
+                event.instrument_id,
+                InstrumentState.REGISTERED,
+                event.rail,
+                event.owner,
+                event.currency,
+                event.settlement_account,
+            )
+        )
+        if event.settlement_account is not None:
+            self.batch.owns(event.settlement_account, (event.owner, event.currency))
+
+    def _refused(self, event: InstrumentRefused) -> None:
+        before = self.batch.instruments[event.instrument_id]
+        self._judge(
+            Instrument(
+                event.instrument_id,
+                InstrumentState.REFUSED,
+                event.rail,
+                event.owner,
+                before.currency,
+                before.settlement_account,
+            )
+        )
+
+    def _judge(self, instrument: Instrument) -> None:
+        self.batch.replace_instrument(instrument)
+        for methods in self.batch.chosen(instrument.id):
+            self._set_methods(decide_instrument(methods, instrument))
+
+    def _set_methods(self, methods: Methods) -> None:
+        """Put the payee's choices in force, and let the payouts that waited for them go."""
+        self.batch.replace_methods(methods)
+        way = way_out(methods)
+        waiting = self.batch.claimable.get((methods.owner, methods.currency), {})
+        for payout_id in list(waiting):
+            tracked = self.batch.payouts[payout_id]
+            self._take_up(tracked, decide_way(tracked.payout, way))
+
+    def _attempt(self, event: AttemptChanged) -> None:
+        tracked = self._find(event.payout_id)
+        if tracked is None:
+            return
+        fact = AttemptFact(
+            event.attempt_id,
+            event.sequence,
+            event.state,
+            event.amount.money(),
+            event.code,
+            event.action,
+            event.return_reference or event.provider_reference or "unreferenced",
+        )
+        self._take_up(tracked, decide_attempt(tracked.payout, fact))
+
+    def _hold(self, event: HoldFact) -> None:
+        tracked = self.batch.payouts.get(event.reference)
+        if tracked is None or tracked.payout.hold_id != event.hold_id:
+            return  # the hold of another service: the topic is shared
+        payout = tracked.payout
+        match event:
+            case HoldPlaced():
+                decision = decide_hold_placed(payout)
+            case HoldCaptured():
+                decision = decide_hold_captured(payout, event.amount.money())
+            case HoldReleased():
+                decision = decide_hold_released(payout)
+            case HoldRejected():
+                decision = decide_hold_rejected(payout, event.operation, event.code)
+            case _:
+                assert_never(event)
+        self._take_up(tracked, decision)
+
+    def _journal(self, event: JournalFact) -> None:
+        tracked = self.batch.payouts.get(event.reference)
+        if tracked is None or return_journal_id(tracked.payout) != event.journal_id:
+            return  # a journal of another service: the topic is shared
+        if isinstance(event, JournalPosted):
+            self._take_up(tracked, decide_return_posted(tracked.payout))
+        else:
+            self._take_up(tracked, decide_return_rejected(tracked.payout, event.code))
+
+    def _find(self, payout_id: str) -> Tracked | None:
+        tracked = self.batch.payouts.get(payout_id)
+        if tracked is None:
+            self._log("payout_unknown", payout_id, alarm=True)
+        return tracked
+
+    def _take_up(self, tracked: Tracked, decision: Decision) -> None:
+        """Keep what was decided and emit what follows from it, in order."""
+        tracked.payout = decision.payout
+        payout, context = decision.payout, tracked.context
+        self.batch.file(payout)
+        for effect in decision.effects:
+            match effect:
+                case Moved():
+                    self.batch.history.append(effect)
+                    self.outgoing.status(effect, context, self.message)
+                case Command():
+                    self.outgoing.command(effect, payout, context, self.message)
+                case ReturnSeen():
+                    self.batch.returns.append((payout.attempt_id, effect.reference, payout.id))
+                case CaseOpened():
+                    case_id = derived_id("cas", payout.id, effect.code, effect.subject)
+                    self.batch.cases[case_id] = Case(case_id, payout.id, effect)
+                    self._log(effect.code, payout.id, alarm=True, case=case_id)
+                case Ignored():
+                    self._log(effect.code, payout.id, alarm=effect.alarm)
+                case _:
+                    assert_never(effect)
+
+    def _log(self, code: str, payout_id: str, *, alarm: bool, case: str | None = None) -> None:
+        log = _LOG.warning if alarm else _LOG.debug
+        log(
+            "case_opened" if case else "input_changed_nothing",
+            code=code,
+            payout_id=payout_id,
+            event_id=self.message.envelope.id,
+            event_type=self.message.envelope.type,
+            case_id=case,
+        )

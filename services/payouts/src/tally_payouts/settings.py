@@ -1,0 +1,19 @@
+"""Settings of the payouts service."""
+
+from pydantic import Field, SecretStr
+
+from tally_messaging import MessagingSettings
+
+
+class PayoutsSettings(MessagingSettings):
+    """Where the service keeps its payouts, and the ledger it moves money in."""
+
+    postgres_dsn: SecretStr = Field(
+        validation_alias="TALLY_PAYOUTS_POSTGRES_DSN",
+        description="postgresql://role:password@host:port/database of the payouts schema",
+    )
+    ledger_name: str = Field(
+        default="main",
+        pattern=r"^[a-z][a-z0-9_.-]{0,63}$",
+        description="the ledger that holds the wallets payouts leave",
+    )

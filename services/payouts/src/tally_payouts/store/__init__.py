@@ -1,0 +1,1 @@
+"""SQL of the payouts service: set-based, one statement per question."""

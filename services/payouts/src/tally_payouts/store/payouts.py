@@ -1,0 +1,271 @@
+"""Payouts, their history, returns and cases at rest."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tally_money import Money, currency
+from tally_payouts.domain.payout import (
+    CaseOpened,
+    Moved,
+    Order,
+    Outcome,
+    Payout,
+    ReturnedMoney,
+    Route,
+    Standing,
+)
+from tally_payouts.domain.states import (
+    AttemptState,
+    HoldState,
+    MustAct,
+    PayoutState,
+    ReturnStep,
+)
+from tally_payouts.errors import StaleVersion
+from tally_postgres import Connection, Record
+
+_FIXED = (
+    ("id", "text"),
+    ("ledger", "text"),
+    ("owner", "text"),
+    ("company", "text"),
+    ("account", "text"),
+    ("currency", "text"),
+    ("amount", "numeric"),
+    ("pay_in_id", "text"),
+    ("external_id", "text"),
+    ("hold_id", "text"),
+    ("attempt_id", "text"),
+    ("circumstances", "jsonb"),
+    ("cause", "text"),
+)
+_CHANGING = (
+    ("version", "bigint"),
+    ("state", "text"),
+    ("sequence", "integer"),
+    ("reason_code", "text"),
+    ("must_act", "text"),
+    ("method_version", "integer"),
+    ("rail", "text"),
+    ("instrument", "text"),
+    ("settlement_account", "text"),
+    ("hold", "text"),
+    ("attempt", "text"),
+    ("attempt_sequence", "bigint"),
+    ("ending_state", "text"),
+    ("ending_reason", "text"),
+    ("ending_must_act", "text"),
+    ("return_reference", "text"),
+    ("return_step", "text"),
+    ("return_reason", "text"),
+    ("return_must_act", "text"),
+)
+_COLUMNS = _FIXED + _CHANGING
+_NAMES = ", ".join(name for name, _ in _COLUMNS)
+
+# In id order, so that two appliers never wait for each other in a circle.
+_LOAD = f"""
+SELECT {_NAMES} FROM payout
+WHERE id = ANY($1::text[] || ARRAY(
+    SELECT p.id FROM unnest($2::text[], $3::text[]) AS k (owner, currency)
+    JOIN payout p ON p.owner = k.owner AND p.currency = k.currency AND p.state = 'claimable'
+))
+ORDER BY id
+FOR UPDATE
+"""
+
+_SAVE = f"""
+INSERT INTO payout AS p ({_NAMES}, opened_at, changed_at)
+SELECT {", ".join(f"r.{name}" for name, _ in _COLUMNS)}, $1, $1
+FROM unnest({", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(_COLUMNS, 2))})
+    AS r ({_NAMES})
+ON CONFLICT (id) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name, _ in _CHANGING)}, changed_at = $1
+WHERE p.version = excluded.version - 1
+"""
+
+_SAVE_HISTORY = """
+INSERT INTO payout_history (payout_id, sequence, state, previous, reason_code, must_act, at)
+SELECT h.*, $7
+FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[]) AS h
+"""
+
+_SAVE_RETURNS = """
+INSERT INTO return_seen (attempt_id, return_reference, payout_id, seen_at)
+SELECT r.*, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS r
+ON CONFLICT DO NOTHING
+"""
+
+_SAVE_CASES = """
+INSERT INTO payout_case (id, payout_id, code, subject, detail, opened_at)
+SELECT c.*, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS c
+ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayout:
+    """A payout with what is kept beside it. `version` is 0 until it is saved."""
+
+    payout: Payout
+    circumstances: Mapping[str, Any]
+    cause: str
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case about a payout; its id is derived, so that a replay opens no second one."""
+
+    id: str
+    payout_id: str
+    opened: CaseOpened
+
+
+async def load_payouts(
+    conn: Connection, ids: Iterable[str], claimable_of: Sequence[tuple[str, str]]
+) -> list[StoredPayout]:
+    """Lock and read payouts by id, and all claimable ones of these (owner, currency) pairs."""
+    rows = await conn.fetch(
+        _LOAD, list(ids), [key[0] for key in claimable_of], [key[1] for key in claimable_of]
+    )
+    return [_read(row) for row in rows]
+
+
+async def save_payouts(conn: Connection, stored: Sequence[StoredPayout], now: datetime) -> None:
+    """Insert new payouts and update changed ones; raise `StaleVersion` if any was changed since."""
+    if not stored:
+        return
+    rows = [_row(item) for item in sorted(stored, key=lambda item: item.payout.id)]
+    status = await conn.execute(_SAVE, now, *zip(*rows, strict=True))
+    if status != f"INSERT 0 {len(rows)}":
+        raise StaleVersion("payout", len(rows), status)
+
+
+async def save_history(conn: Connection, steps: Sequence[Moved], now: datetime) -> None:
+    """Append what the payouts went through; a sequence number that is taken is an error."""
+    if not steps:
+        return
+    rows = [
+        (
+            step.payout.id,
+            step.payout.sequence,
+            step.payout.state,
+            step.previous,
+            step.payout.standing.reason_code,
+            step.payout.standing.must_act,
+        )
+        for step in steps
+    ]
+    await conn.execute(_SAVE_HISTORY, *zip(*rows, strict=True), now)
+
+
+async def save_returns(
+    conn: Connection, returns: Sequence[tuple[str, str, str]], now: datetime
+) -> None:
+    """Keep (attempt id, return reference, payout id) of each return."""
+    if returns:
+        await conn.execute(_SAVE_RETURNS, *zip(*returns, strict=True), now)
+
+
+async def save_cases(conn: Connection, cases: Sequence[Case], now: datetime) -> None:
+    """Open cases; one that is open already stays as it is."""
+    if not cases:
+        return
+    rows = [
+        (case.id, case.payout_id, case.opened.code, case.opened.subject, case.opened.detail)
+        for case in cases
+    ]
+    await conn.execute(_SAVE_CASES, *zip(*rows, strict=True), now)
+
+
+def _row(stored: StoredPayout) -> tuple[object, ...]:
+    payout = stored.payout
+    order, route, ending, returned = payout.order, payout.route, payout.ending, payout.returned
+    return (
+        payout.id,
+        order.ledger,
+        order.owner,
+        order.company,
+        order.account,
+        order.amount.currency.code,
+        order.amount.minor,
+        order.pay_in_id,
+        order.external_id,
+        payout.hold_id,
+        payout.attempt_id,
+        stored.circumstances,
+        stored.cause,
+        stored.version + 1,
+        payout.state,
+        payout.sequence,
+        payout.standing.reason_code,
+        payout.standing.must_act,
+        *(_NO_ROUTE if route is None else _route_row(route)),
+        payout.hold,
+        payout.attempt,
+        payout.attempt_sequence,
+        *(
+            (None, None, None)
+            if ending is None
+            else (ending.state, *_standing_row(ending.standing))
+        ),
+        *(_NO_RETURN if returned is None else _return_row(returned)),
+    )
+
+
+_NO_ROUTE = (None, None, None, None)
+_NO_RETURN = (None, None, None, None)
+
+
+def _route_row(route: Route) -> tuple[object, ...]:
+    return route.method_version, route.rail, route.instrument, route.settlement_account
+
+
+def _standing_row(standing: Standing) -> tuple[object, ...]:
+    return standing.reason_code, standing.must_act
+
+
+def _return_row(returned: ReturnedMoney) -> tuple[object, ...]:
+    return returned.reference, returned.step, *_standing_row(returned.standing)
+
+
+def _read(row: Record) -> StoredPayout:
+    (
+        payout_id, ledger, owner, company, account, code, minor, pay_in_id, external_id,
+        hold_id, attempt_id, circumstances, cause,
+        version, state, sequence, reason_code, must_act,
+        method_version, rail, instrument, settlement_account,
+        hold, attempt, attempt_sequence,
+        ending_state, ending_reason, ending_must_act,
+        return_reference, return_step, return_reason, return_must_act,
+    ) = row  # fmt: skip
+    amount = Money(minor, currency(code))
+    payout = Payout(
+        id=payout_id,
+        order=Order(ledger, owner, company, account, amount, pay_in_id, external_id),
+        hold_id=hold_id,
+        attempt_id=attempt_id,
+        state=PayoutState(state),
+        sequence=sequence,
+        standing=_standing(reason_code, must_act),
+        route=None if rail is None else Route(method_version, rail, instrument, settlement_account),
+        hold=HoldState(hold),
+        attempt=None if attempt is None else AttemptState(attempt),
+        attempt_sequence=attempt_sequence,
+        ending=None
+        if ending_state is None
+        else Outcome(PayoutState(ending_state), _standing(ending_reason, ending_must_act)),
+        returned=None
+        if return_reference is None
+        else ReturnedMoney(
+            return_reference, ReturnStep(return_step), _standing(return_reason, return_must_act)
+        ),
+    )
+    return StoredPayout(payout, circumstances, cause, version)
+
+
+def _standing(reason_code: str | None, must_act: str | None) -> Standing:
+    return Standing(reason_code, None if must_act is None else MustAct(must_act))
