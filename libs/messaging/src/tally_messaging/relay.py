@@ -159,25 +159,34 @@ class Relay:
 
     async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
         producer = self._producer or await self._open_producer()
-        outcomes: list[tuple[StoredRecord, asyncio.Future[object] | MessageSizeTooLargeError]] = []
+        try:
+            waiting = [await self._hand_over(producer, record) for record in records]
+            await asyncio.gather(*waiting)
+        except MessageSizeTooLargeError:
+            # The broker refuses whole batches for it, small neighbours included, and the producer's
+            # sequence is broken: a new one sends the page again, record by record.
+            await self._close_producer()
+            await self._send_one_by_one(lane, records)
+
+    async def _send_one_by_one(self, lane: int, records: Sequence[StoredRecord]) -> None:
         for record in records:
+            producer = self._producer or await self._open_producer()
             try:
-                sent = await producer.send(
-                    record.topic,
-                    value=record.payload,
-                    key=record.key.encode(),
-                    headers=encode_headers(record.headers),
-                )
-                outcomes.append((record, sent))
+                await (await self._hand_over(producer, record))
             except MessageSizeTooLargeError as error:
-                outcomes.append((record, error))
-        for record, outcome in outcomes:
-            try:
-                if isinstance(outcome, MessageSizeTooLargeError):
-                    raise outcome
-                await outcome
-            except MessageSizeTooLargeError as error:
+                await self._close_producer()
                 await self._set_aside(lane, record, error)
+
+    async def _hand_over(
+        self, producer: AIOKafkaProducer, record: StoredRecord
+    ) -> asyncio.Future[object]:
+        sent: asyncio.Future[object] = await producer.send(
+            record.topic,
+            value=record.payload,
+            key=record.key.encode(),
+            headers=encode_headers(record.headers),
+        )
+        return sent
 
     async def _set_aside(
         self, lane: int, record: StoredRecord, error: MessageSizeTooLargeError

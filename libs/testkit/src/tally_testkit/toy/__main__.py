@@ -3,7 +3,7 @@
 import os
 import sys
 
-from tally_runtime import configure_logging, load_settings, run_process, run_service
+from tally_runtime import configure_logging, load_settings, run_all, run_process
 from tally_testkit.toy import ToySettings, build_app, dies_at
 
 
@@ -12,7 +12,12 @@ async def _main() -> int:
     settings = load_settings(ToySettings)
     point, _, turn = os.environ.get("TOY_DIES_AT", "").partition(":")
     app = build_app(settings, dies_at(point, int(turn)) if point else None)
-    return await run_service(app)
+
+    async def ready() -> None:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+
+    return await run_all((app,), ready)
 
 
 if __name__ == "__main__":
