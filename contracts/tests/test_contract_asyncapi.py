@@ -64,7 +64,7 @@ def test_document_satisfies_the_official_schema(name: str) -> None:
     [
         lambda document: document.pop("info"),
         lambda document: document.update(asyncapi="2.6.0"),
-        lambda document: next(iter(document["channels"].values())).update(adress="x"),
+        lambda document: next(iter(document["channels"].values())).update(place="x"),
         lambda document: next(iter(document["operations"].values())).update(action="publish"),
     ],
 )
