@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tally_bank_simulator.faults import CrashPoint, FaultKind
 from tally_bank_simulator.main import cli
+from tally_bank_simulator.rules import DEBIT_SUFFIXES, SUFFIXES, Behaviour
 
 BAD_BODIES = [
     ("/clock", {}, "date, advance_days, follow"),
@@ -141,3 +144,9 @@ def test_ready_line_is_one_line_of_json(bank) -> None:
     }
     assert str(bank.ready["host_key_fingerprint"]).startswith("SHA256:")
     assert json.dumps(bank.ready).count("\n") == 0
+
+
+@pytest.mark.parametrize("words", [SUFFIXES, DEBIT_SUFFIXES, Behaviour, FaultKind, CrashPoint])
+def test_every_way_to_steer_the_bank_is_in_the_readme(words) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert [word for word in words if f"`{word}`" not in readme] == []

@@ -204,3 +204,19 @@ async def test_international_return_carries_the_mandatory_addenda(bank, nacha) -
     assert item.entry[12:16] == "0008"
     assert item.addenda[-1][35:45] == f"{1250:010d}"
     assert {record[87:94] for record in item.addenda} == {item.trace[8:]}
+
+
+async def test_returns_of_several_uploads_share_the_file_of_the_day(bank, nacha) -> None:
+    for seq in (1, 2):
+        batch = nacha.Batch((nacha.Pay(account="50002", seq=seq),))
+        await bank.pay(f"pay-{seq}.ach", nacha.file(batch))
+    bank.post("/clock", date="2026-12-31")
+    (file,) = await bank.returns()
+    assert [item.original_trace[-1] for item in file.items] == ["1", "2"]
+
+
+async def test_wrong_amount_of_the_largest_payment_still_fits_its_field(bank, nacha) -> None:
+    await _one(bank, nacha, "5550904", cents=9_999_999_999)
+    bank.post("/clock", date="2026-12-31")
+    ((item,),) = [file.items for file in await bank.returns()]
+    assert item.cents == 9_999_999_998

@@ -9,6 +9,7 @@ from datetime import date
 RECORD_CHARS = 94
 BLOCK_LINES = 10
 HASH_MODULUS = 10**10
+AMOUNT_CENTS_MAX = 10**10 - 1
 PAD_RECORD = "9" * RECORD_CHARS
 
 CREDIT_CODES = frozenset({"22", "23", "24", "32", "33", "34"})

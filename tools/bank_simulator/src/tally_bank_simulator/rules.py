@@ -9,6 +9,8 @@ from typing import Annotated, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tally_bank_simulator.nacha_fields import AMOUNT_CENTS_MAX
+
 CERTAIN = 10_000
 _LATE_BANKING_DAYS = 10
 _SLUG = r"^[a-z][a-z0-9_]{0,39}$"
@@ -95,7 +97,7 @@ class Rule(BaseModel):
     code: Annotated[str, Field(pattern=r"^[RC][0-9]{2}$")] | None = None
     before_settlement: bool = False
     banking_days_after: Annotated[int, Field(ge=0, le=250, strict=True)] | None = None
-    amount_cents: Annotated[int, Field(ge=0, strict=True)] | None = None
+    amount_cents: Annotated[int, Field(ge=0, le=AMOUNT_CENTS_MAX, strict=True)] | None = None
     corrected: Annotated[str, Field(min_length=1, max_length=29, pattern=r"^[ -~]+$")] | None = None
     same_reference: bool = False
 

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from tally_bank_simulator.banking_days import is_banking_day
 from tally_bank_simulator.book import Book
+from tally_bank_simulator.nacha_fields import AMOUNT_CENTS_MAX
 from tally_bank_simulator.nacha_write import FileHeading, ReturnItem, build_return_file
 from tally_bank_simulator.planning import corrected_data
 from tally_bank_simulator.rules import TRUE_RETURNS, Behaviour
@@ -15,11 +16,12 @@ _SEQUENCE_MODULUS = 10**7
 _DUE = """
 SELECT p.plan_id, p.behaviour, p.code, p.amount_cents AS planned_cents, p.corrected, p.is_copy,
        p.same_reference, e.entry_id, e.trace, e.routing, e.account, e.amount_cents, e.state,
-       e.transaction_code, e.raw, e.addenda, b.header AS batch_header, u.header AS file_header
+       e.transaction_code, e.raw, e.addenda, b.header AS batch_header, u.header AS file_header,
+       substr(u.header, 4, 20) AS parties
 FROM plans p JOIN entries e USING (entry_id) JOIN batches b USING (batch_id)
      JOIN uploads u USING (upload_id)
 WHERE p.done = 0 AND p.due_on <= ? AND (p.before_settlement = 1 OR e.state <> 'accepted')
-ORDER BY p.is_copy, u.header, p.plan_id
+ORDER BY p.is_copy, parties, p.plan_id
 """
 
 
@@ -43,7 +45,7 @@ def run_day(book: Book, day: date, at: datetime) -> None:
 
 def _deliver_due(book: Book, day: date, at: datetime) -> None:
     due = book.rows(_DUE, day.isoformat())
-    for _, group in groupby(due, key=lambda row: (row["is_copy"], row["file_header"])):
+    for _, group in groupby(due, key=lambda row: (row["is_copy"], row["parties"])):
         rows = list(group)
         book_rows = [row for row in rows if _is_still_true(row)]
         if book_rows:
@@ -113,7 +115,8 @@ def _item(book: Book, row: sqlite3.Row) -> ReturnItem:
     amount_cents, corrected, original_trace = row["amount_cents"], None, row["trace"]
     if behaviour is Behaviour.WRONG_AMOUNT_RETURN:
         planned = row["planned_cents"]
-        amount_cents = amount_cents + 1 if planned is None else planned
+        wrong_by = 1 if amount_cents < AMOUNT_CENTS_MAX else -1
+        amount_cents = amount_cents + wrong_by if planned is None else planned
     elif behaviour is Behaviour.UNKNOWN_TRACE_RETURN:
         original_trace = _unknown_trace(book, row["trace"])
     elif behaviour is Behaviour.NOTICE_OF_CHANGE:

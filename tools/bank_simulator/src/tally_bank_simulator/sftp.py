@@ -21,6 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _INBOUND, _OUTBOUND = "/inbound", "/outbound"
 _MILLISECONDS = 1000
 _LOGIN_SECONDS = 30
+_HANG_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ class _Counter(asyncssh.SFTPServer):
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
         await self._pause()
         if self._faults.strike(FaultKind.HANG_ON_READ):
-            await asyncio.Event().wait()
+            await asyncio.sleep(_HANG_SECONDS)
+            raise asyncssh.SFTPFailure("the bank gave up on this read")
         assert isinstance(file_obj, io.FileIO)
         return os.pread(file_obj.fileno(), size, offset)
 

@@ -20,30 +20,30 @@ class BookFilter:
 
 def book_view(book: Book, wanted: BookFilter) -> dict[str, object]:
     """Entries, their history and returns, totals per day, and traces executed more than once."""
-    where, values = ["entry_id > ?"], [wanted.after]
-    clauses: list[object] = list(values)
+    where: list[str] = ["entry_id > ?"]
+    values: list[object] = [wanted.after]
     if wanted.state is not None:
         where.append("state = ?")
-        clauses.append(wanted.state)
+        values.append(wanted.state)
     if wanted.since is not None:
         where.append("changed_on >= ?")
-        clauses.append(wanted.since.isoformat())
+        values.append(wanted.since.isoformat())
     if wanted.trace is not None:
         where.append("trace = ?")
-        clauses.append(wanted.trace)
+        values.append(wanted.trace)
     limit = -1 if wanted.limit is None else wanted.limit
     chosen = " AND ".join(where)
     rows = book.rows(
         "SELECT e.*, b.upload_id, b.number AS batch_number FROM entries e JOIN batches b "
         f"USING (batch_id) WHERE {chosen} ORDER BY entry_id LIMIT ?",
-        *clauses,
+        *values,
         limit,
     )
     items = book.rows(
         "SELECT i.*, f.name AS file FROM return_items i JOIN outfiles f USING (outfile_id) "
         f"WHERE entry_id IN (SELECT entry_id FROM entries WHERE {chosen} "
         "ORDER BY entry_id LIMIT ?) ORDER BY item_id",
-        *clauses,
+        *values,
         limit,
     )
     notices: dict[int, list[dict[str, object]]] = {}
