@@ -76,7 +76,7 @@ class PayoutService:
         batch = await self._load(uow, Needs.of(messages, self.ledger))
         outgoing = Outgoing(uow, self.tenant)
         for message in messages:
-            _Turn(self, batch, outgoing, message).take()
+            Turn(self, batch, outgoing, message).take()
         await self._save(uow, batch)
 
     async def _load(self, uow: UnitOfWork, needs: Needs) -> Batch:
@@ -102,7 +102,7 @@ class PayoutService:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class Turn:
     """One message's turn on the batch."""
 
     service: PayoutService
@@ -146,12 +146,16 @@ class _Turn:
         """Why this wallet cannot be withdrawn from; None when it can."""
         if order.ledger != self.service.ledger:
             return "ledger_unknown"
+        owner, code = order.wallet_key
         theirs = self.batch.wallets.get(order.account)
         if theirs is None:
-            return "account_unknown"
-        if theirs[0] != order.owner:
+            # The request may be ahead of the fact that names the wallet; the id of an owner's
+            # main wallet says whose it is by itself.
+            main = derived_id("acc", self.service.tenant, f"wallet/{owner}/{code}")
+            return None if order.account == main else "account_unknown"
+        if theirs[0] != owner:
             return "account_not_owned"
-        return None if theirs[1] == order.amount.currency.code else "currency_mismatch"
+        return None if theirs[1] == code else "currency_mismatch"
 
     def _open(self, new: NewPayout, refusal: str | None) -> None:
         known = self.batch.payouts.get(new.id)
@@ -183,12 +187,9 @@ class _Turn:
             self._take_up(tracked, decide_cancel(tracked.payout))
 
     def _method_chosen(self, event: ChooseMethod) -> None:
-        if event.rail not in self.service.rails:
-            _LOG.warning("method_refused", code="rail_unknown", owner=event.owner, rail=event.rail)
-            return
         before = self.batch.methods[event.owner, event.currency]
         instrument = self.batch.instruments[event.instrument]
-        self._set_methods(decide_choice(before, event.rail, instrument))
+        self._set_methods(decide_choice(before, event.rail, instrument, self.service.rails))
 
     def _registered(self, event: InstrumentRegistered) -> None:
         self._judge(

@@ -99,7 +99,7 @@ def decide_attempt(payout: Payout, fact: AttemptFact) -> Decision:
 
 
 def _under_way(payout: Payout, fact: AttemptFact, target: PayoutState, why: str) -> Decision:
-    if payout.ended or payout.ending is not None or payout.hold in _LEAVING:
+    if payout.ended or payout.hold not in {HoldState.PLACED, HoldState.RELEASED}:
         return ignored(payout, "attempt_behind")
     must_act = MustAct.RAIL if fact.action == _NO_ACTION else _who(fact)
     standing = Standing(reason(fact.code, why), must_act)

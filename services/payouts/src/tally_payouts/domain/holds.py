@@ -54,7 +54,7 @@ def decide_hold_captured(payout: Payout, amount: Money) -> Decision:
     """The money left the wallet: paid, and a return that came before is posted now."""
     capturing = payout.hold is HoldState.CAPTURING
     if not capturing and (payout.hold is not HoldState.STUCK or payout.ending is not None):
-        return ignored(payout, "hold_captured_again")
+        return ignored(payout, "hold_captured_again", alarm=payout.hold is not HoldState.CAPTURED)
     if amount != payout.order.amount:
         case = CaseOpened(
             "capture_amount_differs",

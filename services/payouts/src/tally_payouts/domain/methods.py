@@ -66,16 +66,22 @@ class Methods:
     choices: tuple[Method, ...] = ()
 
 
-def decide_choice(methods: Methods, rail: str, instrument: Instrument) -> Methods:
+def decide_choice(
+    methods: Methods, rail: str, instrument: Instrument, rails: frozenset[str]
+) -> Methods:
     """Add a choice; it takes effect at once when the instrument can be used.
 
-    An instrument of another owner, rail or currency leaves the method in force as it is.
+    An unknown rail, or an instrument of another owner, rail or currency, leaves the method in
+    force as it is.
     """
     version = methods.versions + 1
     choice = Method(
         methods.owner, methods.currency, version, rail, instrument.id, MethodState.AWAITING
     )
-    choice = _judge(choice, instrument)
+    if rail in rails:
+        choice = _judge(choice, instrument)
+    else:
+        choice = replace(choice, state=MethodState.REFUSED, reason_code="rail_unknown")
     choices = methods.choices
     if choice.state is not MethodState.REFUSED:
         choices = tuple(
