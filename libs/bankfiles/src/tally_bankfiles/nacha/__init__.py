@@ -30,6 +30,21 @@ from tally_bankfiles.nacha.codes import (
 from tally_bankfiles.nacha.entry_records import Entry, remittance_addenda
 from tally_bankfiles.nacha.errors import NachaError, NachaFileError
 from tally_bankfiles.nacha.file_records import FileHeader
+from tally_bankfiles.nacha.iat_addenda import (
+    Addenda10,
+    Addenda11,
+    Addenda12,
+    Addenda13,
+    Addenda14,
+    Addenda15,
+    Addenda16,
+    Addenda17,
+    Addenda18,
+    Addenda98Iat,
+    Addenda99Iat,
+    IatAddenda,
+)
+from tally_bankfiles.nacha.iat_records import IatBatchHeader, IatEntry
 from tally_bankfiles.nacha.model import AchFile, Batch, LocatedEntry
 from tally_bankfiles.nacha.notices import (
     CorrectedDataError,
@@ -62,11 +77,22 @@ __all__ = [
     "AcknowledgementError",
     "Addenda",
     "Addenda05",
+    "Addenda10",
+    "Addenda11",
+    "Addenda12",
+    "Addenda13",
+    "Addenda14",
+    "Addenda15",
+    "Addenda16",
+    "Addenda17",
+    "Addenda18",
     "Addenda98",
+    "Addenda98Iat",
     "Addenda98Refused",
     "Addenda99",
     "Addenda99Contested",
     "Addenda99Dishonored",
+    "Addenda99Iat",
     "Batch",
     "BatchAck",
     "BatchHeader",
@@ -76,6 +102,9 @@ __all__ = [
     "Entry",
     "EntryAck",
     "FileHeader",
+    "IatAddenda",
+    "IatBatchHeader",
+    "IatEntry",
     "LocatedEntry",
     "NachaError",
     "NachaFileError",

@@ -222,8 +222,8 @@ def parse_addenda(
 def check_sequence(
     values: dict[str, object], line: int, *, trace: str, position: int, log: ErrorLog
 ) -> None:
-    """Take out the fields that tie a numbered addenda to its entry, and compare them."""
-    if values.pop("addenda_sequence_number") != position:
+    """Take out the fields that tie an addenda to its entry, and compare them."""
+    if values.pop("addenda_sequence_number", position) != position:
         log.add("addenda_sequence", line, "addenda_sequence_number", f"{position} expected")
     if values.pop("entry_detail_sequence_number") != trace[-_SEQUENCE_DIGITS:]:
         rule = f"the last seven digits of the entry's trace {trace} expected"

@@ -36,7 +36,7 @@ BATCH_CONTROL: Final = Layout(
         Field("entry_hash", 11, 20, Kind.NUMBER),
         Field("total_debit_entry_dollar_amount", 21, 32, Kind.NUMBER),
         Field("total_credit_entry_dollar_amount", 33, 44, Kind.NUMBER),
-        Field("company_identification", 45, 54),
+        optional("company_identification", 45, 54),
         optional("message_authentication_code", 55, 73),
         Field("originating_dfi_identification", 80, 87, Kind.DIGITS),
         Field("batch_number", 88, 94, Kind.NUMBER),

@@ -3,11 +3,19 @@
 from dataclasses import replace
 from typing import Final
 
-from tally_bankfiles.nacha.addenda import Addenda, parse_addenda
-from tally_bankfiles.nacha.batch_records import BatchHeader, parse_batch_control
-from tally_bankfiles.nacha.entry_records import EntryRecord, parse_entry
-from tally_bankfiles.nacha.entry_rules import check_entry
+from tally_bankfiles.nacha.batch_records import parse_batch_control
+from tally_bankfiles.nacha.dialects import (
+    AnyAddenda,
+    AnyEntry,
+    AnyHeader,
+    check,
+    read_addenda,
+    read_entry,
+    with_addenda,
+)
+from tally_bankfiles.nacha.entry_records import AnnouncedAddenda
 from tally_bankfiles.nacha.errors import ErrorLog
+from tally_bankfiles.nacha.iat_records import IatBatchHeader
 from tally_bankfiles.nacha.model import LocatedEntry
 from tally_bankfiles.nacha.totals import Totals, batch_control, compare_controls
 
@@ -17,11 +25,12 @@ _ADDENDA_LIMIT: Final = 9999
 class _OpenEntry:
     """An entry until a record that is no addenda ends it; None where its own record is broken."""
 
-    def __init__(self, line: int, record: EntryRecord | None) -> None:
+    def __init__(self, line: int, record: tuple[AnyEntry, AnnouncedAddenda] | None) -> None:
         self.line = line
         self.record = record
-        self.addenda: list[Addenda] = []
+        self.addenda: list[AnyAddenda] = []
         self.addenda_records = 0
+        self.counts: dict[str, int] = {}
         self.sound = record is not None
 
 
@@ -32,7 +41,7 @@ class BatchScan:
     entry is reported once and not again as four wrong totals.
     """
 
-    def __init__(self, header: BatchHeader | None, log: ErrorLog) -> None:
+    def __init__(self, header: AnyHeader | None, log: ErrorLog) -> None:
         self.totals = Totals()
         self.sound = header is not None
         self._header = header
@@ -44,7 +53,7 @@ class BatchScan:
         header = self._header
         record = None
         if header is not None:
-            record = parse_entry(text, line, header.standard_entry_class_code, self._log)
+            record = read_entry(header, text, line, self._log)
         self._entry = _OpenEntry(line, record)
 
     def add_addenda(self, line: int, text: str) -> None:
@@ -54,15 +63,13 @@ class BatchScan:
             self._log.add("record_order", line, "record_type_code", "an addenda follows its entry")
             return
         opened.addenda_records += 1
-        if opened.record is None or opened.addenda_records > _ADDENDA_LIMIT:
+        header, record = self._header, opened.record
+        if header is None or record is None or opened.addenda_records > _ADDENDA_LIMIT:
             return
-        addenda = parse_addenda(
-            text,
-            line,
-            trace=opened.record.entry.trace,
-            position=opened.addenda_records,
-            log=self._log,
-        )
+        type_code = text[1:3]
+        position = opened.counts[type_code] = opened.counts.get(type_code, 0) + 1
+        trace = record[0].trace
+        addenda = read_addenda(header, text, line, trace=trace, position=position, log=self._log)
         if addenda is None:
             opened.sound = False
         else:
@@ -77,9 +84,9 @@ class BatchScan:
         if header is None or opened.record is None:
             self.sound = False
             return None
-        entry = opened.record.entry
+        entry, announced = opened.record
         if opened.addenda:
-            entry = replace(entry, addenda=tuple(opened.addenda))
+            entry = with_addenda(entry, opened.addenda)
         self.totals.add(
             routing=entry.routing,
             amount=entry.amount_minor,
@@ -87,10 +94,10 @@ class BatchScan:
             addenda=opened.addenda_records,
         )
         known = len(self._log)
-        self._check_announced(opened, opened.record)
+        self._check_announced(opened, announced)
         self._check_trace(header, entry.trace, opened.line)
         if opened.sound:
-            check_entry(header, entry, opened.line, self._log)
+            check(header, entry, opened.line, self._log)
         if len(self._log) > known or not opened.sound:
             return None
         return LocatedEntry(opened.line, header, entry)
@@ -101,25 +108,28 @@ class BatchScan:
         if control is None:
             self.sound = False
         elif self.sound and self._header is not None:
-            compare_controls(control, batch_control(self._header, self.totals), line, self._log)
+            expected = batch_control(self._header, self.totals)
+            if isinstance(self._header, IatBatchHeader) and not control.company_identification:
+                # Gateways leave it blank: the international header names an originator instead.
+                expected = replace(expected, company_identification="")
+            compare_controls(control, expected, line, self._log)
 
-    def _check_announced(self, opened: _OpenEntry, record: EntryRecord) -> None:
+    def _check_announced(self, opened: _OpenEntry, announced: AnnouncedAddenda) -> None:
         found = opened.addenda_records
         line = opened.line
-        if record.addenda_indicated and not found:
+        if announced.indicated and not found:
             rule = "the entry announces addenda, none follows"
             self._log.add("addenda_missing", line, "addenda_record_indicator", rule)
-        elif found and not record.addenda_indicated:
+        elif found and not announced.indicated:
             rule = f"the entry announces no addenda, {found} follow"
             self._log.add("addenda_indicator", line, "addenda_record_indicator", rule)
         if found > _ADDENDA_LIMIT:
             self._log.add("addenda_count", line, "addenda", f"at most {_ADDENDA_LIMIT} per entry")
-        announced = record.addenda_announced
-        if announced is not None and announced != found:
-            rule = f"the entry announces {announced} addenda, {found} follow"
+        if announced.number is not None and announced.number != found:
+            rule = f"the entry announces {announced.number} addenda, {found} follow"
             self._log.add("addenda_count", line, "number_of_addenda_records", rule)
 
-    def _check_trace(self, header: BatchHeader, trace: str, line: int) -> None:
+    def _check_trace(self, header: AnyHeader, trace: str, line: int) -> None:
         odfi = header.originating_dfi_identification
         if not trace.startswith(odfi):
             rule = f"the bank's {odfi} and seven digits expected, found {trace}"

@@ -86,7 +86,7 @@ def return_transaction_code(code: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SecRule:
-    """What a Standard Entry Class allows: addenda 05 per entry, forward debits and credits."""
+    """What a domestic class allows: addenda 05 per entry, forward debits and credits."""
 
     code: str
     addenda_max: int
@@ -104,7 +104,6 @@ SEC_RULES: Final[Mapping[str, SecRule]] = MappingProxyType(
             SecRule("CTX", 9999, credits=True, debits=True, remittance_only=True),
             SecRule("WEB", 1, credits=True, debits=True, remittance_only=False),
             SecRule("TEL", 0, credits=False, debits=True, remittance_only=False),
-            SecRule("IAT", 0, credits=True, debits=True, remittance_only=False),
             SecRule("COR", 0, credits=False, debits=False, remittance_only=False),
         )
     }

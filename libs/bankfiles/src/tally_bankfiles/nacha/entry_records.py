@@ -1,16 +1,23 @@
 """Entry detail records (6) of the domestic classes, with the addenda that follow them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from tally_bankfiles.nacha.addenda import Addenda, Addenda05, Addenda98, Addenda98Refused
+from tally_bankfiles.nacha.addenda import (
+    Addenda,
+    Addenda05,
+    Addenda98,
+    Addenda98Refused,
+    ChangeAddenda,
+    ReturnAddenda,
+)
 from tally_bankfiles.nacha.codes import TRANSACTION_CODES
 from tally_bankfiles.nacha.errors import ErrorLog
 from tally_bankfiles.nacha.layout import Field, Kind, Layout, optional, required
 
 PAYMENT_INFORMATION_WIDTH: Final = 80
-_RECORD_TYPE_7_NEXT: Final = "1"
+_ADDENDA_FOLLOW: Final = "1"
 
 _HEAD: Final = (
     Field("transaction_code", 2, 3, Kind.NUMBER),
@@ -72,7 +79,7 @@ class Entry:
         return known is not None and known.credit
 
     @property
-    def notice(self) -> Addenda | None:
+    def notice(self) -> ChangeAddenda | ReturnAddenda | None:
         """The addenda 98 or 99 that makes this entry a notification of change or a return."""
         return next((a for a in self.addenda if not isinstance(a, Addenda05)), None)
 
@@ -95,22 +102,23 @@ def remittance_addenda(text: str) -> tuple[Addenda05, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRecord:
-    """An entry without addenda as its own line holds it, and what that line announces."""
+class AnnouncedAddenda:
+    """What an entry's own line says of the addenda after it; `number` stands only in some."""
 
-    entry: Entry
-    addenda_indicated: bool
-    addenda_announced: int | None
+    indicated: bool
+    number: int | None
 
 
-def parse_entry(text: str, line: int, sec: str, log: ErrorLog) -> EntryRecord | None:
+def parse_entry(
+    text: str, line: int, sec: str, log: ErrorLog
+) -> tuple[Entry, AnnouncedAddenda] | None:
+    """The entry, still without its addenda, and how many to expect."""
     layout = CTX_ENTRY_DETAIL if sec == "CTX" else ENTRY_DETAIL
     values = layout.parse(text, line, log)
     if values is None:
         return None
-    found = values["addenda_record_indicator"]
-    if found not in {"0", _RECORD_TYPE_7_NEXT}:
-        log.add("addenda_indicator", line, "addenda_record_indicator", f"0 or 1, not {found!a}")
+    announced = announced_addenda(values, line, log)
+    if announced is None:
         return None
     entry = Entry(
         transaction_code=values["transaction_code"],
@@ -122,8 +130,7 @@ def parse_entry(text: str, line: int, sec: str, log: ErrorLog) -> EntryRecord | 
         trace=values["trace_number"],
         discretionary_data=values["discretionary_data"],
     )
-    announced = values.get("number_of_addenda_records")
-    return EntryRecord(entry, found == _RECORD_TYPE_7_NEXT, announced)
+    return entry, announced
 
 
 def render_entry(entry: Entry, line: int, sec: str, log: ErrorLog) -> str:
@@ -143,5 +150,15 @@ def render_entry(entry: Entry, line: int, sec: str, log: ErrorLog) -> str:
     return layout.render(values, line, log)
 
 
+def announced_addenda(
+    values: Mapping[str, Any], line: int, log: ErrorLog
+) -> AnnouncedAddenda | None:
+    found = values["addenda_record_indicator"]
+    if found not in {"0", _ADDENDA_FOLLOW}:
+        log.add("addenda_indicator", line, "addenda_record_indicator", f"0 or 1, not {found!a}")
+        return None
+    return AnnouncedAddenda(found == _ADDENDA_FOLLOW, values.get("number_of_addenda_records"))
+
+
 def indicator(addenda: Sequence[object]) -> str:
-    return _RECORD_TYPE_7_NEXT if addenda else "0"
+    return _ADDENDA_FOLLOW if addenda else "0"

@@ -17,6 +17,7 @@ RECORD_LENGTH: Final = 94
 _NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 _DIGITS: Final = re.compile(r"[0-9]+").fullmatch
 _CENTURY: Final = 2000
+_NO_DATE: Final = "000000"
 
 
 class Kind(StrEnum):
@@ -24,7 +25,8 @@ class Kind(StrEnum):
 
     TEXT is left-justified (`str`), ID right-justified text, FREE text that keeps its leading
     blanks; DIGITS fills its positions with digits and stays a `str`, NUMBER is zero-filled (`int`);
-    DATE is YYMMDD of this century and TIME HHMM, both None when blank.
+    DATE is YYMMDD of this century and TIME HHMM. A blank date, time or optional number is None, and
+    so is an optional date of zeros, which banks write in returns.
     """
 
     TEXT = "text"
@@ -115,6 +117,8 @@ class Layout:
 def _parsed(field: Field, raw: str, line: int, log: ErrorLog) -> str | int | date | time | None:
     kind = field.kind
     if kind is Kind.DIGITS or kind is Kind.NUMBER:
+        if field.inclusion is Inclusion.OPTIONAL and raw.isspace():
+            return None
         if not _DIGITS(raw):
             rule = f"{field.width} digits expected, found {raw!a}"
             log.add("not_numeric", line, field.name, rule)
@@ -124,6 +128,8 @@ def _parsed(field: Field, raw: str, line: int, log: ErrorLog) -> str | int | dat
     if not text and field.inclusion is Inclusion.MANDATORY:
         log.add("mandatory_field", line, field.name, "the field is mandatory, found blanks")
     if kind is Kind.DATE:
+        if field.inclusion is Inclusion.OPTIONAL and text == _NO_DATE:
+            return None
         return _parsed_date(field.name, text, line, log)
     if kind is Kind.TIME:
         return _parsed_time(field.name, text, line, log)
@@ -185,6 +191,8 @@ def _as_text(field: Field, value: object, line: int, log: ErrorLog) -> str:
 
 
 def _digits(field: Field, value: object, line: int, log: ErrorLog) -> str:
+    if value is None and field.inclusion is Inclusion.OPTIONAL:
+        return ""
     text = str(value)
     if field.kind is Kind.NUMBER:
         text = text.zfill(field.width)

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 
-from tally_bankfiles.nacha.batch_records import BatchHeader
-from tally_bankfiles.nacha.entry_records import Entry
+from tally_bankfiles.nacha.dialects import AnyEntry, AnyHeader
 from tally_bankfiles.nacha.file_records import FileHeader
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    header: BatchHeader
-    entries: tuple[Entry, ...]
+    """A header and its entries: both domestic, or both international."""
+
+    header: AnyHeader
+    entries: tuple[AnyEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +25,5 @@ class LocatedEntry:
     """An entry as a stream yields it, with the line it starts on and the batch it stands in."""
 
     line: int
-    batch: BatchHeader
-    entry: Entry
+    batch: AnyHeader
+    entry: AnyEntry

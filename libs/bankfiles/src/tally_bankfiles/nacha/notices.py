@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Final
 
-from tally_bankfiles.nacha.addenda import Addenda05, Addenda98, reason_code
+from tally_bankfiles.nacha.addenda import (
+    Addenda98,
+    ChangeAddenda,
+    ReturnAddenda,
+    reason_code,
+)
 from tally_bankfiles.nacha.codes import TRANSACTION_CODES
-from tally_bankfiles.nacha.entry_records import Entry
+from tally_bankfiles.nacha.dialects import AnyEntry
+from tally_bankfiles.nacha.iat_addenda import Addenda98Iat, Addenda99Iat, IatNotice
 from tally_bankfiles.nacha.reasons import ReasonAction, action_for
 from tally_bankfiles.nacha.routing import is_routing_number
 
@@ -66,12 +72,12 @@ _SLICES: Final[Mapping[str, Mapping[str, slice]]] = MappingProxyType(
 """Where each value stands in the 29 characters of corrected data, by change code."""
 
 
-def notice_of(entry: Entry) -> Notice | None:
+def notice_of(entry: AnyEntry) -> Notice | None:
     """The notice an entry carries; None for an ordinary payment."""
     addenda = entry.notice
-    if addenda is None or isinstance(addenda, Addenda05):
+    if addenda is None:
         return None
-    code = reason_code(addenda)
+    code = _code(addenda)
     return Notice(
         code=code,
         action=action_for(code),
@@ -79,7 +85,9 @@ def notice_of(entry: Entry) -> Notice | None:
         original_rdfi=addenda.original_receiving_dfi_identification,
         amount_minor=entry.amount_minor,
         is_return=not entry.is_change_notice,
-        corrected_data=addenda.corrected_data if isinstance(addenda, Addenda98) else "",
+        corrected_data=(
+            addenda.corrected_data if isinstance(addenda, Addenda98 | Addenda98Iat) else ""
+        ),
     )
 
 
@@ -107,6 +115,16 @@ def corrected_details(change_code: str, corrected_data: str) -> CorrectedDetails
         name=found.get("name"),
         individual_id=found.get("individual_id"),
     )
+
+
+def _code(addenda: ChangeAddenda | ReturnAddenda | IatNotice) -> str:
+    match addenda:
+        case Addenda98Iat():
+            return addenda.change_code
+        case Addenda99Iat():
+            return addenda.return_reason_code
+        case _:
+            return reason_code(addenda)
 
 
 def _is_transaction_code(text: str) -> bool:

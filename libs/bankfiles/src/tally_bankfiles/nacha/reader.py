@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from tally_bankfiles.nacha.batch_records import BatchHeader
-from tally_bankfiles.nacha.entry_records import Entry
+from tally_bankfiles.nacha.dialects import AnyEntry, AnyHeader
 from tally_bankfiles.nacha.errors import NachaFileError
 from tally_bankfiles.nacha.file_records import FileHeader
 from tally_bankfiles.nacha.model import AchFile, Batch, LocatedEntry
@@ -18,15 +17,15 @@ def read_file(data: bytes) -> AchFile:
     nothing else is raised.
     """
     header: FileHeader | None = None
-    batches: list[tuple[BatchHeader, list[Entry]]] = []
+    batches: list[tuple[AnyHeader, list[AnyEntry]]] = []
     for event in iter_events((data,)):
         match event:
             case FileHeader():
                 header = event
-            case BatchHeader():
-                batches.append((event, []))
             case LocatedEntry():
                 batches[-1][1].append(event.entry)
+            case _:
+                batches.append((event, []))
     assert header is not None, "a file without header raises"
     return AchFile(header, tuple(Batch(batch, tuple(entries)) for batch, entries in batches))
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from tally_bankfiles.nacha.batch_records import BatchHeader, parse_batch_header
 from tally_bankfiles.nacha.batch_scan import BatchScan
+from tally_bankfiles.nacha.dialects import AnyHeader, read_header
 from tally_bankfiles.nacha.errors import ErrorLog
 from tally_bankfiles.nacha.file_records import FileHeader, parse_file_control, parse_file_header
 from tally_bankfiles.nacha.model import LocatedEntry
@@ -13,7 +13,7 @@ from tally_bankfiles.nacha.totals import Totals, compare_controls, file_control
 
 _RECORD_TYPES: Final = frozenset("156789")
 
-Event = FileHeader | BatchHeader | LocatedEntry
+Event = FileHeader | AnyHeader | LocatedEntry
 """What a scan yields: the file header, then each batch header followed by its entries."""
 
 
@@ -86,10 +86,10 @@ class Scanner:
         if header is not None:
             yield header
 
-    def _open_batch(self, line: int, text: str) -> Iterator[BatchHeader]:
+    def _open_batch(self, line: int, text: str) -> Iterator[AnyHeader]:
         self._require_closed_batch(line)
         self._batches += 1
-        header = parse_batch_header(text, line, self.log)
+        header = read_header(text, line, self.log)
         self._batch = BatchScan(header, self.log)
         if header is None:
             return

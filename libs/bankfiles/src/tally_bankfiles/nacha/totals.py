@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from tally_bankfiles.nacha.batch_records import BatchControl, BatchHeader
+from tally_bankfiles.nacha.batch_records import BatchControl
+from tally_bankfiles.nacha.dialects import AnyHeader
 from tally_bankfiles.nacha.errors import ErrorLog
 from tally_bankfiles.nacha.file_records import FileControl
 
@@ -55,7 +56,7 @@ class Totals:
         return self.hash_sum % _HASH_MODULUS
 
 
-def batch_control(header: BatchHeader, totals: Totals) -> BatchControl:
+def batch_control(header: AnyHeader, totals: Totals) -> BatchControl:
     return BatchControl(
         service_class_code=header.service_class_code,
         entry_addenda_count=totals.records,

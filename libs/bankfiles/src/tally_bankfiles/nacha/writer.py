@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from tally_bankfiles.nacha.addenda import render_addenda
-from tally_bankfiles.nacha.batch_records import render_batch_control, render_batch_header
-from tally_bankfiles.nacha.entry_records import render_entry
+from tally_bankfiles.nacha.batch_records import render_batch_control
+from tally_bankfiles.nacha.dialects import write_addenda, write_entry, write_header
 from tally_bankfiles.nacha.errors import ErrorLog, NachaError, NachaFileError
 from tally_bankfiles.nacha.file_records import render_file_control, render_file_header
 from tally_bankfiles.nacha.layout import RECORD_LENGTH
@@ -49,25 +48,20 @@ def _records(file: AchFile, log: ErrorLog) -> list[str]:
 
 def _batch(batch: Batch, lines: list[str], log: ErrorLog) -> Totals:
     totals = Totals()
-    sec = batch.header.standard_entry_class_code
-    lines.append(render_batch_header(batch.header, len(lines) + 1, log))
+    header = batch.header
+    lines.append(write_header(header, len(lines) + 1, log))
     if not batch.entries:
         log.add("empty_batch", len(lines), "entries", "a batch has at least one entry")
     for entry in batch.entries:
-        number = len(lines) + 1
-        line = render_entry(entry, number, sec, log)
+        line = write_entry(header, entry, len(lines) + 1, log)
         lines.append(line)
-        for position, addenda in enumerate(entry.addenda, start=1):
-            rendered = render_addenda(
-                addenda, len(lines) + 1, trace=entry.trace, position=position, log=log
-            )
-            lines.append(rendered)
+        lines += write_addenda(entry, len(lines) + 1, log)
         totals.add(
-            routing=line[3:11],
+            routing=line[3:11] or "0",
             amount=entry.amount_minor,
             credit=entry.credit,
             addenda=len(entry.addenda),
         )
-    control = batch_control(batch.header, totals)
+    control = batch_control(header, totals)
     lines.append(render_batch_control(control, len(lines) + 1, log))
     return totals
