@@ -16,6 +16,7 @@ from tally_contracts.base import (
     Token,
     TypeId,
     UtcTime,
+    Who,
 )
 
 
@@ -190,6 +191,32 @@ class HoldRejected(MoneyEvent):
     reference: TypeId
     code: Slug
     detail: Text
+
+
+class OpenAccount(Event):
+    """Command: open an account before any money needs it. Opening it again is a no-op."""
+
+    TYPE: ClassVar[str] = "ledger.account.open.v1"
+
+    account: AccountSpec
+    ledger: Slug
+    who: Who
+    occurred_at: UtcTime
+
+
+class AccountRejected(Event):
+    """The account was not opened: it exists with other attributes, or its currency is unknown.
+
+    `code`: account_mismatch, currency_unknown, ledger_unknown (more may come).
+    """
+
+    TYPE: ClassVar[str] = "ledger.account.rejected.v1"
+
+    account: AccountSpec
+    ledger: Slug
+    code: Slug
+    detail: Text
+    occurred_at: UtcTime
 
 
 class AccountOpened(Event):

@@ -1,0 +1,75 @@
+"""The bank simulator beside a demo or a sandbox: a process of its own, told apart by its ports."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_TIMEOUT_S = 30
+_USER = "tallystick"
+_PASSWORD_VARIABLE = "TALLY_BANK_SIMULATOR_PASSWORD"
+
+
+@dataclass(frozen=True, slots=True)
+class BankAddress:
+    """Where the simulator listens."""
+
+    sftp_port: int
+    admin_port: int
+    fingerprint: str
+    password: str
+
+    @property
+    def admin_url(self) -> str:
+        """Base URL of the admin API."""
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    def rails_environment(self) -> dict[str, str]:
+        """The settings by which the rails service finds this bank."""
+        return {
+            "TALLY_RAILS_ACH_SFTP_HOST": "127.0.0.1",
+            "TALLY_RAILS_ACH_SFTP_PORT": str(self.sftp_port),
+            "TALLY_RAILS_ACH_SFTP_USER": _USER,
+            "TALLY_RAILS_ACH_SFTP_PASSWORD": self.password,
+            "TALLY_RAILS_ACH_SFTP_HOST_KEY": self.fingerprint,
+            "TALLY_RAILS_ACH_SANDBOX_CLOCK_URL": f"{self.admin_url}/clock",
+        }
+
+
+@contextmanager
+def bank_simulator(folder: Path) -> Iterator[BankAddress]:
+    """Start the simulator with its book in `folder`; it ends with the context."""
+    folder.mkdir(parents=True, exist_ok=True)
+    password = secrets.token_urlsafe(24)
+    with (folder / "simulator.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tally_bank_simulator.main"),
+                *("--folder", str(folder), "--user", _USER),
+                *("--password-env", _PASSWORD_VARIABLE),
+            ],
+            env={**os.environ, _PASSWORD_VARIABLE: password},
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        try:
+            assert process.stdout is not None, "stdout is a pipe"
+            line = process.stdout.readline()
+            if not line:
+                raise OSError(
+                    f"the bank simulator did not start: see {folder / 'simulator.log'}"
+                )
+            ready = json.loads(line)
+            yield BankAddress(
+                ready["sftp_port"], ready["admin_port"], ready["host_key_fingerprint"], password
+            )
+        finally:
+            process.terminate()
+            process.wait(_START_TIMEOUT_S)
+            if process.stdout is not None:
+                process.stdout.close()

@@ -1,0 +1,103 @@
+"""`tally lag`: how far every consumer is behind, and what waits in every outbox."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tally_cli.output import (
+    JsonOption,
+    VarOption,
+    print_json,
+    print_table,
+    reported,
+    running_installation,
+)
+from tally_cli.platform import SERVICES, Installation
+from tally_messaging import outbox
+from tally_postgres import create_pool
+from tally_runtime import SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLag:
+    """One service: records not consumed yet, by topic, and records not published yet."""
+
+    service: str
+    behind: Mapping[str, int]
+    outbox_records: int
+    outbox_oldest_s: float | None
+
+    @property
+    def total(self) -> int:
+        """Everything that is still to be done."""
+        return sum(self.behind.values()) + self.outbox_records
+
+
+async def measure(installation: Installation) -> list[ServiceLag]:
+    """Ask the broker for offsets and the database for outboxes."""
+    behind = await _consumer_lag(installation.kafka)
+    return [await _service_lag(installation, name, behind.get(name, {})) for name in SERVICES]
+
+
+async def _consumer_lag(kafka: str) -> dict[str, dict[str, int]]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    probe = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await admin.start()
+    await probe.start()
+    try:
+        lags: dict[str, dict[str, int]] = {}
+        for name in SERVICES:
+            committed = await admin.list_consumer_group_offsets(name)
+            partitions: list[TopicPartition] = list(committed)
+            ends = await probe.end_offsets(partitions) if partitions else {}
+            by_topic: dict[str, int] = {}
+            for partition, offset in committed.items():
+                missing = ends[partition] - max(offset.offset, 0)
+                by_topic[partition.topic] = by_topic.get(partition.topic, 0) + missing
+            lags[name] = by_topic
+        return lags
+    finally:
+        await probe.stop()
+        await admin.close()
+
+
+async def _service_lag(
+    installation: Installation, name: str, behind: Mapping[str, int]
+) -> ServiceLag:
+    pool = await create_pool(
+        installation.dsn(name), schema=name, application_name="tally_lag", max_size=1
+    )
+    try:
+        waiting, oldest = await outbox.depth(pool)
+    finally:
+        await pool.close()
+    age = None if oldest is None else (SystemClock().now() - oldest.astimezone(UTC)).total_seconds()
+    return ServiceLag(name, behind, waiting, age)
+
+
+def lag(var: VarOption = Path("var"), *, as_json: JsonOption = False) -> None:
+    """Show how far each service is behind: records not consumed, records not published.
+
+    Example: tally lag --json | jq '[.[].outbox_records] | add'
+    """
+    with reported():
+        lags = asyncio.run(measure(running_installation(var)))
+    if as_json:
+        print_json([asdict(one) for one in lags])
+        return
+    rows = [
+        (
+            one.service,
+            str(sum(one.behind.values())),
+            str(one.outbox_records),
+            "-" if one.outbox_oldest_s is None else f"{one.outbox_oldest_s:.1f}",
+            ", ".join(f"{topic} {count}" for topic, count in one.behind.items() if count) or "-",
+        )
+        for one in lags
+    ]
+    print_table(("service", "to consume", "to publish", "oldest s", "where"), rows)

@@ -1,0 +1,113 @@
+"""`tally migrate`, `tally run SERVICE`, `tally up`: starting the platform, in parts or whole."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tally_cli.bank import bank_simulator
+from tally_cli.output import (
+    EXIT_USAGE,
+    VarOption,
+    notes,
+    print_json,
+    reported,
+    running_installation,
+)
+from tally_cli.platform import (
+    DEFAULT_SOURCES,
+    SERVICES,
+    Installation,
+    configured_sources,
+    passwords,
+    prepare_database,
+    prepare_topics,
+)
+from tally_embedded import running_stack
+from tally_runtime import Metrics, configure_logging, run_all, run_process
+
+
+def migrate(var: VarOption = Path("var")) -> None:
+    """Create roles, schemas, tables and topics that are missing. Safe to run again.
+
+    Reads TALLY_POSTGRES_DSN (an administrator's), TALLY_KAFKA, and each TALLY_<SERVICE>_POSTGRES_DSN
+    for the password of that service's role.
+    """
+    with reported():
+        installation = running_installation(var)
+        applied = prepare_database(installation)
+        created = asyncio.run(prepare_topics(installation, configured_sources()))
+    print_json({"migrations": applied, "topics": created})
+
+
+def run(
+    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVICES)}.")],
+    var: VarOption = Path("var"),
+) -> None:
+    """Run one service in this process until SIGTERM; its settings come from the environment."""
+    if service not in SERVICES:
+        typer.echo(
+            f"error [unknown_service]: {service} is no service: take one of {', '.join(SERVICES)}",
+            err=True,
+        )
+        raise typer.Exit(EXIT_USAGE)
+    configure_logging(service, os.environ.get("TALLY_LOG_LEVEL") or "INFO")
+    os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
+    with reported():
+        dsn, kafka = os.environ.get(f"TALLY_{service.upper()}_POSTGRES_DSN"), os.environ.get("TALLY_KAFKA")
+        # A service needs its own role alone; the administrator's address is for operators.
+        installation = (
+            Installation("", kafka, {}) if dsn and kafka else running_installation(var)
+        )
+        app = installation.build(service)
+        code = run_process(
+            lambda: run_all((app,), graceful_timeout_s=app.settings.graceful_timeout_s)
+        )
+    raise typer.Exit(code)
+
+
+def up(var: VarOption = Path("var")) -> None:
+    """Start everything in this process and stay up: Postgres, Kafka, all services, a bank simulator.
+
+    Data stays in the data folder. In another terminal: tally fund, tally lag, tally trace, tally
+    verify. Ctrl-C stops it cleanly.
+    """
+    configure_logging("platform", os.environ.get("TALLY_LOG_LEVEL") or "WARNING")
+    with reported(), running_stack(var) as stack, bank_simulator(var / "bank") as bank:
+        address = stack.address
+        installation = Installation(address.postgres_dsn, address.kafka, passwords(var))
+        prepare_environment(bank.rails_environment())
+        prepare_database(installation)
+
+        async def ready() -> None:
+            notes.print("[green]The platform is up.[/] Ctrl-C stops it. In another terminal:")
+            notes.print("  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify")
+            notes.print(f"  database {address.postgres_dsn.rpartition('@')[2]}, broker {address.kafka}")
+            notes.print(f"  bank simulator {bank.admin_url}")
+
+        code = run_process(lambda: run_platform(installation, ready))
+    raise typer.Exit(code)
+
+
+def prepare_environment(more: dict[str, str]) -> None:
+    """Settings of an embedded platform, where the environment does not say otherwise."""
+    os.environ.setdefault("TALLY_ENVIRONMENT", "development")
+    os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
+    os.environ.update(more)
+
+
+async def run_platform(
+    installation: Installation,
+    ready: Callable[[], Awaitable[None]],
+    *,
+    until: asyncio.Event | None = None,
+    names: Sequence[str] = SERVICES,
+) -> int:
+    """All services on one event loop, until a signal, a crash, or `until`; the exit code."""
+    await prepare_topics(installation, configured_sources())
+    metrics = Metrics("platform")
+    apps = [installation.build(name, metrics=metrics) for name in names]
+    return await run_all(apps, ready, until=until, graceful_timeout_s=30)
