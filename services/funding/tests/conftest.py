@@ -1,7 +1,7 @@
 """The funding service over a fresh database, driven batch by batch without a broker."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -168,3 +168,25 @@ async def funding(
 @pytest.fixture
 def announce() -> Callable[..., dict[str, Any]]:
     return announcement
+
+
+@pytest.fixture
+def count_statements(funding: Bench) -> Callable[..., Coroutine[Any, Any, list[str]]]:
+    """The statements a batch sends, BEGIN and COMMIT apart."""
+
+    async def count(*records: Raw) -> list[str]:
+        seen: list[str] = []
+
+        def note(query: Any) -> None:
+            if not query.query.startswith(("BEGIN", "COMMIT", "SELECT pg_advisory_unlock_all")):
+                seen.append(query.query)
+
+        async with funding.pool.acquire() as only:
+            only._con.add_query_logger(note)  # type: ignore[attr-defined]
+        assert funding.pool.get_size() == 1, "one session, so that every statement is seen"
+        await funding.process(*records)
+        async with funding.pool.acquire() as only:
+            only._con.remove_query_logger(note)  # type: ignore[attr-defined]
+        return seen
+
+    return count

@@ -34,7 +34,7 @@ def build_app(
         "funding",
         settings,
         schema=SCHEMA,
-        routers=[build_router(funding, settings.sources)],
+        routers=[build_router(funding, settings.sources, settings.reference_program)],
         prepare=prepare,
         clock=clock,
         ids=ids,

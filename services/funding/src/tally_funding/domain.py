@@ -154,6 +154,10 @@ def decide_allocation(
 def _unmatched(
     rule: Rule, program: str, amount: Money, beneficiary: Beneficiary | None
 ) -> Suspense | None:
+    if rule.needs_beneficiary and beneficiary is None:
+        return Suspense(
+            Reason.NO_BENEFICIARY, "name the party, contact or event the money is for, or return it"
+        )
     if not rule.covers_program(program):
         return Suspense(
             Reason.UNKNOWN_PROGRAM,
@@ -166,12 +170,12 @@ def _unmatched(
             f"rule {rule.label} has no amounts in {amount.currency.code}: "
             "add the currency in a new version, or return the money",
         )
-    if not rule.needs_beneficiary:
-        return None
-    if beneficiary is None:
-        return Suspense(
-            Reason.NO_BENEFICIARY, "name the party, contact or event the money is for, or return it"
-        )
+    if rule.needs_beneficiary and beneficiary is not None:
+        return _without_wallet(beneficiary)
+    return None
+
+
+def _without_wallet(beneficiary: Beneficiary) -> Suspense | None:
     if len(beneficiary.owner) > OWNER_CHARS_MAX:
         return Suspense(
             Reason.BENEFICIARY_TOO_LONG,

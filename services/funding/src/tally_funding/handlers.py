@@ -1,21 +1,23 @@
 """Which event goes to which use case."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
+from tally_contracts.base import Event
 from tally_contracts.catalogue import topic
-from tally_contracts.funding import FundingReceived
+from tally_contracts.funding import FundingReceived, ImportStatement
 from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding import service
 from tally_funding.errors import MisroutedEvent
 from tally_funding.service import Announcement, Answer, Funding
+from tally_funding.statements.service import import_statement
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS = "funding.commands.v1"
 JOURNALS = "ledger.journals.v1"
 
 
-def build_router(funding: Funding, sources: Iterable[str]) -> Router:
+def build_router(funding: Funding, sources: Iterable[str], reference_program: str | None) -> Router:
     """The one consumer of this service, over every topic it reads."""
     family = topic("funding.inbound.{source}.v1")
     by_topic = {family.named(source): source for source in sources}
@@ -42,6 +44,11 @@ def build_router(funding: Funding, sources: Iterable[str]) -> Router:
             ],
         )
 
+    @router.each(ImportStatement)
+    async def imported(uow: UnitOfWork, message: Received[ImportStatement]) -> None:
+        _require_topics([message], (COMMANDS,))
+        await import_statement(uow, funding, message, reference_program)
+
     @router.fold(JournalPosted, JournalRejected)
     async def answered(uow: UnitOfWork, messages: Sequence[Received[Answer]]) -> None:
         _require_topics(messages, (JOURNALS,))
@@ -50,10 +57,7 @@ def build_router(funding: Funding, sources: Iterable[str]) -> Router:
     return router
 
 
-def _require_topics(
-    messages: Sequence[Received[FundingReceived]] | Sequence[Received[Answer]],
-    allowed: Mapping[str, str] | tuple[str, ...],
-) -> None:
+def _require_topics(messages: Sequence[Received[Event]], allowed: Container[str]) -> None:
     """A publisher may write to its own topic only: the ledger's facts on it would be forged."""
     for message in messages:
         if message.topic not in allowed:

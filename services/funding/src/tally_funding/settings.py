@@ -28,6 +28,12 @@ class FundingSettings(MessagingSettings):
         validation_alias="TALLY_FUNDING_RULE",
         description="path of the rule document; not set: the bundled rule",
     )
+    reference_program: Slug | None = Field(
+        default=None,
+        validation_alias="TALLY_FUNDING_REFERENCE_PROGRAM",
+        description="program of bank money that names only a creditor reference (RF, ISO 11649); "
+        "not set: it goes to suspense",
+    )
     ledger_name: Slug = Field(default="main", description="the ledger that books pay-ins")
 
     @field_validator("sources", mode="before")

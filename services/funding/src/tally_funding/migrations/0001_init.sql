@@ -75,3 +75,47 @@ CREATE TABLE repeated_announcement (
     conflicting bigint NOT NULL CHECK (conflicting >= 0),
     last_at timestamptz NOT NULL
 );
+
+CREATE TABLE statement (
+    statement_key text COLLATE "C" PRIMARY KEY,
+    account text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    number text NOT NULL,
+    sequence bigint CHECK (sequence >= 0),
+    page integer NOT NULL,
+    period_start text NOT NULL,
+    period_end text NOT NULL,
+    last_day date NOT NULL,
+    opening numeric(38, 0) NOT NULL,
+    closing numeric(38, 0) NOT NULL,
+    digest bytea NOT NULL,
+    continuity text COLLATE "C" NOT NULL CHECK (continuity IN
+        ('first', 'in_order', 'unnumbered', 'gap', 'out_of_order', 'balance_break')),
+    import_id text COLLATE "C" NOT NULL,
+    file_name text NOT NULL,
+    imported_at timestamptz NOT NULL
+);
+CREATE INDEX statement_newest ON statement (account, currency, last_day DESC, sequence DESC, page DESC);
+
+-- One row per entry, or per payment of an entry booked in parts.
+CREATE TABLE statement_entry (
+    statement_key text COLLATE "C" NOT NULL REFERENCES statement,
+    entry_index integer NOT NULL CHECK (entry_index >= 0),
+    part integer NOT NULL CHECK (part >= 0),
+    amount numeric(38, 0) NOT NULL CHECK (amount >= 0),
+    credit boolean NOT NULL,
+    reversal boolean NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    booking_date date,
+    value_date date,
+    bank_reference text,
+    end_to_end_id text,
+    uetr text,
+    remittance text NOT NULL,
+    outcome text COLLATE "C" NOT NULL
+        CHECK (outcome IN ('pay_in', 'already_known', 'conflict', 'ignored')),
+    pay_in_id text COLLATE "C" REFERENCES pay_in,
+    PRIMARY KEY (statement_key, entry_index, part),
+    CONSTRAINT statement_entry_leads_to_pay_in CHECK ((outcome = 'ignored') = (pay_in_id IS NULL))
+);
+CREATE INDEX statement_entry_pay_in ON statement_entry (pay_in_id);

@@ -1,0 +1,60 @@
+"""From the content of an ImportStatement to statements; whatever the bytes are, bounded."""
+
+import base64
+import binascii
+import zlib
+
+from tally_bankfiles.camt import MAX_BYTES, MessageKind, Statement, StatementError, read_statements
+
+STATEMENTS_MAX = 400
+_GZIP = 31  # zlib's window bits for the gzip format with its checksum
+
+
+def read_content(content: str) -> tuple[Statement, ...]:
+    """Unpack and read base64 of gzip of a camt.053 file; raises StatementError, and nothing else."""
+    statements = read_statements(_unpacked(content))
+    for statement in statements:
+        if statement.kind is not MessageKind.STATEMENT:
+            raise StatementError(
+                "unsupported_message",
+                line=statement.line,
+                field="Document",
+                detail=f"{statement.kind.value} announces what a statement repeats",
+                remedy="import the camt.053 statement",
+            )
+    if len(statements) > STATEMENTS_MAX:
+        raise _refused(
+            "too_many_statements",
+            f"{len(statements)} statements, at most {STATEMENTS_MAX} are read",
+            "split the file",
+        )
+    return statements
+
+
+def _unpacked(content: str) -> bytes:
+    try:
+        packed = base64.b64decode(content, validate=True)
+    except binascii.Error as error:
+        raise _refused("content_base64", str(error), "encode the gzip file in base64") from error
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        data = unpacking.decompress(packed, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise _refused("content_gzip", str(error), "compress the file with gzip") from error
+    if len(data) > MAX_BYTES:
+        raise _refused(
+            "content_too_large",
+            f"unpacks to more than {MAX_BYTES} bytes",
+            "ask the bank for a file per account or day",
+        )
+    if not unpacking.eof or unpacking.unused_data:
+        raise _refused(
+            "content_gzip",
+            "the gzip stream is cut off or has more behind it",
+            "compress the whole file with gzip, once",
+        )
+    return data
+
+
+def _refused(code: str, detail: str, remedy: str) -> StatementError:
+    return StatementError(code, line=0, field="content", detail=detail, remedy=remedy)

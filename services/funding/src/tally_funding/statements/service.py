@@ -1,0 +1,225 @@
+"""Use case: a bank statement file is imported, whole or not at all."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from tally_bankfiles.camt import Statement, StatementError
+from tally_contracts.funding import ImportStatement, StatementImported, StatementRefused
+from tally_funding.domain import Repeat
+from tally_funding.service import Announcement, Funding, book
+from tally_funding.statements import store
+from tally_funding.statements.content import read_content
+from tally_funding.statements.credits import (
+    CONTINUOUS,
+    Credit,
+    Line,
+    StatementIdentity,
+    StatementTerms,
+    announcement,
+    continuity,
+    credits_of,
+    digest,
+    identify,
+    lines,
+    printable,
+)
+from tally_funding.statements.store import KeptLine, NewStatement
+from tally_messaging import Cause, Received, UnitOfWork
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_funding.statements")
+STATEMENTS_TOPIC = "funding.statements.v1"
+SOURCE = "bank"
+"""The source whose clearing account mirrors the bank's."""
+
+# Between two chunks other tasks get their turn.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStatement:
+    """A statement taken apart."""
+
+    statement: Statement
+    identity: StatementIdentity
+    lines: tuple[Line, ...]
+    credits: tuple[Credit, ...]
+    digest: bytes
+
+
+async def import_statement(
+    uow: UnitOfWork,
+    funding: Funding,
+    message: Received[ImportStatement],
+    reference_program: str | None,
+) -> None:
+    """Import a file: every credit is a pay-in afterwards, or nothing changed and the answer says why.
+
+    `reference_program` is the program of money that names only a creditor reference (RF).
+    """
+    command = message.event
+    cause = replace(message.cause, tenant=funding.books.tenant)
+    try:
+        read = await asyncio.to_thread(_read, command.content)
+        await store.take_turn(uow.conn)
+        known = await store.known(uow.conn, [one.identity.statement_key for one in read])
+        fresh = _fresh(read, known)
+    except StatementError as error:
+        _refuse(uow, command, error, cause)
+        return
+    terms = StatementTerms(command.who, reference_program)
+    # Of a statement imported before, or twice in this file, every credit is known.
+    already_known = _credits(read) - _credits(fresh)
+    pay_ins = 0
+    for one in fresh:
+        repeats = await _import_one(uow, funding, command, one, terms, cause)
+        already_known += repeats
+        pay_ins += len(one.credits) - repeats
+    imported = StatementImported(
+        import_id=command.import_id,
+        file_name=command.file_name,
+        statement_ids=tuple(printable(one.statement.id) for one in read),
+        pay_ins=pay_ins,
+        already_known=already_known,
+        ignored_entries=sum(len(one.lines) - len(one.credits) for one in read),
+        occurred_at=uow.now,
+    )
+    uow.emit(imported, topic=STATEMENTS_TOPIC, key=command.import_id, cause=cause)
+    _LOG.info(
+        "statement_imported",
+        import_id=command.import_id,
+        statements=len(fresh),
+        pay_ins=pay_ins,
+        already_known=already_known,
+    )
+
+
+def _credits(read: Sequence[ReadStatement]) -> int:
+    return sum(len(one.credits) for one in read)
+
+
+def _read(content: str) -> tuple[ReadStatement, ...]:
+    """All that needs no database, in one call: it takes seconds for the largest files."""
+    read = []
+    for statement in read_content(content):
+        identity = identify(statement)
+        found = lines(statement)
+        read.append(
+            ReadStatement(
+                statement, identity, found, credits_of(identity, found), digest(statement, found)
+            )
+        )
+    return tuple(read)
+
+
+def _fresh(read: Sequence[ReadStatement], known: Mapping[str, bytes]) -> list[ReadStatement]:
+    """Statements not seen before; raises StatementError where one was, with other entries."""
+    seen = dict(known)
+    fresh = []
+    for one in read:
+        key = one.identity.statement_key
+        if key not in seen:
+            fresh.append(one)
+            seen[key] = one.digest
+        elif seen[key] != one.digest:
+            raise StatementError(
+                "statement_conflict",
+                line=one.statement.line,
+                field="Stmt",
+                detail=f"statement {one.identity.number} of this period came before with other entries",
+                remedy="ask the bank which is right; the first stands until a person corrects it",
+            )
+    return fresh
+
+
+async def _import_one(  # noqa: PLR0917 - the import's terms, handed on
+    uow: UnitOfWork,
+    funding: Funding,
+    command: ImportStatement,
+    one: ReadStatement,
+    terms: StatementTerms,
+    cause: Cause,
+) -> int:
+    """Enter one statement and book its credits; how many of them were pay-ins already."""
+    opening, closing = one.statement.opening, one.statement.closing
+    assert opening is not None, "a statement has an opening balance"
+    assert closing is not None, "a statement has a closing balance"
+    follows = continuity(one.identity, opening, await store.newest(uow.conn, one.identity))
+    if follows not in CONTINUOUS:
+        _LOG.error(
+            "statement_discontinuous",
+            statement_key=one.identity.statement_key,
+            number=one.identity.number,
+            continuity=follows.value,
+            alarm=True,
+        )
+    await store.insert_statement(
+        uow.conn,
+        NewStatement(
+            identity=one.identity,
+            opening=opening,
+            closing=closing,
+            digest=one.digest,
+            continuity=follows,
+            import_id=command.import_id,
+            file_name=command.file_name,
+        ),
+        uow.now,
+    )
+    became = await _book_credits(uow, funding, one, terms, cause)
+    await store.insert_entries(
+        uow.conn,
+        one.identity.statement_key,
+        [became.get(line) or KeptLine(line, "ignored", None) for line in one.lines],
+    )
+    return sum(kept.outcome != "pay_in" for kept in became.values())
+
+
+async def _book_credits(
+    uow: UnitOfWork,
+    funding: Funding,
+    one: ReadStatement,
+    terms: StatementTerms,
+    cause: Cause,
+) -> dict[Line, KeptLine]:
+    became: dict[Line, KeptLine] = {}
+    for start in range(0, len(one.credits), _CHUNK):
+        chunk = one.credits[start : start + _CHUNK]
+        outcomes = await book(
+            uow,
+            funding,
+            [
+                Announcement(
+                    SOURCE,
+                    announcement(one.identity, credit, terms),
+                    cause,
+                    by_statement=True,
+                )
+                for credit in chunk
+            ],
+        )
+        for credit, outcome in zip(chunk, outcomes, strict=True):
+            pay_in_id = funding.books.pay_in_id(SOURCE, credit.external_id)
+            became[credit.line] = KeptLine(credit.line, _OUTCOMES[outcome], pay_in_id)
+    return became
+
+
+_OUTCOMES: Mapping[Repeat | None, str] = MappingProxyType(
+    {None: "pay_in", Repeat.SAME: "already_known", Repeat.CONFLICT: "conflict"}
+)
+
+
+def _refuse(uow: UnitOfWork, command: ImportStatement, error: StatementError, cause: Cause) -> None:
+    _LOG.warning("statement_refused", import_id=command.import_id, code=error.code, line=error.line)
+    refused = StatementRefused(
+        import_id=command.import_id,
+        file_name=command.file_name,
+        code=error.code,
+        line=error.line or None,
+        field=printable(error.field),
+        remedy=printable(f"{error.detail}: {error.remedy}"),
+        occurred_at=uow.now,
+    )
+    uow.emit(refused, topic=STATEMENTS_TOPIC, key=command.import_id, cause=cause)
