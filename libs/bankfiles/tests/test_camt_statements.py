@@ -275,6 +275,13 @@ def test_an_unbalanced_statement_is_refused_at_its_closing_balance_with_both_fig
         ("<Cd>OPBD</Cd>", "<Cd>OPAV</Cd>", "balance_missing", "Stmt/Bal"),
         ("<Cd>CLBD</Cd>", "<Cd>OPBD</Cd>", "balance_ambiguous", "Stmt/Bal"),
         ("<Cd>BOOK</Cd>", "<Cd>SENT</Cd>", "field_format", "Ntry/Sts"),
+        ("<Sts>", "<RvslInd>yes</RvslInd><Sts>", "field_format", "Ntry/RvslInd"),
+        (
+            ">2026-03-02T00:00:00+00:00",
+            ">0001-01-01T00:00:00+10:00",
+            "field_format",
+            "FrToDt/FrDtTm",
+        ),
         ("CRDT</CdtDbtInd>", "C</CdtDbtInd>", "field_format", "Bal/CdtDbtInd"),
         ("<Id>STMT1</Id>", "", "field_missing", "Stmt/Id"),
         ("<MsgId>MSG1</MsgId>", "", "field_missing", "BkToCstmrStmt/GrpHdr/MsgId"),
@@ -390,6 +397,21 @@ def test_a_report_with_both_balances_is_checked_too() -> None:
     report = report.replace("<Stmt>", "<Rpt>").replace("</Stmt>", "</Rpt>")
     assert read_statements(report.encode())[0].closing == eur("140.50")
     assert refusal(report.replace(">140.50<", ">1.00<").encode()).code == "statement_unbalanced"
+
+
+@pytest.mark.parametrize(("flag", "reversal"), [("true", True), ("1", True), ("0", False)])
+def test_a_reversal_says_what_it_undoes_and_keeps_its_own_side(flag: str, reversal: bool) -> None:
+    (statement,) = read_statements(edited(("<Sts>", f"<RvslInd>{flag}</RvslInd><Sts>")))
+    assert statement.entries[0].reversal is reversal
+    assert statement.entries[0].signed == eur("100.00")
+
+
+@pytest.mark.parametrize(
+    "group", ["<NbOfNtries>3</NbOfNtries><Sum>135.50</Sum>", "<Sum>130.5</Sum>"]
+)
+def test_the_banks_totals_may_count_all_entries_or_the_booked(group: str) -> None:
+    xml = edited(("<TxsSummry>", f"<TxsSummry><TtlNtries>{group}</TtlNtries>"))
+    assert read_statements(xml) == (sample(),)
 
 
 def test_supplementary_data_of_another_namespace_is_tolerated() -> None:

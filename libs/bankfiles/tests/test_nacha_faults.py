@@ -132,6 +132,40 @@ def test_damage_is_reported_with_line_and_field(
     assert expected in places(altered(number, start, new))
 
 
+def test_a_destination_padded_with_a_zero_is_the_same_routing_number() -> None:
+    assert read_file(altered(1, 4, "0231380104")) == FILE
+
+
+def test_an_effective_date_of_zeros_is_no_date() -> None:
+    header = read_file(altered(2, 70, "000000")).batches[0].header
+    assert header.effective_entry_date is None
+
+
+@pytest.mark.parametrize(
+    ("start", "new", "code"),
+    [
+        (4, "X03", "reason_code"),
+        (4, "C01", "reason_code"),
+        (94, "9", "addenda_trace"),
+        (22, "260231", "date"),
+    ],
+)
+def test_damage_to_a_return_is_reported(start: int, new: str, code: str) -> None:
+    returned = _with_entry(lambda plain: replace(plain, transaction_code=21, addenda=(RETURN,)))
+    lines = write_file(returned).decode().splitlines()
+    lines[3] = lines[3][: start - 1] + new + lines[3][start - 1 + len(new) :]
+    assert (code, 4) in {(error.code, error.line) for error in errors_of("\n".join(lines).encode())}
+
+
+def test_no_entry_has_more_addenda_than_four_digits_count() -> None:
+    many = FILE.batches[0].entries[0].addenda * 10_000
+    header = replace(FILE.batches[0].header, standard_entry_class_code="CTX")
+    entry = replace(FILE.batches[0].entries[0], addenda=many)
+    with pytest.raises(NachaFileError) as caught:
+        write_file(replace(FILE, batches=(Batch(header, (entry,)),)))
+    assert "field_too_long" in {error.code for error in caught.value.errors}
+
+
 def test_a_damaged_entry_is_reported_once_and_not_again_as_wrong_totals() -> None:
     assert places(altered(3, 30, "00000x2345")) == [("not_numeric", 3, "amount")]
 

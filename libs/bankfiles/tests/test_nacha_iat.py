@@ -1,5 +1,6 @@
 """International entries: identity, and the order and number of their addenda."""
 
+import contextlib
 from dataclasses import replace
 from datetime import date
 
@@ -250,6 +251,28 @@ def test_damage_is_reported(number: int, start: int, new: str, code: str) -> Non
     assert (code, 3 if code == "addenda_count" else number) in {
         (error.code, error.line) for error in caught.value.errors
     }
+
+
+@given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), max_size=8))
+@settings(max_examples=200)
+def test_a_shot_up_file_never_crashes_the_reader(hits: list[tuple[int, int]]) -> None:
+    data = bytearray(DATA)
+    for position, value in hits:
+        data[position] = value
+    with contextlib.suppress(NachaFileError):
+        read_file(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("notice", "code"),
+    [
+        (replace(RETURN, return_reason_code="X03"), "reason_code"),
+        (replace(CHANGE, change_code="R01"), "reason_code"),
+    ],
+)
+def test_a_notice_with_a_code_of_another_kind_is_refused(notice: IatAddenda, code: str) -> None:
+    entry = replace(ENTRY, transaction_code=21, addenda=(*SEVEN, notice))
+    assert code in codes_of(file_of(entry))
 
 
 def test_a_return_is_written_and_names_the_original() -> None:

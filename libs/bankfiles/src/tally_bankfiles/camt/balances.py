@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from tally_bankfiles.camt.document import Node
@@ -104,12 +105,12 @@ def check_summary(node: Node, entries: Sequence[StatementEntry]) -> None:
         stated = (number_of(group.child("NbOfNtries")), decimal_of(group.child("Sum")))
         readings = [_totals(some, sides) for some in (entries, booked)]
         if not any(_agrees(stated, reading) for reading in readings):
-            count, total = readings[0]
             raise StatementError(
                 "statement_totals",
                 line=group.line,
                 field=f"TxsSummry/{tag}",
-                detail=f"{stated[0]} entries of {stated[1]} announced, {count} of {total} found",
+                detail=f"{stated[0]} entries of {stated[1]} announced, "
+                f"{readings[0][0]} found, or their sum is another",
                 remedy=_REMEDY,
             )
 
@@ -128,11 +129,12 @@ def _balance(node: Node) -> Balance:
     return Balance(amount, date_of(node.child("Dt")), node.line)
 
 
-def _totals(entries: Sequence[StatementEntry], sides: tuple[bool, ...]) -> tuple[int, Decimal]:
-    chosen = [entry for entry in entries if entry.credit in sides]
-    scale = chosen[0].amount.currency.exponent if chosen else 0
-    return len(chosen), Decimal(sum(entry.amount.minor for entry in chosen)).scaleb(-scale)
+def _totals(entries: Sequence[StatementEntry], sides: tuple[bool, ...]) -> tuple[int, Fraction]:
+    chosen = [entry.amount for entry in entries if entry.credit in sides]
+    scale = 10 ** chosen[0].currency.exponent if chosen else 1
+    return len(chosen), Fraction(sum(amount.minor for amount in chosen), scale)
 
 
-def _agrees(stated: tuple[int | None, Decimal | None], found: tuple[int, Decimal]) -> bool:
-    return all(said is None or said == seen for said, seen in zip(stated, found, strict=True))
+def _agrees(stated: tuple[int | None, Decimal | None], found: tuple[int, Fraction]) -> bool:
+    count, total = stated
+    return count in {None, found[0]} and (total is None or Fraction(total) == found[1])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, cast
 
 from lxml import etree
@@ -35,16 +36,16 @@ class Node:
         return etree.QName(self.element).localname
 
     def child(self, path: str) -> "Node | None":
-        found = self.element.find(self._qualified(path))
+        found = self.element.find(_qualified(self.namespace, path))
         return None if found is None else Node(found, self.namespace)
 
     def children(self, path: str) -> Iterator["Node"]:
-        for found in self.element.iterfind(self._qualified(path)):
+        for found in self.element.iterfind(_qualified(self.namespace, path)):
             yield Node(found, self.namespace)
 
     def text(self, path: str) -> str | None:
         """The text of the first element at the path without outer blanks; None where empty."""
-        found = self.element.findtext(self._qualified(path))
+        found = self.element.findtext(_qualified(self.namespace, path))
         return (found.strip() or None) if found is not None else None
 
     def texts(self, path: str) -> tuple[str, ...]:
@@ -86,8 +87,10 @@ class Node:
             remedy="ask the bank for a corrected statement",
         )
 
-    def _qualified(self, path: str) -> str:
-        return "/".join(f"{{{self.namespace}}}{tag}" for tag in path.split("/"))
+
+@lru_cache(maxsize=1024)
+def _qualified(namespace: str, path: str) -> str:
+    return "/".join(f"{{{namespace}}}{tag}" for tag in path.split("/"))
 
 
 def parse_document(data: bytes, *, max_bytes: int = MAX_BYTES) -> Node:
