@@ -18,7 +18,54 @@ $(STAMP): requirements/workspace.txt requirements/bootstrap.txt $(foreach member
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/workspace.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLES)
-	@touch $@
+	@$(BIN)/tally stack fetch >/dev/null
+	@mkdir -p var && touch $@
 
 .PHONY: install
-install: $(STAMP) ## Create .venv with the locked dependencies
+install: $(STAMP) ## Create .venv with the locked dependencies and fill the caches
+.PHONY: demo
+demo: install ## A funding event to a paid payout, a thousand times, with proof that nothing was lost
+	@$(BIN)/tally demo $(ARGS)
+
+.PHONY: up down
+up: install ## Start everything and stay up (Ctrl-C stops it)
+	@$(BIN)/tally up
+down: install ## Stop what an `up` that was killed left running
+	@$(BIN)/tally stack stop
+
+.PHONY: test
+test: install ## All tests a machine without a container engine can run
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: check
+check: install ## Format, lint, types, import rules, size limits, contracts
+	@$(BIN)/ruff format --check --quiet . || { echo "remedy: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/codespell
+	@$(BIN)/mypy --no-error-summary $(addsuffix /src,$(MEMBERS))
+	@$(BIN)/lint-imports --no-cache >var/lint-imports.log 2>&1 || { cat var/lint-imports.log; exit 1; }
+	@$(BIN)/python tools/tidy.py
+	@$(BIN)/python -m tally_contracts.generate --check
+	@$(BIN)/python -m tally_contracts.generate --check-compat
+	@echo "check: green"
+
+.PHONY: format
+format: install ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+.PHONY: contracts
+contracts: install ## Generate JSON Schemas, AsyncAPI and the system map from the contracts
+	@$(BIN)/python -m tally_contracts.generate
+
+.PHONY: bench
+bench: install ## Benchmarks, as JSON under var/bench and a table
+	@$(BIN)/python tests/bench/end_to_end.py $(ARGS)
+
+.PHONY: lock
+lock: ## Resolve dependencies anew and export the hash-locked requirements (needs network)
+	@tools/lock.sh --upgrade
+
+.PHONY: clean
+clean: ## Remove what was built and the data of demos; keeps .venv
+	@rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis
