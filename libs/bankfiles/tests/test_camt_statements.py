@@ -299,7 +299,7 @@ def test_an_unbalanced_statement_is_refused_at_its_closing_balance_with_both_fig
         ("camt.053.001.08", "camt.053.001.01", "unsupported_message", "Document"),
         ("camt.053.001.08", "camt.053.001.15", "unsupported_message", "Document"),
         ("camt.053.001.08", "camt.052.001.08", "field_missing", "Document/BkToCstmrAcctRpt"),
-        ("</Document>", "</Dokument>", "xml_malformed", "Document"),
+        ("</Document>", "</Other>", "xml_malformed", "Document"),
     ],
 )
 def test_a_broken_statement_is_refused_with_code_and_field(

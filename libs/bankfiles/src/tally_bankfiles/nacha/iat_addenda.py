@@ -21,8 +21,8 @@ TRANSACTION_TYPES: Final = frozenset(
         "BUS",
         "DEP",
         "LOA",
-        "MIS",
-        "MOR",
+        "MIS",  # codespell:ignore mis
+        "MOR",  # codespell:ignore mor
         "PEN",
         "REM",
         "RLS",
