@@ -1,0 +1,1 @@
+"""Instruments and attempts: what may happen to them, decided without I/O."""

@@ -1,0 +1,1 @@
+"""SQL of the tables every rail shares; set-based, one function per question."""
