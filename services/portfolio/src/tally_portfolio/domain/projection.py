@@ -1,0 +1,164 @@
+"""What is kept of facts: rows, and how facts about one thing become one row whatever their order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from tally_money import Money
+
+
+class Hop(NamedTuple):
+    """One fact of a payment.
+
+    `subject`: the pay-in, payout or opened account it is about. `recorded_at`: when the service
+    named wrote it down (`ce_time`); `occurred_at` is the event's own. `summary` holds what is shown
+    of the payload, by the names of its fields; `who`, `where` and `why` are lists.
+    """
+
+    event_id: str
+    subject: str
+    correlation_id: str
+    causation_id: str | None
+    event_type: str
+    topic: str
+    service: str
+    occurred_at: datetime
+    recorded_at: datetime
+    summary: Mapping[str, object]
+
+
+class Key(NamedTuple):
+    """An id that leads to a subject; a shared one may lead to many, `at` tells the newest."""
+
+    id: str
+    subject: str
+    shared: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PayIn:
+    """The header of a pay-in. Fields that only some of its facts tell are None until told."""
+
+    pay_in_id: str
+    correlation_id: str
+    source: str
+    external_id: str
+    amount: Money
+    state: str
+    state_rank: int
+    changed_at: datetime
+    company: str | None = None
+    owner: str | None = None
+    received_at: datetime | None = None
+    payouts_expected: int | None = None
+    reason_code: str | None = None
+    remedy: str | None = None
+
+    def merged(self, other: "PayIn") -> "PayIn":
+        """Both facts in one: the state of the higher rank, the fields of whichever tells them."""
+        newest = self if self.state_rank >= other.state_rank else other
+        return PayIn(
+            pay_in_id=newest.pay_in_id,
+            correlation_id=newest.correlation_id,
+            source=newest.source,
+            external_id=newest.external_id,
+            amount=newest.amount,
+            state=newest.state,
+            state_rank=newest.state_rank,
+            changed_at=newest.changed_at,
+            reason_code=newest.reason_code,
+            remedy=newest.remedy,
+            company=other.company if self.company is None else self.company,
+            owner=other.owner if self.owner is None else self.owner,
+            received_at=other.received_at if self.received_at is None else self.received_at,
+            payouts_expected=(
+                other.payouts_expected if self.payouts_expected is None else self.payouts_expected
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """The header of a payout, as its change of this `sequence` left it."""
+
+    payout_id: str
+    pay_in_id: str | None
+    correlation_id: str
+    owner: str
+    company: str
+    account: str
+    amount: Money
+    sequence: int
+    state: str
+    changed_at: datetime
+    rail: str | None
+    reason_code: str | None
+    must_act: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A ledger account by its readable path."""
+
+    account_id: str
+    ledger: str
+    path: str
+    owner: str
+    purpose: str
+    currency: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A record some consumer could not apply; `tally dlq` shows it whole."""
+
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    code: str
+    detail: str
+    occurred_at: datetime
+
+
+@dataclass(slots=True)
+class Projection:
+    """What a batch of facts adds, each thing once."""
+
+    hops: dict[str, Hop] = field(default_factory=dict)
+    keys: dict[tuple[str, str, bool], Key] = field(default_factory=dict)
+    pay_ins: dict[str, PayIn] = field(default_factory=dict)
+    payouts: dict[str, Payout] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    set_aside: dict[tuple[str, str, int, int], SetAside] = field(default_factory=dict)
+
+    def add_hop(self, hop: Hop) -> None:
+        """Keep a fact, the first if its id comes twice."""
+        self.hops.setdefault(hop.event_id, hop)
+
+    def add_key(self, key: str, subject: str, at: datetime, *, shared: bool = False) -> None:
+        """Let an id lead to a subject."""
+        self.keys.setdefault((key, subject, shared), Key(key, subject, shared, at))
+
+    def add_pay_in(self, pay_in: PayIn) -> None:
+        """Take in what one fact says of a pay-in."""
+        known = self.pay_ins.get(pay_in.pay_in_id)
+        self.pay_ins[pay_in.pay_in_id] = pay_in if known is None else known.merged(pay_in)
+
+    def add_payout(self, payout: Payout) -> None:
+        """Take in a payout's change if it is the newest."""
+        known = self.payouts.get(payout.payout_id)
+        if known is None or payout.sequence > known.sequence:
+            self.payouts[payout.payout_id] = payout
+
+    def add_account(self, account: Account) -> None:
+        """Keep an account; it is opened once."""
+        self.accounts.setdefault(account.account_id, account)
+
+    def add_set_aside(self, record: SetAside) -> None:
+        """Keep a notice; a record is set aside once per consumer."""
+        place = (record.consumer, record.topic, record.partition, record.offset)
+        self.set_aside.setdefault(place, record)

@@ -1,0 +1,34 @@
+"""What the portfolio listens to: every fact, in whatever order it comes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+from tally_portfolio import store
+from tally_portfolio.domain.projection import Projection
+from tally_portfolio.wire import FACTS, project
+
+TOPICS = (
+    "funding.pay_in.v1",
+    "ledger.journals.v1",
+    "ledger.holds.v1",
+    "payouts.payout.v1",
+    "rails.attempts.v1",
+    "ledger.accounts.v1",
+    "operations.quarantine.v1",
+)
+
+
+def build_router() -> Router:
+    """One fold over all facts. No order is asked for: rows are put in order when they are read."""
+    router = Router("portfolio", [Subscription(topic, ordered=False) for topic in TOPICS])
+    router.fold(*FACTS)(keep)
+    return router
+
+
+async def keep(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+    """Keep what a batch of facts says, with one statement per kind of row."""
+    projection = Projection()
+    for message in messages:
+        project(message, projection)
+    await store.save(uow.conn, projection)

@@ -1,0 +1,14 @@
+"""Settings of the portfolio service."""
+
+from pydantic import Field, SecretStr
+
+from tally_messaging import MessagingSettings
+
+
+class PortfolioSettings(MessagingSettings):
+    """Where the read models are kept."""
+
+    postgres_dsn: SecretStr = Field(
+        validation_alias="TALLY_PORTFOLIO_POSTGRES_DSN",
+        description="postgresql://role:password@host:port/database of the portfolio schema",
+    )

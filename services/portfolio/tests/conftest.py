@@ -1,0 +1,399 @@
+"""The portfolio over a fresh database; builders tell what its neighbours would."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
+from tally_contracts.funding import (
+    Allocation,
+    Beneficiary,
+    Originator,
+    PayInAllocated,
+    PayInReceived,
+    PayInSuspended,
+)
+from tally_contracts.ledger import (
+    AccountOpened,
+    AccountSpec,
+    HoldCaptured,
+    HoldPlaced,
+    JournalPosted,
+    Leg,
+)
+from tally_contracts.operations import RecordQuarantined
+from tally_contracts.payouts import PayoutChanged
+from tally_contracts.rails import AttemptChanged
+from tally_messaging.batch import BatchProcessor
+from tally_messaging.envelope import CAUSATION_ID, CE_TIME, CORRELATION_ID
+from tally_portfolio.app import SCHEMA, build_app
+from tally_portfolio.settings import PortfolioSettings
+from tally_postgres import Pool, Schema, create_pool
+from tally_runtime import FixedClock, SeededIds, derived_id, derived_uuid
+from tally_testkit import ServiceDatabase, event_headers
+
+START = datetime(2026, 9, 21, 8, tzinfo=UTC)
+WHO = Who(actor="svc:feed", principal="co_1")
+WHERE = Where(channel="api", country="DE")
+TOPIC_OF = {
+    PayInReceived: "funding.pay_in.v1",
+    PayInAllocated: "funding.pay_in.v1",
+    PayInSuspended: "funding.pay_in.v1",
+    JournalPosted: "ledger.journals.v1",
+    HoldPlaced: "ledger.holds.v1",
+    HoldCaptured: "ledger.holds.v1",
+    PayoutChanged: "payouts.payout.v1",
+    AttemptChanged: "rails.attempts.v1",
+    AccountOpened: "ledger.accounts.v1",
+    RecordQuarantined: "operations.quarantine.v1",
+}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A record as a broker would hand it over."""
+
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    key: bytes
+    offset: int
+    topic: str
+    partition: int = 0
+
+
+def account(path: str) -> str:
+    return derived_id("acc", "main", path)
+
+
+def usd(amount: str) -> PositiveAmount:
+    return PositiveAmount(currency="USD", amount=amount)
+
+
+@dataclass
+class Story:
+    """One payment as its services tell it, a second between facts: `records` in that order."""
+
+    name: str
+    at: datetime = START
+    correlation: str = ""
+    amount: str = "100.00"
+    records: list[Raw] = field(default_factory=list)
+    events: dict[str, str] = field(default_factory=dict)
+    _offsets: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.correlation = self.correlation or str(derived_uuid("upstream", self.name))
+
+    def id(self, prefix: str, *parts: str) -> str:
+        return derived_id(prefix, self.name, *parts)
+
+    @property
+    def pay_in_id(self) -> str:
+        return self.id("pin")
+
+    @property
+    def payout_id(self) -> str:
+        return self.id("po")
+
+    @property
+    def wallet(self) -> str:
+        return account(f"wallet/{self.name}/USD")
+
+    @property
+    def ws(self) -> dict[str, Any]:
+        why = Why(program="rebates", event=f"order:{self.name}", reason="Rebate")
+        return {"who": WHO, "where": WHERE, "why": why, "occurred_at": self.at}
+
+    def tell(self, event: Event, label: str, key: str, cause: str) -> str:
+        """Add a fact; `cause` is the label of the one it follows from, told or not."""
+        number = len(self.records)
+        event_id = str(derived_uuid("event", self.name, label))
+        self.events[label] = event_id
+        source = f"/tallystick/main/{TOPIC_OF[type(event)].partition('.')[0]}"
+        headers = [
+            *event_headers(event_id, event.TYPE, source),
+            (CORRELATION_ID, self.correlation.encode()),
+            (CAUSATION_ID, str(derived_uuid("event", self.name, cause)).encode()),
+            (CE_TIME, (self.at + timedelta(seconds=number)).isoformat().encode()),
+        ]
+        self.records.append(
+            Raw(
+                event.model_dump_json().encode(),
+                tuple((n, v) for n, v in headers if v is not None),
+                key.encode(),
+                next(self._offsets),
+                TOPIC_OF[type(event)],
+            )
+        )
+        return event_id
+
+    def received(self) -> "Story":
+        event = PayInReceived(
+            pay_in_id=self.pay_in_id,
+            source="cards",
+            external_id=f"ext-{self.name}",
+            amount=Amount(currency="USD", amount=self.amount),
+            originator=Originator(reference="debtor-1"),
+            company="co_1",
+            beneficiary=Beneficiary(party=self.name),
+            value_date=START.date(),
+            **self.ws,
+        )
+        self.tell(event, "received", self.pay_in_id, "upstream")
+        return self
+
+    def opened(self) -> "Story":
+        spec = AccountSpec(
+            id=self.wallet,
+            owner=self.name,
+            purpose="wallet",
+            path=f"wallet/{self.name}/USD",
+            currency="USD",
+            guarded=True,
+        )
+        event = AccountOpened(account=spec, ledger="main", occurred_at=self.at)
+        self.tell(event, "opened", self.wallet, "post")
+        return self
+
+    def posted(self) -> "Story":
+        leg = Leg(
+            id=self.id("trf"),
+            debit=account("clearing/cards/USD"),
+            credit=self.wallet,
+            amount=usd(self.amount),
+            code="pay_in",
+        )
+        event = JournalPosted(
+            journal_id=self.id("jrn"),
+            ledger="main",
+            reference=self.pay_in_id,
+            log_seq=1,
+            legs=(leg,),
+            effective_at=self.at,
+            **self.ws,
+        )
+        self.tell(event, "posted", self.pay_in_id, "post")
+        return self
+
+    def allocated(self, *, pay_out: bool = True) -> "Story":
+        share = Allocation(
+            account=self.wallet,
+            owner=self.name,
+            role="beneficiary",
+            amount=Amount(currency="USD", amount=self.amount),
+            pay_out=pay_out,
+        )
+        event = PayInAllocated(
+            pay_in_id=self.pay_in_id,
+            journal_id=self.id("jrn"),
+            source="cards",
+            external_id=f"ext-{self.name}",
+            company="co_1",
+            amount=Amount(currency="USD", amount=self.amount),
+            rule="rebates@1",
+            allocations=(share,),
+            **self.ws,
+        )
+        self.tell(event, "allocated", self.pay_in_id, "posted")
+        return self
+
+    def suspended(self) -> "Story":
+        event = PayInSuspended(
+            pay_in_id=self.pay_in_id,
+            case_id=self.id("case"),
+            journal_id=self.id("jrn"),
+            source="cards",
+            external_id=f"ext-{self.name}",
+            amount=Amount(currency="USD", amount=self.amount),
+            reason_code="unknown_program",
+            remedy="match it by hand",
+            **self.ws,
+        )
+        self.tell(event, "suspended", self.pay_in_id, "posted")
+        return self
+
+    def payout(
+        self, sequence: int, state: str, cause: str, *, withdrawal: bool = False, **more: Any
+    ) -> "Story":
+        event = PayoutChanged(
+            payout_id=self.payout_id,
+            sequence=sequence,
+            state=state,
+            previous=None,
+            owner=self.name,
+            company="co_1",
+            account=self.wallet,
+            amount=Amount(currency="USD", amount=self.amount),
+            pay_in_id=None if withdrawal else self.pay_in_id,
+            **{
+                "rail": "wallet",
+                "hold_id": None,
+                "attempt_id": None,
+                "reason_code": None,
+                "must_act": None,
+                **more,
+            },
+            **self.ws,
+        )
+        self.tell(event, state, self.payout_id, cause)
+        return self
+
+    def hold_placed(self) -> "Story":
+        event = HoldPlaced(
+            hold_id=self.id("hld"),
+            ledger="main",
+            reference=self.payout_id,
+            log_seq=2,
+            debit=self.wallet,
+            credit=account("clearing/wallet/USD"),
+            amount=usd(self.amount),
+            expires_at=None,
+            **self.ws,
+        )
+        self.tell(event, "placed", self.payout_id, "place")
+        return self
+
+    def attempt(self, sequence: int, state: str) -> "Story":
+        event = AttemptChanged(
+            attempt_id=self.id("att"),
+            payout_id=self.payout_id,
+            rail="wallet",
+            sequence=sequence,
+            state=state,
+            amount=Amount(currency="USD", amount=self.amount),
+            provider_reference="ref-1",
+            code=None,
+            action="none",
+            source="answer",
+            **self.ws,
+        )
+        self.tell(event, f"attempt_{state}", self.payout_id, "submit")
+        return self
+
+    def captured(self) -> "Story":
+        event = HoldCaptured(
+            transfer_id=self.id("cap"),
+            hold_id=self.id("hld"),
+            ledger="main",
+            reference=self.payout_id,
+            log_seq=3,
+            debit=self.wallet,
+            credit=account("clearing/wallet/USD"),
+            amount=usd(self.amount),
+            remaining=Amount(currency="USD", amount="0.00"),
+            **self.ws,
+        )
+        self.tell(event, "captured", self.payout_id, "capture")
+        return self
+
+    def whole(self) -> "Story":
+        """From received to paid in twelve facts."""
+        self.received().opened().posted().allocated()
+        self.payout(1, "approved", "allocated").hold_placed()
+        self.payout(2, "submitting", "placed").attempt(1, "submitted")
+        self.payout(3, "submitted", "attempt_submitted").attempt(2, "paid")
+        return self.captured().payout(4, "paid", "captured")
+
+    def ids(self) -> list[str]:
+        """Every id that leads to a whole payment."""
+        return [
+            self.pay_in_id,
+            f"ext-{self.name}",
+            self.id("jrn"),
+            self.id("trf"),
+            self.id("hld"),
+            self.id("cap"),
+            self.id("att"),
+            self.payout_id,
+            self.wallet,
+            self.correlation,
+            *self.events.values(),
+        ]
+
+
+def set_aside(offset: int, at: datetime, consumer: str = "ledger") -> Raw:
+    event = RecordQuarantined(
+        consumer=consumer,
+        topic="ledger.commands.v1",
+        partition=0,
+        offset=offset,
+        code="not_json",
+        detail="a byte too many",
+        occurred_at=at,
+    )
+    return Raw(
+        event.model_dump_json().encode(),
+        tuple(event_headers(str(derived_uuid("notice", str(offset))), event.TYPE)),  # type: ignore[arg-type]
+        consumer.encode(),
+        offset,
+        TOPIC_OF[RecordQuarantined],
+    )
+
+
+@dataclass
+class Bench:
+    """Feeds batches to the service."""
+
+    pool: Pool
+    processor: BatchProcessor
+
+    async def process(self, *records: Raw) -> None:
+        await self.processor.process(records)
+
+    async def tell(self, *stories: Story) -> None:
+        await self.process(*(record for story in stories for record in story.records))
+
+
+@pytest.fixture
+async def portfolio(
+    fresh_database: Callable[[Schema], ServiceDatabase],
+) -> AsyncIterator[Bench]:
+    database = fresh_database(SCHEMA)
+    dsn = database.dsn("portfolio")
+    pool = await create_pool(dsn, schema="portfolio", application_name="test", max_size=4)
+    clock = FixedClock(START)
+    settings = PortfolioSettings(
+        environment="test", kafka="127.0.0.1:1", postgres_dsn=SecretStr(dsn)
+    )
+    service = build_app(settings, clock=clock, ids=SeededIds(1, clock))
+    await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
+    transactor = service.transactor(pool=pool)
+    yield Bench(pool, service.processor(service.routers[0], transactor))
+    await pool.close()
+
+
+@pytest.fixture
+def story() -> Callable[..., Story]:
+    return Story
+
+
+@pytest.fixture
+def notice() -> Callable[..., Raw]:
+    return set_aside
+
+
+@pytest.fixture
+def statements_of(portfolio: Bench) -> Callable[..., Coroutine[Any, Any, list[str]]]:
+    """The statements a batch sends, BEGIN and COMMIT apart."""
+
+    async def count(records: Sequence[Raw]) -> list[str]:
+        seen: list[str] = []
+
+        def note(query: Any) -> None:
+            if not query.query.startswith(("BEGIN", "COMMIT", "SELECT pg_advisory_unlock_all")):
+                seen.append(query.query)
+
+        async with portfolio.pool.acquire() as only:
+            only._con.add_query_logger(note)  # type: ignore[attr-defined]
+        assert portfolio.pool.get_size() == 1, "one session, so that every statement is seen"
+        await portfolio.process(*records)
+        async with portfolio.pool.acquire() as only:
+            only._con.remove_query_logger(note)  # type: ignore[attr-defined]
+        return seen
+
+    return count
