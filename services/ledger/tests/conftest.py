@@ -13,6 +13,7 @@ import pytest
 from tally_embedded import Stack, running_stack
 from tally_ledger import service
 from tally_ledger.app import SCHEMA
+from tally_ledger.expiry import expire_due
 from tally_ledger.handlers import COMMANDS, build_router
 from tally_messaging import Received, Transactor, encode_headers, outgoing_headers
 from tally_messaging.envelope import Cause
@@ -96,10 +97,17 @@ class LedgerFixture:
 
     async def apply(self, *events: Event) -> list[Published]:
         """Apply events as one batch; what was published by it, in order."""
-        messages = [self.received(event) for event in events]
+        await self.dispatch([self.received(event) for event in events])
+        return await self.published()
+
+    async def dispatch(self, messages: Sequence[Received[Any]]) -> None:
+        """Hand a batch to the router, as the consumer does."""
         router = build_router()
         await self.transactor.run(lambda uow: router.dispatch(uow, messages))
-        return await self.published()
+
+    async def expire(self) -> int:
+        """One turn of the expiry worker."""
+        return await self.transactor.run(lambda uow: expire_due(uow, "main", 500))
 
     async def published(self) -> list[Published]:
         """What came into the outbox since the last call."""
@@ -176,7 +184,9 @@ async def ledger(template: str, request: pytest.FixtureRequest) -> AsyncIterator
     ids = SeededIds(7, clock)
     name = derived_id("ledgertest", request.node.nodeid)
     with psycopg.connect(template, autocommit=True) as session:
-        session.execute(f"CREATE DATABASE {name} TEMPLATE ledger_template".encode())
+        session.execute(
+            f"CREATE DATABASE {name} TEMPLATE ledger_template STRATEGY file_copy".encode()
+        )
         session.execute(f"GRANT CONNECT ON DATABASE {name} TO tally_ledger".encode())
     admin_dsn = _database(template, name)
     pool = await create_pool(

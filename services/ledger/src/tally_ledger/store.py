@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
+from tally_ledger.columns import Columns
 from tally_ledger.domain import (
     Account,
     Answer,
@@ -36,7 +37,12 @@ ON CONFLICT DO NOTHING
 
 _SCALES = "SELECT code, scale FROM asset"
 
-_HEAD = "SELECT version, log_seq, transfer_seq, head FROM shard_state WHERE shard = $1"
+# Statements behind this one are planned without sequential scans: plans are kept per session, and
+# one made while a table was small would read all of it for ever.
+_HEAD = """
+SELECT version, log_seq, transfer_seq, head, set_config('enable_seqscan', 'off', true)
+FROM shard_state WHERE shard = $1
+"""
 
 _KNOWN = """
 SELECT j.id, j.request_hash, j.recorded_at, j.log_seq, NULL AS code, NULL AS detail,
@@ -67,59 +73,129 @@ FROM account WHERE id = ANY($1::text[])
 
 _ADVANCE = "SELECT advance_shard($1, $2, $3, $4, $5)"
 
-_OPEN_ACCOUNTS = """
-INSERT INTO account (shard, opened_at, id, asset, owner, purpose, path, guarded,
-                     debits_posted, credits_posted, debits_pending, credits_pending, seq)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[],
-                             $9::numeric[], $10::numeric[], $11::numeric[], $12::numeric[],
-                             $13::bigint[])
+_OPENED = Columns(
+    3,
+    id="text",
+    asset="text",
+    owner="text",
+    purpose="text",
+    path="text",
+    guarded="boolean",
+    debits_posted="numeric",
+    credits_posted="numeric",
+    debits_pending="numeric",
+    credits_pending="numeric",
+    seq="bigint",
+)
+_OPEN_ACCOUNTS = f"""
+INSERT INTO account (shard, opened_at, {_OPENED.names}) SELECT $1, $2, * FROM {_OPENED.rows}
 """
 
-_SET_BALANCES = """
+_BALANCES = Columns(
+    1,
+    id="text",
+    debits_posted="numeric",
+    credits_posted="numeric",
+    debits_pending="numeric",
+    credits_pending="numeric",
+    seq="bigint",
+)
+_SET_BALANCES = f"""
 UPDATE account a
-SET debits_posted = b.debits_posted, credits_posted = b.credits_posted,
-    debits_pending = b.debits_pending, credits_pending = b.credits_pending, seq = b.seq
-FROM unnest($1::text[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::bigint[])
-     AS b (id, debits_posted, credits_posted, debits_pending, credits_pending, seq)
-WHERE a.id = b.id
+SET debits_posted = given.debits_posted, credits_posted = given.credits_posted,
+    debits_pending = given.debits_pending, credits_pending = given.credits_pending, seq = given.seq
+FROM {_BALANCES.rows}
+WHERE a.id = given.id
 """
 
-_ADD_JOURNALS = """
-INSERT INTO journal (shard, log_seq, recorded_at, id, first_transfer, last_transfer, operation,
-                     reference, request_hash, effective_at, who_actor, who_principal,
-                     where_channel, where_country, why_program, why_event, why_reason)
-SELECT $1, $2, $3, * FROM unnest($4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                                 $9::bytea[], $10::timestamptz[], $11::text[], $12::text[],
-                                 $13::text[], $14::text[], $15::text[], $16::text[], $17::text[])
+_JOURNALS = Columns(
+    4,
+    id="text",
+    first_transfer="bigint",
+    last_transfer="bigint",
+    operation="text",
+    reference="text",
+    request_hash="bytea",
+    effective_at="timestamptz",
+    who_actor="text",
+    who_principal="text",
+    where_channel="text",
+    where_country="text?",
+    why_program="text",
+    why_event="text",
+    why_reason="text",
+)
+_ADD_JOURNALS = f"""
+INSERT INTO journal (shard, log_seq, recorded_at, {_JOURNALS.names})
+SELECT $1, $2, $3, * FROM {_JOURNALS.rows}
 """
 
-_ADD_TRANSFERS = """
-INSERT INTO transfer (shard, log_seq, seq, journal_id, id, kind, pending_id, debit, credit, asset,
-                      amount, code, remaining, expires_at)
-SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                             $8::text[], $9::text[], $10::text[], $11::numeric[], $12::text[],
-                             $13::numeric[], $14::timestamptz[])
+_TRANSFERS = Columns(
+    3,
+    seq="bigint",
+    journal_id="text",
+    id="text",
+    kind="text",
+    pending_id="text?",
+    debit="text",
+    credit="text",
+    asset="text",
+    amount="numeric",
+    code="text",
+    remaining="numeric?",
+    expires_at="timestamptz?",
+)
+_ADD_TRANSFERS = f"""
+INSERT INTO transfer (shard, log_seq, {_TRANSFERS.names}) SELECT $1, $2, * FROM {_TRANSFERS.rows}
 """
 
-_ADD_ENTRIES = """
-INSERT INTO entry (account, seq, transfer_id, amount, pending, posted_after, pending_after)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[], $5::numeric[],
-                     $6::numeric[], $7::numeric[])
+_ENTRIES = Columns(
+    1,
+    account="text",
+    seq="bigint",
+    transfer_id="text",
+    amount="numeric",
+    pending="numeric",
+    posted_after="numeric",
+    pending_after="numeric",
+)
+_ADD_ENTRIES = f"INSERT INTO entry ({_ENTRIES.names}) SELECT * FROM {_ENTRIES.rows}"
+
+_PLACED = Columns(
+    2,
+    id="text",
+    reference="text",
+    debit="text",
+    credit="text",
+    asset="text",
+    amount="numeric",
+    cause="text?",
+    remaining="numeric",
+    state="text",
+    expires_at="timestamptz?",
+)
+_ADD_HOLDS = f"INSERT INTO hold (shard, {_PLACED.names}) SELECT $1, * FROM {_PLACED.rows}"
+
+_HELD = Columns(1, id="text", remaining="numeric", state="text", expires_at="timestamptz?")
+_SET_HOLDS = f"""
+UPDATE hold h
+SET remaining = given.remaining, state = given.state, expires_at = given.expires_at
+FROM {_HELD.rows}
+WHERE h.id = given.id
 """
 
-_SET_HOLDS = """
-INSERT INTO hold (shard, id, reference, debit, credit, asset, amount, remaining, state, expires_at,
-                  cause)
-SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::numeric[],
-                         $8::numeric[], $9::text[], $10::timestamptz[], $11::text[])
-ON CONFLICT (id) DO UPDATE
-SET remaining = excluded.remaining, state = excluded.state, expires_at = excluded.expires_at
-"""
-
-_ADD_REJECTIONS = """
-INSERT INTO rejection (shard, recorded_at, id, operation, reference, request_hash, code, detail)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
-                             $8::text[])
+_REJECTED = Columns(
+    3,
+    id="text",
+    operation="text",
+    reference="text",
+    request_hash="bytea",
+    code="text",
+    detail="text",
+)
+_ADD_REJECTIONS = f"""
+INSERT INTO rejection (shard, recorded_at, {_REJECTED.names})
+SELECT $1, $2, * FROM {_REJECTED.rows}
 """
 
 _DUE_HOLDS = """
@@ -183,7 +259,7 @@ async def load(
     Nothing is locked: whoever commits to the shard in between makes `save` start again.
     """
     row = await conn.fetchrow(_HEAD, ledger)
-    head = None if row is None else Head(*row)
+    head = None if row is None else Head(row[0], row[1], row[2], row[3])
     books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
     wanted = _Wanted(commands)
     for known in await conn.fetch(_KNOWN, wanted.requests):
@@ -216,7 +292,7 @@ async def save(
     causes: Mapping[str, str],
     now: datetime,
 ) -> None:
-    """Write a batch in at most eight statements; `causes` are texts kept with new holds, by id.
+    """Write a batch in at most nine statements; `causes` are texts kept with new holds, by id.
 
     Raises Postgres' serialization failure (40001) when the shard has moved on since `head`.
     """
@@ -227,11 +303,9 @@ async def save(
         await conn.execute(_ADVANCE, shard, head.version, transfers, root, now)
         if batch.posted:
             await _save_posted(conn, head, batch, now)
-            holds = _holds(batch, causes)
-            if holds:
-                await conn.execute(_SET_HOLDS, shard, *_columns(holds))
+            await _save_holds(conn, batch, causes)
     if batch.rejected:
-        await conn.execute(_ADD_REJECTIONS, shard, now, *_columns(_rejections(batch)))
+        await conn.execute(_ADD_REJECTIONS, shard, now, *_REJECTED.texts(_rejections(batch)))
 
 
 async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) -> Sequence[DueHold]:
@@ -278,15 +352,15 @@ async def _save_posted(conn: Connection, head: Head, batch: Batch, now: datetime
             (a.id, a.currency, a.owner, a.purpose, a.path, a.guarded, *balances.get(a.id, _ZERO))
             for a in opened.values()
         ]
-        await conn.execute(_OPEN_ACCOUNTS, shard, now, *_columns(rows))
+        await conn.execute(_OPEN_ACCOUNTS, shard, now, *_OPENED.texts(rows))
     changed = [(account_id, *balances[account_id]) for account_id in touched - opened.keys()]
     if changed:
-        await conn.execute(_SET_BALANCES, *_columns(changed))
+        await conn.execute(_SET_BALANCES, *_BALANCES.texts(changed))
     journals, transfers = _numbered(batch, head.transfer_seq)
-    await conn.execute(_ADD_JOURNALS, shard, log_seq, now, *_columns(journals))
-    await conn.execute(_ADD_TRANSFERS, shard, log_seq, *_columns(transfers))
+    await conn.execute(_ADD_JOURNALS, shard, log_seq, now, *_JOURNALS.texts(journals))
+    await conn.execute(_ADD_TRANSFERS, shard, log_seq, *_TRANSFERS.texts(transfers))
     entries = list(chain.from_iterable(posted.entries for _, posted in batch.posted))
-    await conn.execute(_ADD_ENTRIES, *_columns(entries))
+    await conn.execute(_ADD_ENTRIES, *_ENTRIES.texts(entries))
 
 
 _ZERO = Balance(0, 0, 0, 0, 0)
@@ -316,26 +390,40 @@ def _numbered(batch: Batch, seq: int) -> tuple[list[tuple[object, ...]], list[tu
     return journals, transfers
 
 
-def _holds(batch: Batch, causes: Mapping[str, str]) -> list[tuple[object, ...]]:
-    """The last state of each hold the batch touched."""
-    rows: dict[str, tuple[object, ...]] = {}
+async def _save_holds(conn: Connection, batch: Batch, causes: Mapping[str, str]) -> None:
+    """Write the last state of each hold the batch placed or changed."""
+    references: dict[str, str] = {}
+    holds: dict[str, Hold] = {}
     for command, posted in batch.posted:
-        hold = posted.hold
-        if hold is not None:
-            earlier = rows.get(hold.id)
-            rows[hold.id] = (
-                hold.id,
-                command.reference if earlier is None else earlier[1],
-                hold.debit,
-                hold.credit,
-                hold.currency,
-                hold.amount,
-                hold.remaining,
-                hold.state,
-                hold.expires_at,
-                causes.get(hold.id),
-            )
-    return list(rows.values())
+        if posted.hold is not None:
+            holds[posted.hold.id] = posted.hold
+            if isinstance(command, Place):
+                references[posted.hold.id] = command.reference
+    placed = [
+        (
+            hold.id,
+            references[hold.id],
+            hold.debit,
+            hold.credit,
+            hold.currency,
+            hold.amount,
+            causes.get(hold.id),
+            hold.remaining,
+            hold.state,
+            hold.expires_at,
+        )
+        for hold in holds.values()
+        if hold.id in references
+    ]
+    if placed:
+        await conn.execute(_ADD_HOLDS, batch.after.ledger, *_PLACED.texts(placed))
+    changed = [
+        (hold.id, hold.remaining, hold.state, hold.expires_at)
+        for hold in holds.values()
+        if hold.id not in references
+    ]
+    if changed:
+        await conn.execute(_SET_HOLDS, *_HELD.texts(changed))
 
 
 def _rejections(batch: Batch) -> list[tuple[object, ...]]:
@@ -350,10 +438,6 @@ def _rejections(batch: Batch) -> list[tuple[object, ...]]:
         )
         for command, rejected in batch.rejected
     ]
-
-
-def _columns(rows: Sequence[Sequence[object]]) -> list[tuple[object, ...]]:
-    return list(zip(*rows, strict=True))
 
 
 def _known(row: Record) -> Known:

@@ -44,9 +44,9 @@ def decide_journal(books: Books, command: PostLegs) -> Posted | Rejected:
         return opened
     draft = Draft(books, opened)
     for index, leg in enumerate(command.legs):
-        refusal = draft.refusal(leg, f"legs.{index}")
+        refusal = draft.refusal(leg)
         if refusal is not None:
-            return refusal
+            return Rejected(refusal.code, f"legs.{index}.{refusal.detail}")
         draft.move(
             Transfer(
                 leg.id,
@@ -76,7 +76,7 @@ def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejecte
     if isinstance(opened, Rejected):
         return opened
     draft = Draft(books, opened)
-    refusal = draft.refusal(leg, "hold")
+    refusal = draft.refusal(leg)
     if refusal is not None:
         return refusal
     draft.move(

@@ -36,29 +36,27 @@ class Draft:
         self._transfers: list[Transfer] = []
         self._entries: list[Entry] = []
 
-    def refusal(self, leg: Leg, field: str) -> Rejected | None:
-        """Why this leg cannot move money now, or None; `field` is its place in the command."""
+    def refusal(self, leg: Leg) -> Rejected | None:
+        """Why this leg cannot move money now, or None."""
         debit, credit = self._account(leg.debit), self._account(leg.credit)
         if debit is None:
-            return self._unknown(f"{field}.debit", leg.debit)
+            return self._unknown("debit", leg.debit)
         if credit is None:
-            return self._unknown(f"{field}.credit", leg.credit)
+            return self._unknown("credit", leg.credit)
         if leg.debit == leg.credit:
-            return Rejected("same_account", f"{field}.credit: is the debit account too")
-        for side, account in (("debit", debit), ("credit", credit)):
-            if account.currency != leg.currency:
-                return Rejected(
-                    "currency_mismatch",
-                    f"{field}.{side}: account {account.id} is in {account.currency}, "
-                    f"the amount in {leg.currency}",
-                )
-            if account.closed:
-                return Rejected("account_closed", f"{field}.{side}: account {account.id} is closed")
+            return Rejected("same_account", "credit: is the debit account too; name two accounts")
+        if not debit.currency == leg.currency == credit.currency:
+            return _other_currency(leg, debit, credit)
+        if debit.closed or credit.closed:
+            account = debit if debit.closed else credit
+            return Rejected(
+                "account_closed", f"{_side(leg, account)}: account {account.id} is closed"
+            )
         if debit.frozen_out:
-            return Rejected("account_frozen", f"{field}.debit: {debit.id} is frozen for debits")
+            return Rejected("account_frozen", f"debit: account {debit.id} is frozen for debits")
         if credit.frozen_in:
-            return Rejected("account_frozen", f"{field}.credit: {credit.id} is frozen for credits")
-        return self._too_much(leg, debit, field)
+            return Rejected("account_frozen", f"credit: account {credit.id} is frozen for credits")
+        return self._too_much(leg, debit)
 
     def move(self, transfer: Transfer) -> None:
         """Apply a transfer to both accounts, entering the new balances."""
@@ -89,7 +87,7 @@ class Draft:
             hold,
         )
 
-    def _too_much(self, leg: Leg, debit: Account, field: str) -> Rejected | None:
+    def _too_much(self, leg: Leg, debit: Account) -> Rejected | None:
         payer, payee = self._balance(leg.debit), self._balance(leg.credit)
         if (
             payer.debits_posted + payer.debits_pending + leg.amount > MAX_MINOR
@@ -97,20 +95,20 @@ class Draft:
         ):
             return Rejected(
                 "amount_too_large",
-                f"{field}.amount: a counter of {leg.debit} or {leg.credit} would pass 38 digits",
+                f"amount: a counter of {leg.debit} or {leg.credit} would pass 38 digits",
             )
         if debit.guarded and payer.available < leg.amount:
             return Rejected(
                 "insufficient_funds",
-                f"{field}.debit: account {leg.debit} has {max(payer.available, 0)} minor units of "
+                f"debit: account {leg.debit} has {max(payer.available, 0)} minor units of "
                 f"{leg.currency} available, {leg.amount} are asked for",
             )
         return None
 
-    def _unknown(self, field: str, account_id: str) -> Rejected:
+    def _unknown(self, side: str, account_id: str) -> Rejected:
         return Rejected(
             "account_unknown",
-            f"{field}: account {account_id} is not in ledger {self._books.ledger}; "
+            f"{side}: account {account_id} is not in ledger {self._books.ledger}; "
             "open it with open_accounts or correct the id",
         )
 
@@ -119,6 +117,19 @@ class Draft:
 
     def _balance(self, account_id: str) -> Balance:
         return self._balances.get(account_id) or self._books.balances.get(account_id) or EMPTY
+
+
+def _side(leg: Leg, account: Account) -> str:
+    return "debit" if account.id == leg.debit else "credit"
+
+
+def _other_currency(leg: Leg, debit: Account, credit: Account) -> Rejected:
+    account = debit if debit.currency != leg.currency else credit
+    return Rejected(
+        "currency_mismatch",
+        f"{_side(leg, account)}: account {account.id} is in {account.currency}, "
+        f"the amount in {leg.currency}",
+    )
 
 
 def _entry(transfer: Transfer, account: str, after: Balance, amount: int, pending: int) -> Entry:

@@ -1,0 +1,179 @@
+"""What the database itself refuses, whoever asks."""
+
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+
+import tally_ledger
+from tally_ledger import store
+from tally_postgres import lint
+
+from .conftest import LedgerFixture
+from .ledger_builders import account, identify, journal, leg, place
+
+INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log")
+FUNDING = journal(
+    "j0",
+    leg("l0", "cards", "ann", "10.00"),
+    opens=[account("cards", guarded=False), account("ann")],
+)
+
+
+@pytest.fixture
+async def funded(ledger: LedgerFixture) -> LedgerFixture:
+    await ledger.apply(FUNDING, place("h1", "ann", "cards", "4.00"))
+    await ledger.apply(journal("j9", leg("l9", "ann", "cards", "99.00")))
+    return ledger
+
+
+def changes(table: str) -> tuple[str, str, str]:
+    column = "id" if table in {"journal", "rejection"} else "seq"
+    return f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table}"
+
+
+async def test_the_service_may_not_change_what_is_booked(funded: LedgerFixture) -> None:
+    for table in INSERT_ONLY:
+        for statement in changes(table):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await funded.pool.execute(statement)
+
+
+async def test_nor_may_the_owner_or_a_superuser(funded: LedgerFixture) -> None:
+    connection = await asyncpg.connect(funded.admin_dsn)
+    try:
+        await connection.execute("SET search_path = ledger")
+        for role in ("tally_ledger_owner", "NONE"):
+            await connection.execute(f"SET ROLE {role}")
+            for table in INSERT_ONLY:
+                for statement in changes(table):
+                    with pytest.raises(asyncpg.RestrictViolationError, match="insert-only"):
+                        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_the_service_may_not_remove_accounts_holds_heads_or_assets(
+    funded: LedgerFixture,
+) -> None:
+    for table in ("account", "hold", "shard_state", "asset"):
+        for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await funded.pool.execute(statement)
+
+
+async def test_the_scale_of_an_asset_cannot_change(funded: LedgerFixture) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await funded.pool.execute("UPDATE asset SET scale = 3 WHERE code = 'EUR'")
+
+
+async def test_the_database_keeps_a_guarded_account_above_its_floor_counting_holds(
+    funded: LedgerFixture,
+) -> None:
+    ann = identify("acc", "ann")
+    # Ann has 10.00 and 4.00 of it are held.
+    await funded.pool.execute("UPDATE account SET debits_posted = 600 WHERE id = $1", ann)
+    with pytest.raises(asyncpg.CheckViolationError, match="account_floor"):
+        await funded.pool.execute("UPDATE account SET debits_posted = 601 WHERE id = $1", ann)
+    with pytest.raises(asyncpg.CheckViolationError, match="account_floor"):
+        await funded.pool.execute("UPDATE account SET credits_posted = 999 WHERE id = $1", ann)
+
+
+async def test_no_counter_is_negative(funded: LedgerFixture) -> None:
+    cards = identify("acc", "cards")
+    for counter in ("debits_posted", "credits_posted", "debits_pending", "credits_pending"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await funded.pool.execute(f"UPDATE account SET {counter} = -1 WHERE id = $1", cards)
+
+
+async def test_a_malformed_transfer_is_refused(funded: LedgerFixture) -> None:
+    good = {
+        "shard": "'main'",
+        "seq": "99",
+        "log_seq": "9",
+        "id": "'t'",
+        "journal_id": "'j'",
+        "kind": "'single'",
+        "debit": "'a'",
+        "credit": "'b'",
+        "asset": "'EUR'",
+        "amount": "1",
+        "code": "'c'",
+    }
+    for bad, constraint in (
+        ({"amount": "0"}, "transfer_amount_check"),
+        ({"amount": "-1"}, "transfer_amount_check"),
+        ({"credit": "'a'"}, "transfer_two_accounts"),
+        ({"kind": "'post'"}, "transfer_resolves_a_hold"),
+        ({"kind": "'reverse'"}, "transfer_kind_check"),
+        ({"expires_at": "now()"}, "transfer_resolves_a_hold"),
+        ({"remaining": "1"}, "transfer_resolves_a_hold"),
+        ({"seq": "0"}, "transfer_seq_check"),
+    ):
+        row = {**good, **bad}
+        with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+            await funded.pool.execute(
+                f"INSERT INTO transfer ({', '.join(row)}) VALUES ({', '.join(row.values())})"
+            )
+
+
+async def test_ids_and_entry_numbers_are_used_once(funded: LedgerFixture) -> None:
+    for table in INSERT_ONLY:
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await funded.pool.execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
+
+
+async def test_a_hold_is_open_while_it_reserves_and_never_more_than_its_amount(
+    funded: LedgerFixture,
+) -> None:
+    for change, constraint in (
+        ("remaining = 401", "hold_remaining_in_bounds"),
+        ("remaining = -1", "hold_remaining_in_bounds"),
+        ("remaining = 0", "hold_resolved_once_empty"),
+        ("state = 'released'", "hold_resolved_once_empty"),
+        ("state = 'captured', remaining = 0, expires_at = now()", "hold_expires_while_open"),
+        ("expires_at = now()", "hold_expires_while_open"),
+    ):
+        with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+            await funded.pool.execute(f"UPDATE hold SET {change}")
+
+
+async def test_a_writer_with_an_old_version_is_told_to_start_again(funded: LedgerFixture) -> None:
+    version = await funded.pool.fetchval("SELECT version FROM shard_state WHERE shard = 'main'")
+    stale = "SELECT advance_shard('main', $1, 1, sha256(''), now())"
+    before = await funded.dump()
+    with pytest.raises(asyncpg.SerializationError, match="has moved on"):
+        await funded.pool.execute(stale, version - 1)
+    assert await funded.dump() == before
+
+
+async def test_an_account_belongs_to_an_open_ledger_and_a_known_asset(
+    funded: LedgerFixture,
+) -> None:
+    for column, value in (("shard", "mian"), ("asset", "XXX")):
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await funded.pool.execute(f"UPDATE account SET {column} = $1", value)
+
+
+async def test_look_ups_use_their_index_even_while_tables_are_small(
+    funded: LedgerFixture,
+) -> None:
+    async with funded.pool.acquire() as conn, conn.transaction():
+        await conn.fetchrow(store._HEAD, "main")
+        assert await conn.fetchval("SHOW enable_seqscan") == "off"
+    assert await funded.pool.fetchval("SHOW enable_seqscan") == "on"
+    with psycopg.connect(funded.admin_dsn) as session:
+        session.execute("SET search_path = ledger")
+        session.execute("SET enable_seqscan = off")
+        for query in (store._KNOWN, store._TRANSFER_IDS, store._ACCOUNTS, store._HOLDS):
+            plan = session.execute(f"EXPLAIN (GENERIC_PLAN) {query}".encode()).fetchall()
+            assert "Index" in str(plan)
+            assert "Seq Scan" not in str(plan)
+
+
+def test_migrations_pass_the_linter() -> None:
+    folder = Path(tally_ledger.__file__).parent / "migrations"
+    files = sorted(folder.glob("*.sql"))
+    assert files
+    assert lint(files) == []
