@@ -1,6 +1,7 @@
 """From an announcement to the ledger and back, on a real Postgres."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from tally_contracts.ledger import PostJournal
 from tally_funding.app import remember_rule
 from tally_funding.errors import RuleReused
 from tally_funding.rule_document import bundled_rule, parse_rule
+from tally_funding.watch import FundingMetrics, SuspenseWatch
+from tally_runtime import Metrics
 
 
 async def test_f13_money_announced_is_allocated_exactly_once_the_ledger_holds_it(
@@ -325,3 +328,28 @@ async def test_two_consumers_with_the_same_money_at_once_book_it_once(
     journals = [e for e in await funding.told() if isinstance(e, PostJournal)]
     assert len({journal.reference for journal in journals}) == len(journals) == 40
     assert await funding.pool.fetchval("SELECT sum(same) FROM repeated_announcement") == 40
+
+
+async def test_f14_waiting_money_shows_in_the_gauges_with_its_age(
+    funding: Any, announce: Any
+) -> None:
+    metrics = Metrics("funding")
+    watch = SuspenseWatch(FundingMetrics.of(metrics))
+    await funding.process(
+        funding.money(announce()), funding.money(announce("m-2", beneficiary=None))
+    )
+    funding.clock.advance(timedelta(hours=1))
+    await watch.measure(funding.pool, funding.clock.now())
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"tally_{name}", {"service": "funding", **labels})
+
+    assert value("funding_waiting_pay_ins") == 2
+    assert value("funding_waiting_age_seconds") == 3600
+    assert value("funding_cases", reason="no_beneficiary") == 1
+    assert value("funding_case_age_seconds", reason="no_beneficiary") == 3600
+    for journal in [e for e in await funding.told() if isinstance(e, PostJournal)]:
+        await funding.process(funding.posted(journal))
+    await watch.measure(funding.pool, funding.clock.now())
+    assert value("funding_waiting_pay_ins") == 0
+    assert value("funding_waiting_age_seconds") == 0

@@ -254,7 +254,7 @@ async def test_a_bad_file_changes_nothing_and_is_told_with_code_field_and_remedy
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = bytes(1024 * 1024)
-    bomb = b"".join(packer.compress(zeros) for _ in range(600)) + packer.flush()
+    bomb = b"".join(packer.compress(zeros) for _ in range(100)) + packer.flush()
     content = base64.b64encode(bomb).decode()
     assert len(content) < 900_000, "it fits into a command"
     started = time.process_time()
@@ -262,6 +262,19 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked() -> None:
         read_content(content)
     assert refused.value.code == "content_too_large"
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("statements", "code"),
+    [
+        ([statement()] * 401, "too_many_statements"),
+        ([statement(*[Entry("0.01")] * 20_001)], "too_many_entries"),
+    ],
+)
+def test_a_file_too_large_for_one_unit_of_work_is_refused(statements: list[str], code: str) -> None:
+    with pytest.raises(StatementError) as refused:
+        read_content(packed(document(*statements)))
+    assert refused.value.code == code
 
 
 async def test_payments_booked_as_one_entry_become_pay_ins_of_their_own(

@@ -7,6 +7,7 @@ from tally_funding.postings import Books
 from tally_funding.rule_document import LoadedRule, read_rule
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
+from tally_funding.watch import FundingMetrics, SuspenseWatch
 from tally_messaging import Service, Transactor, UnitOfWork, service_schema
 from tally_messaging.batch import Step, no_step
 from tally_runtime import Clock, Ids, Metrics, SettingsError
@@ -27,6 +28,8 @@ def build_app(
     loaded = _load_rule(settings)
     funding = Funding(Books(settings.tenant, settings.ledger_name), loaded.rule)
 
+    metrics = metrics or Metrics("funding")
+
     async def prepare(transactor: Transactor) -> None:
         await remember_rule(transactor, loaded)
 
@@ -35,6 +38,7 @@ def build_app(
         settings,
         schema=SCHEMA,
         routers=[build_router(funding, settings.sources, settings.reference_program)],
+        workers=[SuspenseWatch(FundingMetrics.of(metrics.for_service("funding")))],
         prepare=prepare,
         clock=clock,
         ids=ids,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tally_contracts.base import Amount, PositiveAmount, Where, Who, Why
-from tally_contracts.funding import Allocation
+from tally_contracts.base import PositiveAmount, Where, Who, Why
 from tally_contracts.ledger import AccountSpec, Leg, PostJournal
 from tally_funding.domain import PartOfPayIn
 from tally_money import Money
@@ -29,6 +28,14 @@ class About(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Designated:
+    """A part of a pay-in and the wallet that will hold it."""
+
+    part: PartOfPayIn
+    wallet: AccountSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """Where postings go: the tenant whose accounts they are, and the ledger that keeps them."""
 
@@ -41,7 +48,7 @@ class Books:
     def account(self, purpose: str, whose: str, code: str, *, owner: str) -> AccountSpec:
         """The account of this purpose; the same words name the same account everywhere."""
         path = f"{purpose}/{whose}/{code}"
-        account_id = self._account_id(purpose, whose, code)
+        account_id = derived_id("acc", self.tenant, path)
         return AccountSpec(
             id=account_id,
             owner=owner,
@@ -53,9 +60,6 @@ class Books:
             guarded=purpose != "clearing",
         )
 
-    def _account_id(self, purpose: str, whose: str, code: str) -> str:
-        return derived_id("acc", self.tenant, f"{purpose}/{whose}/{code}")
-
     def clearing(self, source: str, code: str) -> AccountSpec:
         return self.account("clearing", source, code, owner=OPERATOR)
 
@@ -65,43 +69,35 @@ class Books:
     def wallet(self, owner: str, code: str) -> AccountSpec:
         return self.account("wallet", owner, code, owner=owner)
 
-    def allocations(self, parts: Sequence[PartOfPayIn]) -> tuple[Allocation, ...]:
+    def designate(self, parts: Sequence[PartOfPayIn]) -> tuple[Designated, ...]:
         """Each part with the wallet that will hold it."""
         return tuple(
-            Allocation(
-                account=self._account_id("wallet", part.owner, part.amount.currency.code),
-                owner=part.owner,
-                role=part.role,
-                amount=Amount.of(part.amount),
-                pay_out=part.pay_out,
-            )
-            for part in parts
+            Designated(part, self.wallet(part.owner, part.amount.currency.code)) for part in parts
         )
 
     def allocation_journal(
         self,
         pay_in_id: str,
         source: str,
-        parts: Sequence[PartOfPayIn],
+        designated: Sequence[Designated],
         about: About,
         now: datetime,
     ) -> PostJournal:
         """One leg per part, from the source's clearing account to the owner's wallet."""
-        code = parts[0].amount.currency.code
-        clearing = self.clearing(source, code)
-        wallets = [self.wallet(part.owner, code) for part in parts]
+        clearing = self.clearing(source, designated[0].part.amount.currency.code)
         legs = tuple(
-            Leg(
-                id=derived_id("trf", pay_in_id, "allocation", str(position)),
-                debit=clearing.id,
-                credit=wallet.id,
-                amount=PositiveAmount.of(part.amount),
-                code="allocation",
+            _leg(
+                derived_id("trf", pay_in_id, "allocation", str(position)),
+                clearing,
+                share.wallet,
+                share.part.amount,
+                "allocation",
             )
-            for position, (part, wallet) in enumerate(zip(parts, wallets, strict=True))
+            for position, share in enumerate(designated)
         )
+        accounts = (clearing, *(share.wallet for share in designated))
         journal_id = allocation_journal_id(pay_in_id)
-        return self._journal(journal_id, pay_in_id, about, now, (clearing, *wallets), legs)
+        return self._journal(journal_id, pay_in_id, about, now, accounts, legs)
 
     def suspense_journal(
         self, pay_in_id: str, source: str, amount: Money, about: About, now: datetime
@@ -109,13 +105,7 @@ class Books:
         """One leg for the whole pay-in, from the source's clearing account to its suspense."""
         code = amount.currency.code
         clearing, suspense = self.clearing(source, code), self.suspense(source, code)
-        leg = Leg(
-            id=derived_id("trf", pay_in_id, "suspense"),
-            debit=clearing.id,
-            credit=suspense.id,
-            amount=PositiveAmount.of(amount),
-            code="suspense",
-        )
+        leg = _leg(derived_id("trf", pay_in_id, "suspense"), clearing, suspense, amount, "suspense")
         journal_id = suspense_journal_id(pay_in_id)
         return self._journal(journal_id, pay_in_id, about, now, (clearing, suspense), (leg,))
 
@@ -140,6 +130,21 @@ class Books:
             legs=legs,
             effective_at=now,
         )
+
+
+def _leg(
+    transfer_id: str, debit: AccountSpec, credit: AccountSpec, amount: Money, code: str
+) -> Leg:
+    # Not validated: ids and amounts are exact already, and this is most of a booking's work.
+    return Leg.model_construct(
+        id=transfer_id,
+        debit=debit.id,
+        credit=credit.id,
+        amount=PositiveAmount.model_construct(
+            currency=amount.currency.code, amount=amount.wire_amount
+        ),
+        code=code,
+    )
 
 
 def allocation_journal_id(pay_in_id: str) -> str:

@@ -19,7 +19,6 @@ from tally_contracts.ledger import JournalPosted, JournalRejected, PostJournal
 from tally_funding import domain, store
 from tally_funding.domain import (
     Content,
-    PartOfPayIn,
     PayInState,
     Reason,
     Repeat,
@@ -58,11 +57,11 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """An announcement with all that would be booked if it is new."""
+    """An announcement with all that would be booked if it is new; `suspense` says why if it must."""
 
     announced: Announcement
     row: NewPayIn
-    decision: tuple[PartOfPayIn, ...] | Suspense
+    suspense: Suspense | None
 
 
 async def book(
@@ -104,12 +103,13 @@ def _draft(funding: Funding, announced: Announcement) -> _Draft:
     event = announced.event
     amount = event.amount.money()
     pay_in_id = funding.books.pay_in_id(announced.source, event.external_id)
+    beneficiary = _beneficiary(event.beneficiary)
     decision = domain.decide_allocation(
         funding.rule,
         program=event.why.program,
         amount=amount,
         company=event.company,
-        beneficiary=_beneficiary(event.beneficiary),
+        beneficiary=beneficiary,
     )
     suspended = isinstance(decision, Suspense)
     state = PayInState.SUSPENDING if suspended else PayInState.ALLOCATING
@@ -118,15 +118,15 @@ def _draft(funding: Funding, announced: Announcement) -> _Draft:
         pay_in_id=pay_in_id,
         source=announced.source,
         event=event,
-        content=Content(_digest(event, amount), amount, announced.by_statement),
+        content=Content(_digest(event, amount, beneficiary), amount, announced.by_statement),
         state=state,
         rule=funding.rule.label,
         journal_id=(suspense_journal_id if suspended else allocation_journal_id)(pay_in_id),
         case_id=_case_id(pay_in_id) if suspended else None,
-        allocations=() if isinstance(decision, Suspense) else funding.books.allocations(decision),
+        designated=() if isinstance(decision, Suspense) else funding.books.designate(decision),
         correlation_id=announced.cause.correlation_id,
     )
-    return _Draft(announced, row, decision)
+    return _Draft(announced, row, decision if isinstance(decision, Suspense) else None)
 
 
 def _beneficiary(named: Beneficiary | None) -> domain.Beneficiary | None:
@@ -138,7 +138,7 @@ def _beneficiary(named: Beneficiary | None) -> domain.Beneficiary | None:
     return domain.Beneficiary(kind, named.owner)
 
 
-def _digest(event: FundingReceived, amount: Money) -> bytes:
+def _digest(event: FundingReceived, amount: Money, beneficiary: domain.Beneficiary | None) -> bytes:
     """Digest of what is said of the money; who tells it, when and through what does not count."""
     content = (
         amount.minor,
@@ -149,7 +149,7 @@ def _digest(event: FundingReceived, amount: Money) -> bytes:
         event.originator.reference,
         event.originator.country,
         event.company,
-        None if event.beneficiary is None else event.beneficiary.owner,
+        None if beneficiary is None else (beneficiary.kind, beneficiary.owner),
         event.kind,
         event.value_date.isoformat(),
         sorted(event.references.items()),
@@ -181,10 +181,11 @@ def _tell_of(uow: UnitOfWork, funding: Funding, draft: _Draft) -> list[NewCase]:
         value_date=event.value_date,
     )
     uow.emit(received, topic=PAY_IN_TOPIC, key=row.pay_in_id, cause=cause)
-    if not isinstance(draft.decision, Suspense):
+    suspense = draft.suspense
+    if suspense is None:
         _post(
             uow,
-            books.allocation_journal(row.pay_in_id, row.source, draft.decision, event, uow.now),
+            books.allocation_journal(row.pay_in_id, row.source, row.designated, event, uow.now),
             cause,
         )
         return []
@@ -194,7 +195,6 @@ def _tell_of(uow: UnitOfWork, funding: Funding, draft: _Draft) -> list[NewCase]:
         cause,
     )
     assert row.case_id is not None, "money in suspense has a case"
-    suspense = draft.decision
     _LOG.warning("pay_in_unmatched", pay_in_id=row.pay_in_id, reason=suspense.reason.value)
     return [
         NewCase(row.case_id, row.pay_in_id, suspense.reason.value, suspense.remedy, "as announced")

@@ -8,8 +8,9 @@ from datetime import datetime
 from tally_contracts.base import Amount, Where, Who, Why
 from tally_contracts.funding import Allocation, FundingReceived
 from tally_funding.domain import Content, PayInState, Rule, Standing
+from tally_funding.postings import Designated
 from tally_money import Money, currency
-from tally_postgres import Connection, Record
+from tally_postgres import Connection, Pool, Record
 
 _INSERT_PAY_INS = """
 INSERT INTO pay_in (
@@ -31,7 +32,8 @@ FROM unnest(
     principal, channel, country, program, event, reason, occurred_at, originator,
     originator_country, company, beneficiary, kind, value_date, source_references, rule,
     journal_id, case_id, correlation_id)
-ON CONFLICT (source, external_id) DO NOTHING
+-- Without a target: either unique index may be the one that meets a concurrent insert.
+ON CONFLICT DO NOTHING
 RETURNING pay_in_id
 """
 
@@ -89,6 +91,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
 WHERE p.pay_in_id = m.pay_in_id AND p.state = m.previous
 """
 
+_WAITING = """
+SELECT count(*) AS number, min(changed_at) AS oldest FROM pay_in
+WHERE state IN ('allocating', 'suspending')
+"""
+
+_CASES = "SELECT reason_code, count(*), min(opened_at) FROM suspense_case GROUP BY reason_code"
+
 _REMEMBER_RULE = """
 INSERT INTO rule_version (rule, version, digest, document, first_used_at)
 VALUES ($1, $2, $3, $4, $5)
@@ -110,7 +119,7 @@ class NewPayIn:
     rule: str
     journal_id: str
     case_id: str | None
-    allocations: tuple[Allocation, ...]
+    designated: tuple[Designated, ...]
     correlation_id: str
 
 
@@ -170,10 +179,11 @@ async def insert_pay_ins(
     rows = await conn.fetch(_INSERT_PAY_INS, *_columns([_pay_in_row(p) for p in ordered], 27), now)
     new = frozenset(row[0] for row in rows)
     shares = [
-        (p.pay_in_id, position, a.account, a.owner, a.role, a.amount.money().minor, a.pay_out)
+        (p.pay_in_id, position, d.wallet.id, part.owner, part.role, part.amount.minor, part.pay_out)
         for p in ordered
         if p.pay_in_id in new
-        for position, a in enumerate(p.allocations)
+        for position, d in enumerate(p.designated)
+        for part in (d.part,)
     ]
     if shares:
         await conn.execute(_INSERT_ALLOCATIONS, *_columns(shares, 7))
@@ -270,7 +280,8 @@ async def allocations(
     found: dict[str, list[Allocation]] = defaultdict(list)
     for row in await conn.fetch(_ALLOCATIONS, pay_in_ids):
         found[row["pay_in_id"]].append(
-            Allocation(
+            # Not validated: written by this service, in this shape.
+            Allocation.model_construct(
                 account=row["account"],
                 owner=row["owner"],
                 role=row["role"],
@@ -288,6 +299,18 @@ async def move(conn: Connection, moves: Sequence[Move], now: datetime) -> None:
     ]
     status = await conn.execute(_MOVE, *_columns(rows, 5), now)
     assert status == f"UPDATE {len(moves)}", f"{len(moves)} moves, the database made {status!r}"
+
+
+async def waiting(pool: Pool) -> tuple[int, datetime | None]:
+    """How many pay-ins wait for the ledger, and since when the oldest does."""
+    row = await pool.fetchrow(_WAITING)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return row["number"], row["oldest"]
+
+
+async def cases(pool: Pool) -> Mapping[str, tuple[int, datetime]]:
+    """Cases by reason: how many, and since when the oldest stands."""
+    return {row[0]: (row[1], row[2]) for row in await pool.fetch(_CASES)}
 
 
 async def remember_rule(

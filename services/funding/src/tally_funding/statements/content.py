@@ -7,6 +7,9 @@ import zlib
 from tally_bankfiles.camt import MAX_BYTES, MessageKind, Statement, StatementError, read_statements
 
 STATEMENTS_MAX = 400
+ENTRIES_MAX = 20_000
+"""A file is one unit of work, and one unit must end well before its consumer counts as stalled."""
+
 _GZIP = 31  # zlib's window bits for the gzip format with its checksum
 
 
@@ -22,12 +25,16 @@ def read_content(content: str) -> tuple[Statement, ...]:
                 detail=f"{statement.kind.value} announces what a statement repeats",
                 remedy="import the camt.053 statement",
             )
-    if len(statements) > STATEMENTS_MAX:
-        raise _refused(
-            "too_many_statements",
-            f"{len(statements)} statements, at most {STATEMENTS_MAX} are read",
-            "split the file",
-        )
+    entries = sum(
+        max(1, len(entry.transactions)) for statement in statements for entry in statement.entries
+    )
+    for code, number, most in (
+        ("too_many_statements", len(statements), STATEMENTS_MAX),
+        ("too_many_entries", entries, ENTRIES_MAX),
+    ):
+        if number > most:
+            remedy = "ask the bank for a file per account or day"
+            raise _refused(code, f"{number} in one file, at most {most} are read", remedy)
     return statements
 
 

@@ -1,0 +1,75 @@
+"""Money that waits, as gauges: cases nobody has closed, and pay-ins the ledger has not answered."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import Gauge
+
+from tally_funding import store
+from tally_messaging import WorkerContext
+from tally_postgres import Pool, is_transient
+from tally_runtime import Metrics
+
+_INTERVAL_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FundingMetrics:
+    """Each is a function from its labels to a series."""
+
+    cases: Callable[..., Gauge]
+    case_age_seconds: Callable[..., Gauge]
+    waiting: Callable[..., Gauge]
+    waiting_age_seconds: Callable[..., Gauge]
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "FundingMetrics":
+        """The set of this service."""
+        return cls(
+            cases=metrics.gauge("funding_cases", "Cases by reason", "reason"),
+            case_age_seconds=metrics.gauge(
+                "funding_case_age_seconds", "Age of the oldest case by reason", "reason"
+            ),
+            waiting=metrics.gauge("funding_waiting_pay_ins", "Pay-ins the ledger has not answered"),
+            waiting_age_seconds=metrics.gauge(
+                "funding_waiting_age_seconds",
+                "Age of the oldest pay-in the ledger has not answered",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SuspenseWatch:
+    """Measures every ten seconds, as long as the service runs."""
+
+    metrics: FundingMetrics
+    name: str = "suspense_watch"
+    within_s: float = 60.0
+
+    async def run(self, context: WorkerContext) -> None:
+        while not context.stopping.is_set():
+            try:
+                await self.measure(context.pool, context.clock.now())
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+            context.health.progress(self.name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(context.stopping.wait(), _INTERVAL_S)
+
+    async def measure(self, pool: Pool, now: datetime) -> None:
+        """Set the gauges to what stands in the database."""
+        number, oldest = await store.waiting(pool)
+        self.metrics.waiting().set(number)
+        self.metrics.waiting_age_seconds().set(_age_s(oldest, now))
+        for reason, (count, opened_at) in (await store.cases(pool)).items():
+            self.metrics.cases(reason).set(count)
+            self.metrics.case_age_seconds(reason).set(_age_s(opened_at, now))
+
+
+def _age_s(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())
