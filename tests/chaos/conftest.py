@@ -104,15 +104,15 @@ class ToyCluster:
     async def _applied_count(self, total: int) -> bool:
         return bool(await self.pool.fetchval("SELECT count(*) >= $1 FROM step", total))
 
-    async def judge(self) -> None:
+    async def judge(self, within_s: float = LIVENESS_S) -> None:
         """Every step once and in order, in the books and on the output topic."""
-        await self.wait_until_applied()
+        await self.wait_until_applied(within_s)
         total = sum(len(steps) for steps in self.published.values())
-        await until(self._outbox_empty, LIVENESS_S, "the outbox is published")
+        await until(self._outbox_empty, within_s, "the outbox is published")
         assert await applied(self.pool) == dict(self.published)
         told: dict[str, list[int]] = defaultdict(list)
         seen: set[str] = set()
-        for record in await self.topics.read(self.output, total):
+        for record in await self.topics.read(self.output, total, timeout_s=within_s):
             headers = dict(record.headers)
             event_id = headers[CE_ID].decode()
             if event_id not in seen:

@@ -177,3 +177,18 @@ async def test_b12_an_event_its_topic_is_too_small_for_does_not_hold_up_the_othe
     assert len(records) == 40
     row = await toys.pool.fetchrow("SELECT consumer, code, state FROM quarantine")
     assert tuple(row) == ("relay", "oversize", "open")
+
+
+@pytest.mark.parametrize(
+    ("bug", "point"),
+    [("no_inbox", "committed:3"), ("offsets_first", "fetched:3"), ("position_first", "sending:3")],
+)
+async def test_a_planted_bug_is_caught(toys: Any, bug: str, point: str) -> None:
+    """Takes a promise away and kills where it matters: the judge must see it."""
+    doomed = toys.start(dies_at=point, TOY_PLANTED_BUG=bug)
+    load = asyncio.create_task(toys.publish(200, gap_s=0.2, chunk=10))
+    assert await asyncio.to_thread(doomed.wait, 60) == -signal.SIGKILL
+    toys.start(TOY_PLANTED_BUG=bug)
+    await load
+    with pytest.raises(AssertionError):
+        await toys.judge(within_s=15)

@@ -28,8 +28,8 @@ class Relay:
 
     A lane belongs to whoever holds its lease, measured by the database's clock; sending stops well
     before a lease can run out. Records keep their `ce_id`, so what a crash or a second relay
-    publishes again is dropped by consumers. `step` is called at named points ("sent" after the
-    broker's acknowledgement, before the position moves) so that tests can kill the process there.
+    publishes again is dropped by consumers. `step` is called at named points ("sending" before a
+    page goes out, "sent" after the broker's acknowledgement, before the position moves) so that tests can kill the process there.
     """
 
     def __init__(
@@ -143,6 +143,7 @@ class Relay:
         while records := await outbox.page(self._pool, lane, position, settings.relay_page_records):
             expected = range(position + 1, position + 1 + len(records))
             assert [r.seq for r in records] == list(expected), f"outbox lane {lane} has a gap"
+            await self._step("sending")
             # Half the lease at most: another relay can only take over after this one has given up.
             async with asyncio.timeout(settings.relay_lease_s / 2):
                 await self._send(lane, records)

@@ -68,7 +68,7 @@ def service_schema(name: str, package_file: str) -> Schema:
 class Service:
     """One service of the platform, the same whether it shares a process with others or not.
 
-    `steps` are called at named points of the work ("fetched", "applied", "committed", "sent") so
+    `steps` are called at named points of the work ("fetched", "applied", "committed", "sending", "sent") so
     that fault tests can stop the process exactly there; nothing else uses them.
     """
 

@@ -61,9 +61,7 @@ def bank_simulator(folder: Path) -> Iterator[BankAddress]:
             assert process.stdout is not None, "stdout is a pipe"
             line = process.stdout.readline()
             if not line:
-                raise OSError(
-                    f"the bank simulator did not start: see {folder / 'simulator.log'}"
-                )
+                raise OSError(f"the bank simulator did not start: see {folder / 'simulator.log'}")
             ready = json.loads(line)
             yield BankAddress(
                 ready["sftp_port"], ready["admin_port"], ready["host_key_fingerprint"], password

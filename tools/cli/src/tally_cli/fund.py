@@ -49,7 +49,10 @@ def fund(
     source: Annotated[
         str, typer.Option(help="The funding source the events of a .jsonl file come from.")
     ] = "invoices",
-    wait_s: Annotated[int, typer.Option("--wait", min=1, max=600, help="Seconds to wait for a statement's outcome.")] = 30,
+    wait_s: Annotated[
+        int,
+        typer.Option("--wait", min=1, max=600, help="Seconds to wait for a statement's outcome."),
+    ] = 30,
 ) -> None:
     """Publish funding events from a file, or import a bank statement whole or not at all.
 
@@ -75,7 +78,9 @@ def fund(
         try:
             asyncio.run(publish(installation.kafka, records))
         except KafkaError as error:
-            _refuse("broker", f"the broker refused: {error}: is {source} one of TALLY_FUNDING_SOURCES?")
+            _refuse(
+                "broker", f"the broker refused: {error}: is {source} one of TALLY_FUNDING_SOURCES?"
+            )
     print_json({"published": len(records), "topic": f"funding.inbound.{source}.v1"})
 
 
@@ -90,7 +95,9 @@ def _funding_events(file: Path, content: bytes, source: str) -> list[Publication
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "(line)"
-            _refuse(first["type"], f"{file}:{number}: {field}: {first['msg']}; nothing was published")
+            _refuse(
+                first["type"], f"{file}:{number}: {field}: {first['msg']}; nothing was published"
+            )
         records.append(
             publication(
                 event,
@@ -150,12 +157,12 @@ async def _import_statement(kafka: str, command: Publication, wait_s: int) -> di
                         event_type = dict(record.headers)[CE_TYPE].decode()
                         return {"type": event_type, **body}
         except TimeoutError:
-            notes.print(f"[red]error [no_answer][/]: no outcome within {wait_s} s: is funding running? See `tally lag`.")
+            notes.print(
+                f"[red]error [no_answer][/]: no outcome within {wait_s} s: is funding running? See `tally lag`."
+            )
     return {"type": "no_answer", "import_id": import_id}
 
 
 def _refuse(code: str, message: str) -> NoReturn:
     typer.echo(f"error [{code}]: {message}", err=True)
     raise typer.Exit(EXIT_USAGE)
-
-

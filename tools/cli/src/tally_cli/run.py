@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -57,11 +58,12 @@ def run(
     configure_logging(service, os.environ.get("TALLY_LOG_LEVEL") or "INFO")
     os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
     with reported():
-        dsn, kafka = os.environ.get(f"TALLY_{service.upper()}_POSTGRES_DSN"), os.environ.get("TALLY_KAFKA")
-        # A service needs its own role alone; the administrator's address is for operators.
-        installation = (
-            Installation("", kafka, {}) if dsn and kafka else running_installation(var)
+        dsn, kafka = (
+            os.environ.get(f"TALLY_{service.upper()}_POSTGRES_DSN"),
+            os.environ.get("TALLY_KAFKA"),
         )
+        # A service needs its own role alone; the administrator's address is for operators.
+        installation = Installation("", kafka, {}) if dsn and kafka else running_installation(var)
         app = installation.build(service)
         code = run_process(
             lambda: run_all((app,), graceful_timeout_s=app.settings.graceful_timeout_s)
@@ -84,8 +86,12 @@ def up(var: VarOption = Path("var")) -> None:
 
         async def ready() -> None:
             notes.print("[green]The platform is up.[/] Ctrl-C stops it. In another terminal:")
-            notes.print("  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify")
-            notes.print(f"  database {address.postgres_dsn.rpartition('@')[2]}, broker {address.kafka}")
+            notes.print(
+                "  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify"
+            )
+            notes.print(
+                f"  database {address.postgres_dsn.rpartition('@')[2]}, broker {address.kafka}"
+            )
             notes.print(f"  bank simulator {bank.admin_url}")
 
         code = run_process(lambda: run_platform(installation, ready))

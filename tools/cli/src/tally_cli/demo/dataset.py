@@ -127,12 +127,11 @@ def _event(
     low, high = CURRENCIES[code]
     amount = Money(chance.randint(low, high), currency(code))
     beneficiary: dict[str, str] | None = {"party": chance.choice(payees).party}
-    program = PROGRAM
-    if unmatched:
-        # Half name a program nobody set up, half no beneficiary.
-        program, beneficiary = (
-            ("unknown-program", beneficiary) if number % 2 else (PROGRAM, None)
-        )
+    if unmatched and number % 2:
+        # Less than the company's fixed share: the rule cannot divide it.
+        code, amount = "USD", Money(20, currency("USD"))
+    elif unmatched:
+        beneficiary = None
     elif number % 50 == 7:  # noqa: PLR2004 - now and then money for a payee nobody knows yet
         beneficiary = {"event_reference": f"{run}-raffle-{number}"}
     occurred = start + timedelta(milliseconds=number)
@@ -147,7 +146,7 @@ def _event(
         "references": {"order": f"order-{number}"},
         "who": {"actor": "upstream", "principal": f"co_demo_{number % 2 + 1}"},
         "where": {"channel": SOURCES[number % len(SOURCES)], "country": "US"},
-        "why": {"program": program, "event": f"order-{number}", "reason": "Commission on an order"},
+        "why": {"program": PROGRAM, "event": f"order-{number}", "reason": "Commission on an order"},
         "occurred_at": occurred.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     }
 
@@ -222,7 +221,9 @@ def _with_value(record: Publication, value: bytes | None) -> Publication:
 
 def _with_id(record: Publication, event_id: str) -> Publication:
     changed = _changed(record, external_id=event_id)
-    return _with_header(_with_header(changed, CE_ID, event_id.encode()), CORRELATION_ID, event_id.encode())
+    return _with_header(
+        _with_header(changed, CE_ID, event_id.encode()), CORRELATION_ID, event_id.encode()
+    )
 
 
 def _without(record: Publication, path: str) -> Publication:
@@ -245,9 +246,7 @@ _POISON: Mapping[str, Any] = {
     "id_conflict": None,
     "amount_format": lambda r: _with_amount(r, "-1.00", "USD"),
     "amount_not_positive": lambda r: _with_amount(r, "0.00", "USD"),
-    "unsupported_version": lambda r: _with_header(
-        r, "ce_type", b"funding.inbound.received.v9"
-    ),
+    "unsupported_version": lambda r: _with_header(r, "ce_type", b"funding.inbound.received.v9"),
     "time_not_utc": lambda r: _changed(r, occurred_at="2026-01-31T08:00:00"),
     "too_deep": lambda r: _with_value(r, b"[" * 5000),
 }

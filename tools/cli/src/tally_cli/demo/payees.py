@@ -1,0 +1,121 @@
+"""The payees' ways to be paid: accounts opened, instruments sealed and registered, methods chosen."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from tally_cli.demo.dataset import CURRENCIES, Payee
+from tally_cli.publishing import CLI_SOURCE, Publication, publication
+from tally_contracts.base import Who
+from tally_contracts.ledger import AccountSpec, OpenAccount
+from tally_contracts.payouts import ChooseMethod
+from tally_contracts.rails import RegisterInstrument
+from tally_railkit.sealing import SealingKey, seal
+from tally_runtime import Clock, derived_id, derived_uuid
+
+_ROUTING = "121042882"
+_WHO = Who(actor="demo", principal="demo")
+
+
+def register(
+    payees: Iterable[Payee], *, run: str, tenant: str, key: SealingKey, clock: Clock
+) -> list[Publication]:
+    """Open each payee's spending wallets and register what money can be sent to."""
+    now = clock.now()
+    records: list[Publication] = []
+    for payee in payees:
+        for code in CURRENCIES:
+            if rail_of(payee, code) == "wallet":
+                account = _spending_account(payee, code, tenant)
+                event = OpenAccount(account=account, ledger="main", who=_WHO, occurred_at=now)
+                records.append(_record(event, "ledger.commands.v1", "main", run, account.id, clock))
+                details = {"account": account.id}
+            else:
+                assert payee.ach_account is not None, "the ACH rail needs an account number"
+                details = {
+                    "routing": _ROUTING,
+                    "account": payee.ach_account,
+                    "account_type": "checking",
+                    "name": f"Payee {payee.party[-3:]}",
+                }
+            records.append(_instrument(payee, code, details, run, key, now, clock))
+    return records
+
+
+def choose(payees: Iterable[Payee], *, run: str, clock: Clock) -> list[Publication]:
+    """Each payee's choice: from now on, money of this currency leaves this way."""
+    records: list[Publication] = []
+    for payee in payees:
+        for code in CURRENCIES:
+            rail = rail_of(payee, code)
+            event = ChooseMethod(
+                owner=payee.party,
+                currency=code,
+                rail=rail,
+                instrument=instrument_id(payee, code),
+                who=Who(actor=payee.party, principal=payee.party),
+                occurred_at=clock.now(),
+            )
+            records.append(
+                _record(
+                    event, "payouts.commands.v1", payee.party, run, f"{payee.party}-{code}", clock
+                )
+            )
+    return records
+
+
+def rail_of(payee: Payee, code: str) -> str:
+    """ACH carries dollars alone; everything else goes to the payee's spending wallet."""
+    return "ach" if code == "USD" and payee.ach_account is not None else "wallet"
+
+
+def instrument_id(payee: Payee, code: str) -> str:
+    """The same at every run: an instrument registered again is no news."""
+    return derived_id("ins", "demo", payee.party, code)
+
+
+def _spending_account(payee: Payee, code: str, tenant: str) -> AccountSpec:
+    path = f"wallet/{payee.party}/spending/{code}"
+    return AccountSpec(
+        id=derived_id("acc", tenant, path),
+        owner=payee.party,
+        purpose="wallet",
+        path=path,
+        currency=code,
+        guarded=True,
+    )
+
+
+def _instrument(
+    payee: Payee,
+    code: str,
+    details: dict[str, str],
+    run: str,
+    key: SealingKey,
+    now: datetime,
+    clock: Clock,
+) -> Publication:
+    rail, name = rail_of(payee, code), instrument_id(payee, code)
+    event = RegisterInstrument(
+        instrument_id=name,
+        rail=rail,
+        owner=payee.party,
+        currency=code,
+        sealed=seal(details, key, instrument_id=name, rail=rail),
+        who=_WHO,
+        occurred_at=now,
+    )
+    return _record(event, "rails.commands.v1", name, run, name, clock)
+
+
+def _record(
+    event: OpenAccount | RegisterInstrument | ChooseMethod,
+    topic: str,
+    key: str,
+    run: str,
+    name: str,
+    clock: Clock,
+) -> Publication:
+    event_id = str(derived_uuid("tally-demo", run, event.TYPE, name))
+    return publication(
+        event, topic=topic, key=key, event_id=event_id, source=CLI_SOURCE, clock=clock
+    )
