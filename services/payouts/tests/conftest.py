@@ -23,9 +23,10 @@ from tally_contracts.ledger import (
 from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_contracts.registry import BY_TYPE
-from tally_messaging import Service
+from tally_messaging import Received, Service
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CORRELATION_ID
+from tally_messaging.parser import parse
 from tally_payouts.app import SCHEMA, build_app
 from tally_payouts.settings import PayoutsSettings
 from tally_postgres import Pool, Schema, create_pool
@@ -173,7 +174,12 @@ class Builders:
         )
 
     def request(
-        self, payout: str = "w1", owner: str = "ann", amount: str = "5.00", **more: Any
+        self,
+        payout: str = "w1",
+        owner: str = "ann",
+        amount: str = "5.00",
+        currency: str = "USD",
+        **more: Any,
     ) -> RequestPayout:
         return RequestPayout(
             **{
@@ -182,7 +188,7 @@ class Builders:
                 "account": wallet(owner),
                 "owner": owner,
                 "company": "acme",
-                "amount": {"currency": "USD", "amount": amount},
+                "amount": {"currency": currency, "amount": amount},
                 **WS,
                 **more,
             }
@@ -331,7 +337,17 @@ class World:
 
     pool: Pool
     processor: BatchProcessor
-    make: Builders = field(default_factory=Builders)
+    make: Builders
+
+    raw = staticmethod(raw)
+    now = AT
+
+    def received(self, event: Event) -> Received[Any]:
+        """The event as the router gets it."""
+        record = raw(event)
+        parsed = parse(record, self.processor.router.expected()[record.topic])
+        assert isinstance(parsed, Received)
+        return parsed
 
     async def feed(self, *events: Event | Raw) -> None:
         """Apply these as one batch."""
@@ -384,8 +400,11 @@ class World:
             dump[table] = [row[0] for row in rows]
         return dump
 
-    async def with_method(self, owner: str = "ann", **more: Any) -> None:
-        await self.feed(self.make.registered(owner, **more), self.make.choose(owner))
+    async def with_method(self, owner: str = "ann", instrument: str = "bank") -> None:
+        await self.feed(
+            self.make.registered(owner, instrument=instrument),
+            self.make.choose(owner, instrument=instrument),
+        )
 
 
 @pytest.fixture
@@ -402,7 +421,7 @@ def app(settings: PayoutsSettings) -> Service:
 
 
 @pytest.fixture
-async def world(app: Service, settings: PayoutsSettings) -> AsyncIterator[World]:
+async def world(app: Service, settings: PayoutsSettings, make: Builders) -> AsyncIterator[World]:
     pool = await create_pool(
         settings.postgres_dsn.get_secret_value(),
         schema=SCHEMA.name,
@@ -411,7 +430,7 @@ async def world(app: Service, settings: PayoutsSettings) -> AsyncIterator[World]
     )
     for lane in range(settings.outbox_lanes):
         await pool.execute("INSERT INTO outbox_lane (lane) VALUES ($1)", lane)
-    yield World(pool, app.processor(app.routers[0], app.transactor(pool=pool)))
+    yield World(pool, app.processor(app.routers[0], app.transactor(pool=pool)), make)
     await pool.close()
 
 

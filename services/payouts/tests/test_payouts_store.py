@@ -1,0 +1,196 @@
+"""Statements, locks and constraints on the real database."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tally_payouts import app as payouts_app
+from tally_payouts.domain.states import PayoutState
+from tally_payouts.errors import StaleVersion
+from tally_payouts.store.payouts import load_payouts, save_payouts
+from tally_postgres import in_transaction, lint
+
+MIGRATIONS = Path(payouts_app.__file__).parent / "migrations"
+STATEMENTS_MAX = 18
+
+
+class Counting:
+    """A connection that counts statements."""
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self.statements: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._conn, name)
+        if name not in {"execute", "fetch", "fetchrow", "fetchval"}:
+            return method
+
+        async def counted(query: str, *args: Any) -> Any:
+            self.statements.append(query)
+            return await method(query, *args)
+
+        return counted
+
+
+async def statements_of(world, *events) -> int:
+    """How many statements the saga needs for these events as one batch."""
+    counting: list[Counting] = []
+
+    async def work(uow):
+        counting.append(Counting(uow.conn))
+        records = [world.received(event) for event in events]
+        await world.processor.router.dispatch(dataclasses.replace(uow, conn=counting[-1]), records)
+
+    await world.processor.transactor.run(work)
+    return len(counting[-1].statements)
+
+
+def busy_batch(make, ids, size: int, tag: str) -> list[Any]:
+    """Everything the saga reads, `size` times over, payouts in every stage among it."""
+    events: list[Any] = []
+    for n in range(size):
+        name, owner = f"{tag}-{n}", f"{tag}-owner-{n}"
+        payout = ids(name, owner)
+        events += [
+            make.registered(owner, instrument=name),
+            make.choose(owner, instrument=name),
+            make.pay_in(name, owner),
+            make.pay_in(f"{name}-b", owner),
+            make.request(name, owner),
+            make.cancel(ids(f"{name}-b", owner)),
+            make.placed(payout),
+            make.attempt(payout, "paid"),
+            make.captured(payout),
+            make.returned(payout),
+            make.posted(payout),
+            make.attempt(payout, "failed"),
+            make.refused(owner, instrument=name),
+        ]
+    return events
+
+
+async def test_batch_needs_the_same_number_of_statements_whatever_its_size(world, make, ids):
+    small = await statements_of(world, *busy_batch(make, ids, 1, "small"))
+    large = await statements_of(world, *busy_batch(make, ids, 40, "large"))
+    assert small == large <= STATEMENTS_MAX
+    assert await world.pool.fetchval("SELECT count(*) FROM payout WHERE state = 'returned'") == 41
+
+
+async def test_facts_of_the_happy_path_need_three_statements(world, make, ids):
+    await world.with_method()
+    names = [f"p{n}" for n in range(20)]
+    await world.feed(*(make.pay_in(name) for name in names))
+    assert await statements_of(world, *(make.placed(ids(name)) for name in names)) == 3
+
+
+async def test_batch_of_foreign_facts_needs_one_statement(world, make):
+    foreign = [make.posted("pin_01h2xcejqtf2nbrexx3vqjhp41") for _ in range(20)]
+    assert await statements_of(world, *foreign) == 1
+
+
+async def test_two_appliers_of_the_same_batch_have_one_effect(world, make, ids):
+    await world.with_method()
+    records = [world.raw(make.pay_in(f"p{n}")) for n in range(20)]
+    records += [world.raw(make.placed(ids(f"p{n}"))) for n in range(20)]
+    await asyncio.gather(*(world.feed(*records) for _ in range(3)))
+    assert await world.quarantined() == []
+    for n in range(20):
+        assert await world.states(ids(f"p{n}")) == ["approved", "submitting"]
+    assert len(await world.sent("rails.ach.commands.v1")) == 20
+
+
+async def test_appliers_of_the_same_payouts_in_opposite_order_do_not_lock_each_other_out(
+    world, make, ids
+):
+    await world.with_method()
+    names = [f"p{n}" for n in range(30)]
+    await world.feed(*(make.pay_in(name) for name in names))
+    await world.feed(*(make.placed(ids(name)) for name in names))
+    submitted = [make.attempt(ids(name), "submitted") for name in names]
+    paid = [make.attempt(ids(name), "paid") for name in reversed(names)]
+    await asyncio.gather(world.feed(*submitted), world.feed(*paid))
+    assert await world.quarantined() == []
+    captures = [s for s in await world.sent("ledger.commands.v1") if "capture" in s.event.TYPE]
+    assert len(captures) == 30
+
+
+async def test_no_payout_stays_claimable_beside_a_choice_made_at_the_same_time(world, make, ids):
+    for turn in range(8):
+        owners = [f"owner-{turn}-{n}" for n in range(5)]
+        pay_ins = [make.pay_in(owner, owner) for owner in owners]
+        registered = [make.registered(owner, instrument=owner) for owner in owners]
+        choices = [make.choose(owner, instrument=owner) for owner in reversed(owners)]
+        await asyncio.gather(world.feed(*pay_ins), world.feed(*registered), world.feed(*choices))
+        for owner in owners:
+            assert (await world.states(ids(owner, owner)))[-1] == "approved"
+    assert await world.quarantined() == []
+
+
+async def test_no_payout_sets_off_by_an_instrument_refused_at_the_same_time(world, make):
+    for turn in range(8):
+        name = f"turn-{turn}"
+        await world.feed(make.registered(name, instrument=name))
+        await asyncio.gather(
+            world.feed(make.choose(name, instrument=name)),
+            world.feed(make.refused(name, instrument=name)),
+        )
+        await world.feed(make.pay_in(name, name))
+    assert await world.pool.fetchval("SELECT count(*) FROM payout") == 8
+    assert await world.pool.fetchval("SELECT count(*) FROM payout WHERE state = 'claimable'") == 8
+
+
+async def test_save_over_a_newer_version_is_refused_and_changes_nothing(world, make, ids):
+    await world.with_method()
+    await world.feed(make.pay_in("one"))
+    async with world.pool.acquire() as conn, conn.transaction():
+        [old] = await load_payouts(conn, [ids("one")], [])
+    await world.feed(make.placed(ids("one")))
+    before = await world.dump()
+    failed = dataclasses.replace(
+        old, payout=dataclasses.replace(old.payout, state=PayoutState.FAILED)
+    )
+    for stale in (failed, dataclasses.replace(failed, version=0)):
+        with pytest.raises(StaleVersion, match="another applier"):
+            await in_transaction(
+                world.pool, lambda conn, row=stale: save_payouts(conn, [row], world.now)
+            )
+    assert await world.dump() == before
+
+
+async def test_payout_reads_back_as_it_was_saved_in_every_stage(world, make, ids):
+    await world.with_method()
+    payout = ids("one")
+    for event in (
+        make.pay_in("one"),
+        make.placed(payout),
+        make.attempt(payout, "in_transit"),
+        make.attempt(payout, "paid"),
+        make.returned(payout),
+        make.captured(payout),
+        make.posted(payout),
+    ):
+        await world.feed(event)
+        async with world.pool.acquire() as conn, conn.transaction():
+            [loaded] = await load_payouts(conn, [payout], [])
+            await save_payouts(conn, [loaded], world.now)
+            [again] = await load_payouts(conn, [payout], [])
+        assert again.payout == loaded.payout
+        assert again.circumstances == loaded.circumstances
+        assert again.version == loaded.version + 1
+    assert loaded.payout.returned is not None
+
+
+async def test_database_refuses_a_paid_payout_without_a_captured_hold(world, make, ids):
+    await world.with_method()
+    await world.feed(make.pay_in("one"))
+    for change in ("state = 'paid'", "must_act = NULL", "reason_code = NULL", "state = 'sent'"):
+        with pytest.raises(Exception, match="violates check constraint"):
+            await world.pool.execute(f"UPDATE payout SET {change}")
+
+
+def test_migrations_are_clean():
+    assert lint(sorted(MIGRATIONS.glob("*.sql"))) == []
