@@ -341,6 +341,7 @@ class Bench:
 
     pool: Pool
     processor: BatchProcessor
+    admin_dsn: str
 
     async def process(self, *records: Raw) -> None:
         await self.processor.process(records)
@@ -363,7 +364,7 @@ async def portfolio(
     service = build_app(settings, clock=clock, ids=SeededIds(1, clock))
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
     transactor = service.transactor(pool=pool)
-    yield Bench(pool, service.processor(service.routers[0], transactor))
+    yield Bench(pool, service.processor(service.routers[0], transactor), database.admin_dsn)
     await pool.close()
 
 
