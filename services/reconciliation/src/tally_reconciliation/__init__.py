@@ -1,1 +1,27 @@
-"""See README.md."""
+"""The nothing-lost oracle. See README.md."""
+
+from tally_reconciliation.errors import (
+    BankUnreadable,
+    BrokerSilent,
+    ReconciliationError,
+    SchemaAbsent,
+)
+from tally_reconciliation.oracle import verify
+from tally_reconciliation.report import Check, Fault, Holding, Quiet, Report, Verdict
+from tally_reconciliation.sources import SCHEMAS, Sources
+
+__all__ = [
+    "SCHEMAS",
+    "BankUnreadable",
+    "BrokerSilent",
+    "Check",
+    "Fault",
+    "Holding",
+    "Quiet",
+    "ReconciliationError",
+    "Report",
+    "SchemaAbsent",
+    "Sources",
+    "Verdict",
+    "verify",
+]

@@ -1,0 +1,242 @@
+"""The log: gap-free, every root recomputed from the rows, journals whole.
+
+The bytes are those the ledger's canonical encoding documents: records of fields joined by U+001F and
+ended by U+001E; root = SHA-256(previous root + records of the batch). This is an implementation of
+its own.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tally_postgres import Record
+from tally_reconciliation.findings import Findings
+from tally_reconciliation.report import Check
+from tally_reconciliation.snapshot import Snapshot
+
+_ZERO = bytes(32)
+
+_SHARDS = "SELECT shard, log_seq, transfer_seq, head FROM ledger.shard_state ORDER BY shard"
+
+_LOG = """
+SELECT seq, first_transfer, last_transfer, root, previous_root
+FROM ledger.log WHERE shard = $1 ORDER BY seq
+"""
+
+_TRANSFERS = """
+SELECT t.seq, t.log_seq, t.id, t.journal_id, t.kind, t.pending_id, t.debit, t.credit, t.asset,
+       t.amount, t.code, t.remaining, t.expires_at,
+       j.id AS j_id, j.shard AS j_shard, j.log_seq AS j_log_seq, j.first_transfer, j.last_transfer,
+       j.operation, j.reference, j.request_hash, j.effective_at, j.recorded_at, j.who_actor,
+       j.who_principal, j.where_channel, j.where_country, j.why_program, j.why_event, j.why_reason
+FROM ledger.transfer t LEFT JOIN ledger.journal j ON j.id = t.journal_id
+WHERE t.shard = $1 ORDER BY t.seq
+"""
+
+_STRAY_JOURNALS = """
+SELECT j.id, j.shard, j.log_seq, j.first_transfer, j.last_transfer
+FROM ledger.journal j
+LEFT JOIN ledger.transfer t
+    ON t.shard = j.shard AND t.seq = j.first_transfer AND t.journal_id = j.id
+WHERE t.seq IS NULL ORDER BY j.id
+"""
+
+_STRAY_SHARDS = """
+SELECT DISTINCT s.shard FROM (
+    SELECT shard FROM ledger.log UNION SELECT shard FROM ledger.transfer
+    UNION SELECT shard FROM ledger.journal
+) s LEFT JOIN ledger.shard_state h USING (shard) WHERE h.shard IS NULL
+"""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A shard's transfers, taken in order; `row` is the next one."""
+
+    shard: str
+    journals: Findings
+    log: Findings
+    rows: AsyncIterator[Record]
+    row: Record | None = None
+    seq: int = 0
+    journal: str | None = None
+    journal_last: int = 0
+    journal_count: int = 0
+
+    async def advance(self) -> None:
+        self.row = await anext(self.rows, None)
+
+    async def batch(self, entry: Record) -> bytes:
+        """The root of one log row, from the transfers it names."""
+        digest = hashlib.sha256(entry["previous_root"])
+        span = (entry["first_transfer"], entry["last_transfer"])
+        digest.update(_record("L", self.shard, entry["seq"], *span))
+        # A journal never spans two batches.
+        self._end_journal()
+        while self.row is not None and self.row["seq"] <= entry["last_transfer"]:
+            row = self.row
+            self._transfer(row, entry["seq"])
+            if row["journal_id"] != self.journal:
+                self._journal(row)
+                digest.update(_journal_record(row))
+            digest.update(_transfer_record(row))
+            await self.advance()
+        self._end_journal()
+        return digest.digest()
+
+    def _transfer(self, row: Record, log_seq: int) -> None:
+        if row["seq"] != self.seq + 1:
+            self.log.wrong(
+                "transfer_gap", shard=self.shard, seq=row["seq"], expected_seq=self.seq + 1
+            )
+        self.seq = row["seq"]
+        if row["log_seq"] != log_seq:
+            self.journals.wrong(
+                "transfer_in_another_batch",
+                transfer=row["id"],
+                seq=row["seq"],
+                stated=row["log_seq"],
+                log_seq=log_seq,
+            )
+
+    def _journal(self, row: Record) -> None:
+        self._end_journal()
+        self.journal, self.journal_count = row["journal_id"], self.journal_count + 1
+        where = {"journal": row["journal_id"], "transfer": row["id"], "seq": row["seq"]}
+        if row["j_id"] is None:
+            self.journals.wrong("journal_missing", **where)
+            self.journal_last = row["seq"]
+            return
+        self.journal_last = row["last_transfer"]
+        stated = (row["j_shard"], row["j_log_seq"], row["first_transfer"])
+        if stated != (self.shard, row["log_seq"], row["seq"]):
+            self.journals.wrong(
+                "journal_differs_from_transfers",
+                **where,
+                stated="/".join(map(str, stated)),
+                found=f"{self.shard}/{row['log_seq']}/{row['seq']}",
+            )
+
+    def _end_journal(self) -> None:
+        if self.journal is not None and self.seq != self.journal_last:
+            self.journals.wrong(
+                "journal_in_part",
+                journal=self.journal,
+                last_transfer=self.journal_last,
+                found_to=self.seq,
+            )
+        self.journal = None
+
+
+async def check_chain(snap: Snapshot) -> list[Check]:
+    """Invariants 9 and 11: journals are all or nothing, the log's roots recompute."""
+    journals = Findings("L9", "journals are whole: their transfers follow one another")
+    log = Findings("L11", "the log is gap-free and every root recomputes")
+    batches = counted = transfers = 0
+    for shard in await snap.all(_SHARDS):
+        walk = _Walk(shard["shard"], journals, log, aiter(snap.rows(_TRANSFERS, shard["shard"])))
+        await walk.advance()
+        batches += await _shard(snap, walk, shard)
+        counted += walk.journal_count
+        transfers += walk.seq
+    for row in await snap.all(_STRAY_SHARDS):
+        log.wrong("shard_unknown", shard=row["shard"])
+    stated = await snap.value("SELECT count(*) FROM ledger.journal")
+    if stated != counted:
+        async for row in snap.rows(_STRAY_JOURNALS):
+            journals.wrong("journal_without_transfers", journal=row["id"], log_seq=row["log_seq"])
+        if not journals.count:
+            journals.wrong("journal_count", stated=stated, found=counted)
+    journals.figures.update(journals=counted, transfers=transfers)
+    log.figures.update(batches=batches, transfers=transfers)
+    return [
+        journals.judged(f"{counted} journals of {transfers} transfers"),
+        log.judged(f"{batches} batches, {transfers} transfers"),
+    ]
+
+
+async def _shard(snap: Snapshot, walk: _Walk, head: Record) -> int:
+    """Recompute a shard's chain; how many batches it has."""
+    log, shard = walk.log, walk.shard
+    root, seq = _ZERO, 0
+    async for entry in snap.rows(_LOG, shard):
+        where = {"shard": shard, "log_seq": entry["seq"]}
+        if entry["seq"] != seq + 1:
+            log.wrong("log_gap", **where, expected_seq=seq + 1)
+        seq = entry["seq"]
+        if entry["previous_root"] != root:
+            log.wrong("previous_root_differs", **where)
+        if entry["first_transfer"] != walk.seq + 1:
+            log.wrong("batch_not_next", **where, first_transfer=entry["first_transfer"])
+        if await walk.batch(entry) != entry["root"]:
+            log.wrong(
+                "root_differs",
+                **where,
+                first_transfer=entry["first_transfer"],
+                last_transfer=entry["last_transfer"],
+            )
+        if walk.seq != entry["last_transfer"]:
+            log.wrong("batch_in_part", **where, last_transfer=entry["last_transfer"])
+        root = entry["root"]
+    while walk.row is not None:
+        log.wrong("transfer_not_in_log", shard=shard, seq=walk.row["seq"], transfer=walk.row["id"])
+        await walk.advance()
+    if (head["log_seq"], head["transfer_seq"], head["head"]) != (seq, walk.seq, root):
+        log.wrong(
+            "head_differs",
+            shard=shard,
+            stated=f"{head['log_seq']}/{head['transfer_seq']}",
+            found=f"{seq}/{walk.seq}",
+        )
+    return seq
+
+
+def _journal_record(row: Record) -> bytes:
+    if row["j_id"] is None:
+        return b""
+    return _record(
+        "J",
+        row["j_id"],
+        row["operation"],
+        row["reference"],
+        row["request_hash"].hex(),
+        row["effective_at"],
+        row["recorded_at"],
+        row["who_actor"],
+        row["who_principal"],
+        row["where_channel"],
+        row["where_country"],
+        row["why_program"],
+        row["why_event"],
+        row["why_reason"],
+    )
+
+
+def _transfer_record(row: Record) -> bytes:
+    return _record(
+        "T",
+        row["seq"],
+        row["id"],
+        row["kind"],
+        row["pending_id"],
+        row["debit"],
+        row["credit"],
+        row["asset"],
+        row["amount"],
+        row["code"],
+        row["remaining"],
+        row["expires_at"],
+    )
+
+
+def _record(*fields: str | int | datetime | None) -> bytes:
+    return ("\x1f".join(map(_field, fields)) + "\x1e").encode()
+
+
+def _field(value: str | int | datetime | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    return str(value)

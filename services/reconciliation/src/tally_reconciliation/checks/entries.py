@@ -1,0 +1,237 @@
+"""The replay: every entry against its transfer and the entry before it, account by account.
+
+One pass in (account, seq) order with a constant amount of memory. Together with the count of
+entries it proves that each transfer has exactly its two entries.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from tally_postgres import Record
+from tally_reconciliation.findings import Findings
+from tally_reconciliation.report import Check
+from tally_reconciliation.snapshot import Snapshot
+
+# What an amount does to (posted, pending) on both sides, per kind of transfer.
+EFFECT: Mapping[str, tuple[int, int]] = {
+    "single": (1, 0),
+    "pending": (0, 1),
+    "post": (1, -1),
+    "void": (0, -1),
+    "expire": (0, -1),
+}
+
+# Index scans only: the pass is streamed in key order, never sorted as a whole.
+_STREAMED = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off"
+_AS_USUAL = "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_sort"
+
+_ENTRIES = """
+SELECT e.account, e.seq, e.transfer_id, e.amount, e.pending, e.posted_after, e.pending_after,
+       t.shard, t.seq AS transfer_seq, t.kind, t.debit, t.credit, t.asset, t.amount AS moved
+FROM ledger.entry e LEFT JOIN ledger.transfer t ON t.id = e.transfer_id
+ORDER BY e.account, e.seq
+"""
+
+_ACCOUNTS = """
+SELECT id, path, asset, shard, debits_posted, credits_posted, debits_pending, credits_pending, seq
+FROM ledger.account ORDER BY id
+"""
+
+_WITHOUT_ENTRY = """
+SELECT t.seq, t.id, side.account
+FROM ledger.transfer t
+CROSS JOIN LATERAL (VALUES (t.debit), (t.credit)) AS side (account)
+LEFT JOIN ledger.entry e ON e.account = side.account AND e.transfer_id = t.id
+WHERE e.transfer_id IS NULL ORDER BY t.seq
+"""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """An account rebuilt from nothing but its transfers, in the order of its entries."""
+
+    account: str
+    shard: str | None = None
+    asset: str | None = None
+    debits_posted: int = 0
+    credits_posted: int = 0
+    debits_pending: int = 0
+    credits_pending: int = 0
+    seq: int = 0
+    last_transfer: int = 0
+
+    def apply(self, row: Record) -> None:
+        """Take over one transfer's effect on this account's side."""
+        posted, pending = EFFECT[row["kind"]]
+        if row["debit"] == self.account:
+            self.debits_posted += posted * row["moved"]
+            self.debits_pending += pending * row["moved"]
+        else:
+            self.credits_posted += posted * row["moved"]
+            self.credits_pending += pending * row["moved"]
+        self.shard, self.asset = row["shard"], row["asset"]
+        self.last_transfer = row["transfer_seq"]
+
+    @property
+    def posted(self) -> int:
+        return self.credits_posted - self.debits_posted
+
+    @property
+    def pending(self) -> int:
+        return self.credits_pending - self.debits_pending
+
+
+@dataclass(slots=True)
+class _Pass:
+    counters: Findings
+    chain: Findings
+    order: Findings
+    entries: int = 0
+    accounts: int = 0
+    current: Replayed | None = None
+    posted_after: int = field(default=0)
+    pending_after: int = field(default=0)
+
+    def entry(self, row: Record) -> None:
+        """One entry, in order."""
+        self.entries += 1
+        replayed = self.current
+        assert replayed is not None, "an account's entries follow its beginning"
+        where = {"account": row["account"], "seq": row["seq"], "transfer": row["transfer_id"]}
+        if row["seq"] != replayed.seq + 1:
+            self.chain.wrong("entry_gap", **where, expected_seq=replayed.seq + 1)
+        replayed.seq = row["seq"]
+        for kind, change, after, before in (
+            ("posted", row["amount"], row["posted_after"], self.posted_after),
+            ("pending", row["pending"], row["pending_after"], self.pending_after),
+        ):
+            if before + change != after:
+                self.chain.wrong(
+                    f"entry_{kind}_not_chained",
+                    **where,
+                    before=str(before),
+                    change=str(change),
+                    after=str(after),
+                )
+        self.posted_after, self.pending_after = row["posted_after"], row["pending_after"]
+        self._against_transfer(row, replayed, where)
+
+    def _against_transfer(
+        self, row: Record, replayed: Replayed, where: Mapping[str, str | int | None]
+    ) -> None:
+        if row["kind"] is None:
+            self.chain.wrong("entry_without_transfer", **where)
+            return
+        if row["account"] not in {row["debit"], row["credit"]}:
+            self.chain.wrong("entry_of_another_account", **where)
+            return
+        if row["kind"] not in EFFECT:
+            self.chain.wrong("transfer_kind_unknown", **where, kind=row["kind"])
+            return
+        posted, pending = EFFECT[row["kind"]]
+        sign = -1 if row["debit"] == row["account"] else 1
+        expected = (sign * posted * row["moved"], sign * pending * row["moved"])
+        if (row["amount"], row["pending"]) != expected:
+            self.chain.wrong(
+                "entry_differs_from_transfer",
+                **where,
+                entry=f"{row['amount']}/{row['pending']}",
+                transfer=f"{expected[0]}/{expected[1]}",
+            )
+        if row["transfer_seq"] <= replayed.last_transfer:
+            self.order.wrong("entry_out_of_order", **where, transfer_seq=row["transfer_seq"])
+        replayed.apply(row)
+
+    def account(self, row: Record) -> None:
+        """The account's row, once all its entries were replayed."""
+        self.accounts += 1
+        replayed = self.current
+        assert replayed is not None, "an account is compared with its replay"
+        stated = {name: row[name] for name in _COUNTERS}
+        computed = {name: getattr(replayed, name) for name in _COUNTERS}
+        for name in _COUNTERS:
+            if stated[name] != computed[name]:
+                self.counters.wrong(
+                    "counter_differs_from_replay",
+                    account=row["id"],
+                    path=row["path"],
+                    counter=name,
+                    stated=str(stated[name]),
+                    replayed=str(computed[name]),
+                )
+        if replayed.seq and (replayed.asset, replayed.shard) != (row["asset"], row["shard"]):
+            self.counters.wrong(
+                "account_in_another_asset_or_shard",
+                account=row["id"],
+                stated=f"{row['asset']}/{row['shard']}",
+                moved=f"{replayed.asset}/{replayed.shard}",
+            )
+        stated_balance = (
+            row["credits_posted"] - row["debits_posted"],
+            row["credits_pending"] - row["debits_pending"],
+        )
+        if stated_balance != (self.posted_after, self.pending_after):
+            self.chain.wrong(
+                "last_entry_differs_from_account",
+                account=row["id"],
+                path=row["path"],
+                seq=replayed.seq,
+                entry=f"{self.posted_after}/{self.pending_after}",
+                account_says=f"{stated_balance[0]}/{stated_balance[1]}",
+            )
+
+    def begin(self, account: str) -> None:
+        self.current = Replayed(account)
+        self.posted_after = self.pending_after = 0
+
+
+_COUNTERS = ("debits_posted", "credits_posted", "debits_pending", "credits_pending", "seq")
+
+
+async def check_entries(snap: Snapshot) -> list[Check]:
+    """Invariants 3, 4 and 13: counters are the replay, entries are chained, order is the log's."""
+    work = _Pass(
+        Findings("L3", "counters = replay of transfers"),
+        Findings("L4", "entries chain to the balance without gaps, two for each transfer"),
+        Findings("L13", "every account's entries follow the order of transfers"),
+    )
+    await snap.execute(_STREAMED)
+    await _merge(snap, work)
+    await snap.execute(_AS_USUAL)
+    transfers = await snap.value("SELECT count(*) FROM ledger.transfer")
+    if work.entries != 2 * transfers:
+        async for row in snap.rows(_WITHOUT_ENTRY):
+            work.chain.wrong(
+                "entry_missing", account=row["account"], transfer=row["id"], transfer_seq=row["seq"]
+            )
+        if not work.chain.count:
+            work.chain.wrong("entry_count", entries=work.entries, transfers=transfers)
+    for found in (work.counters, work.chain, work.order):
+        found.figures.update(accounts=work.accounts, entries=work.entries, transfers=int(transfers))
+    return [
+        work.counters.judged(f"{work.accounts} accounts replayed from {transfers} transfers"),
+        work.chain.judged(f"{work.entries} entries of {transfers} transfers"),
+        work.order.judged(f"{work.entries} entries"),
+    ]
+
+
+async def _merge(snap: Snapshot, work: _Pass) -> None:
+    """Walk accounts and entries together, both in id order."""
+    entries = aiter(snap.rows(_ENTRIES))
+    entry = await anext(entries, None)
+    async for account in snap.rows(_ACCOUNTS):
+        while entry is not None and entry["account"] < account["id"]:
+            entry = await _orphan(work, entry, entries)
+        work.begin(account["id"])
+        while entry is not None and entry["account"] == account["id"]:
+            work.entry(entry)
+            entry = await anext(entries, None)
+        work.account(account)
+    while entry is not None:
+        entry = await _orphan(work, entry, entries)
+
+
+async def _orphan(work: _Pass, entry: Record, rest: AsyncIterator[Record]) -> Record | None:
+    work.entries += 1
+    work.chain.wrong("entry_without_account", account=entry["account"], seq=entry["seq"])
+    return await anext(rest, None)

@@ -1,0 +1,80 @@
+"""The oracle: look at everything once, judge it, say where the money is."""
+
+import asyncio
+from datetime import UTC
+
+from tally_postgres import Connection
+from tally_reconciliation.broker import Broker, kafka_broker
+from tally_reconciliation.checks import money
+from tally_reconciliation.checks.books import check_books
+from tally_reconciliation.checks.chain import check_chain
+from tally_reconciliation.checks.entries import check_entries
+from tally_reconciliation.checks.funding import check_funding
+from tally_reconciliation.checks.holds import check_holds
+from tally_reconciliation.checks.payouts import check_payout_holds, check_payouts
+from tally_reconciliation.checks.status import check_status
+from tally_reconciliation.errors import SchemaAbsent
+from tally_reconciliation.evidence import Evidence, gather
+from tally_reconciliation.quiet import judge_quiet, standing
+from tally_reconciliation.report import Check, Quiet, Report
+from tally_reconciliation.snapshot import Snapshot, session, snapshot
+from tally_reconciliation.sources import Sources
+from tally_runtime import SystemClock
+
+_PAUSE_S = 0.5
+
+
+async def verify(sources: Sources, *, wait_s: float = 0) -> Report:
+    """Judge the platform as it is now; nothing is changed, whatever is found.
+
+    With `wait_s`, looks again until it finds the platform at rest or that many seconds are over.
+    Raises `ReconciliationError` where it could not look, and the errors of `tally_postgres`.
+    """
+    clock = SystemClock()
+    deadline = clock.monotonic() + wait_s
+    async with kafka_broker(sources.kafka) as broker:
+        while True:
+            async with session(sources.postgres_dsn) as conn:
+                report = await judge(sources, conn, broker)
+            if report.quiet.is_quiet or clock.monotonic() + _PAUSE_S > deadline:
+                return report
+            await asyncio.sleep(_PAUSE_S)
+
+
+async def judge(sources: Sources, conn: Connection, broker: Broker) -> Report:
+    """Judge by a session of the database and a broker."""
+    now = (await conn.fetchval("SELECT clock_timestamp()")).astimezone(UTC)
+    groups = frozenset(sources.schemas)
+    before = await standing(broker, groups)
+    evidence = await gather(conn, broker, now)
+    async with snapshot(conn, sources.schemas) as snap:
+        missing = tuple(name for name in sources.schemas if name not in snap.schemas)
+        if missing:
+            raise SchemaAbsent(missing)
+        quiet = await judge_quiet(snap, before, await standing(broker, groups))
+        checks = await _checks(snap, evidence, quiet)
+        return Report(
+            taken_at=now,
+            quiet=quiet,
+            checks=tuple(checks),
+            money=await money.holdings(snap) if "ledger" in snap.schemas else (),
+            counts=await money.counts(snap),
+        )
+
+
+async def _checks(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> list[Check]:
+    checks: list[Check] = []
+    has = snap.schemas
+    if "ledger" in has:
+        checks += await check_books(snap)
+        checks += await check_entries(snap)
+        checks += await check_chain(snap)
+        checks.append(await check_holds(snap))
+    if "funding" in has:
+        checks.append(await check_funding(snap, evidence, quiet))
+    if "payouts" in has:
+        checks.append(await check_payouts(snap, quiet))
+        if "ledger" in has:
+            checks.append(await check_payout_holds(snap, quiet))
+        checks.append(await check_status(snap, evidence, quiet))
+    return sorted(checks, key=lambda check: (check.id[0], int(check.id[1:])))

@@ -1,0 +1,69 @@
+"""Whether anything is still moving: only then can some invariants be judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tally_contracts.catalogue import catalogue
+from tally_reconciliation.broker import Broker, Extent, Partition
+from tally_reconciliation.report import Quiet
+from tally_reconciliation.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where every topic ended and every group stood at one moment."""
+
+    extents: Mapping[Partition, Extent]
+    committed: Mapping[str, Mapping[Partition, int]]
+    subscribed: Mapping[str, tuple[str, ...]]
+
+    def behind(self, group: str) -> int:
+        """Records that the group had not consumed."""
+        committed = self.committed[group]
+        topics = self.subscribed[group]
+        return sum(
+            max(extent.end - max(committed.get(where, 0), extent.first), 0)
+            for where, extent in self.extents.items()
+            if where[0] in topics
+        )
+
+
+async def standing(broker: Broker, groups: frozenset[str]) -> Standing:
+    """Ask the broker; commits are asked for first, so that they are never ahead of the ends."""
+    committed = {group: await broker.committed(group) for group in sorted(groups)}
+    subscribed: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        families = [topic for topic in catalogue().values() if group in topic.consumers]
+        pattern = "|".join(_pattern(topic.name) for topic in families)
+        subscribed[group] = await broker.topics(pattern) if families else ()
+    every = sorted({name for names in subscribed.values() for name in names})
+    return Standing(await broker.extents(every), committed, subscribed)
+
+
+def _pattern(name: str) -> str:
+    head, brace, tail = name.partition("{")
+    middle = "[a-z0-9_-]+" + tail.partition("}")[2].replace(".", r"\.") if brace else ""
+    return head.replace(".", r"\.") + middle
+
+
+async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quiet:
+    """Quiet if nothing was behind before the snapshot and nothing came until after it."""
+    moving = [
+        f"{group} is {behind} records behind"
+        for group in sorted(before.committed)
+        if (behind := before.behind(group))
+    ]
+    came = sum(
+        max(extent.end - before.extents.get(where, Extent(0, 0)).end, 0)
+        for where, extent in after.extents.items()
+    )
+    if came:
+        moving.append(f"{came} records came meanwhile")
+    for schema in sorted(snap.schemas):
+        unsent = await snap.value(
+            f"SELECT coalesce(sum(l.head - coalesce(r.position, 0)), 0)::bigint "
+            f"FROM {schema}.outbox_lane l LEFT JOIN {schema}.relay r USING (lane)"
+        )
+        if unsent > 0:
+            moving.append(f"{schema} has {unsent} records to publish")
+    return Quiet(tuple(moving))

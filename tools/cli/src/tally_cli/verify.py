@@ -1,0 +1,106 @@
+"""`tally verify`: is anything lost, doubled or out of balance? One command, one exit code."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tally_cli.output import (
+    EXIT_FAILED,
+    EXIT_ORACLE_RED,
+    JsonOption,
+    VarOption,
+    notes,
+    print_json,
+    print_table,
+    reported,
+    running_installation,
+)
+from tally_reconciliation import ReconciliationError, Report, Sources, Verdict
+from tally_reconciliation import verify as judge
+
+_WAIT_MAX_S = 3600
+
+
+def verify(
+    var: VarOption = Path("var"),
+    *,
+    bank_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TALLY_BANK_ADMIN_URL", help="The bank simulator's admin API; unset: no O7."
+        ),
+    ] = None,
+    wait: Annotated[
+        int,
+        typer.Option(
+            min=0, max=_WAIT_MAX_S, help="Wait this many seconds for the platform to stand still."
+        ),
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that nothing is lost, doubled or out of balance.
+
+    Reads every book, topic and outbox and changes nothing, so it can run while the platform does;
+    what can only be judged at rest is then skipped, unless --wait sees it come to rest. Exit code 0:
+    nothing wrong; 5: something is, with the rows at fault; 1: could not look, or no rest within
+    --wait.
+    """
+    with reported():
+        installation = running_installation(var)
+        sources = Sources(installation.postgres_dsn, installation.kafka, bank_url)
+        try:
+            report = asyncio.run(judge(sources, wait_s=wait))
+        except ReconciliationError as error:
+            typer.echo(f"error [{error.code}]: {error}", err=True)
+            raise typer.Exit(EXIT_FAILED) from error
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    raise typer.Exit(_exit_code(report, waited=wait > 0))
+
+
+def _exit_code(report: Report, *, waited: bool) -> int:
+    if report.verdict is Verdict.RED:
+        return EXIT_ORACLE_RED
+    if waited and not report.quiet.is_quiet:
+        return EXIT_FAILED
+    return 0
+
+
+def _print(report: Report) -> None:
+    for check in report.checks:
+        typer.echo(check.line())
+        for fault in check.faults:
+            typer.echo(f"    {fault}")
+        if check.fault_count > len(check.faults):
+            typer.echo(f"    … and {check.fault_count - len(check.faults)} more")
+    typer.echo()
+    rows = [
+        (
+            holding.currency,
+            holding.purpose,
+            holding.place or "-",
+            str(holding.accounts),
+            _decimal(holding.posted, holding.scale),
+            _decimal(holding.held, holding.scale),
+        )
+        for holding in report.money
+    ]
+    print_table(("currency", "purpose", "place", "accounts", "posted", "held"), rows)
+    typer.echo()
+    for name, numbers in report.counts.items():
+        told = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
+        typer.echo(f"{name}: {told or 'none'}")
+    if not report.quiet.is_quiet:
+        notes.print(f"Not at rest: {'; '.join(report.quiet.moving)}.", style="yellow")
+    colour = {Verdict.GREEN: "green", Verdict.RED: "red", Verdict.SKIPPED: "yellow"}
+    notes.print(f"Verdict: {report.verdict}", style=colour[report.verdict])
+
+
+def _decimal(minor: int, scale: int) -> str:
+    digits = str(abs(minor)).rjust(scale + 1, "0")
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{digits[:-scale]}.{digits[-scale:]}" if scale else f"{sign}{digits}"
