@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
+from tally_messaging import Router, Subscription, UnitOfWork
 from tally_messaging.parser import Expected, parse
 from tally_messaging.records import Received, Refused, Skipped
 
@@ -145,3 +146,23 @@ def test_whatever_comes_the_parser_answers(
     assert isinstance(parsed, Received | Refused | Skipped)
     if isinstance(parsed, Refused):
         assert parsed.code != "parser_failure", parsed.detail
+
+
+def test_a_type_that_belongs_to_another_topic_is_unknown_on_this_one() -> None:
+    router = Router(
+        "r",
+        [
+            Subscription("mine", untrusted=True, types=()),
+            Subscription("theirs", types=(Sent.TYPE,)),
+        ],
+    )
+
+    @router.each(Sent)
+    async def handle(uow: UnitOfWork, message: Received[Sent]) -> None:
+        raise AssertionError("never called")
+
+    expected = router.expected()
+    slipped_in = parse(record({"text": "a"}), expected["mine"])
+    assert isinstance(slipped_in, Refused)
+    assert slipped_in.code == "unknown_type"
+    assert isinstance(parse(record({"text": "a"}), expected["theirs"]), Received)

@@ -64,6 +64,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._failures = 0
         self._paused = False
         self._progress_at = clock.monotonic()
+        self._batch_since = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._resume: asyncio.TimerHandle | None = None
         name = self.router.consumer
@@ -112,7 +113,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
 
     @property
     def seconds_without_progress(self) -> float:
-        """Seconds since the last batch, back-off or fresh answer to a fetch."""
+        """Seconds since a batch was last in work, or a back-off or a fresh answer to a fetch was seen."""
         return self._clock.monotonic() - self._progress_at
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
@@ -134,6 +135,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:
+            self._batch_since = self._clock.monotonic()
             try:
                 await self._processor.process(records)
             except TransientFault as fault:
@@ -238,6 +240,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             return False
         if self._paused:
             return True
+        if self._busy.locked():
+            # A long batch is work, up to the time after which the group gives its partitions away.
+            batch_s = self._clock.monotonic() - self._batch_since
+            return batch_s * 1000 < self._settings.max_poll_interval_ms
         assigned = consumer.assignment()
         if not assigned:
             # A spare replica without partitions is healthy while its group is.

@@ -1,6 +1,6 @@
 """What one consumer group does with each event type: declared once, checked when declared."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,11 +21,14 @@ class Subscription:
 
     `ordered`: behind a record set aside, later records of the same key wait for the operator.
     `untrusted`: written by others, so event ids count within the topic and unknown types are refused.
+    `types`: the types this topic carries; the router's other types are unknown on it, so that nobody
+    can slip a fact of one topic in on another. None: whatever the router handles.
     """
 
     topic: str
     ordered: bool = True
     untrusted: bool = False
+    types: Collection[str] | None = None
 
 
 class Router:
@@ -64,7 +67,11 @@ class Router:
         """What the parser is told, by topic."""
         return {
             subscription.topic: Expected(
-                models=self._models,
+                models={
+                    name: model
+                    for name, model in self._models.items()
+                    if subscription.types is None or name in subscription.types
+                },
                 open_to_unknown=not subscription.untrusted,
                 untrusted=subscription.untrusted,
             )

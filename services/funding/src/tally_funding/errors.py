@@ -2,8 +2,7 @@
 
 FundingError
 ├── RuleInvalid       the rule document cannot be used; every fault with its place
-├── RuleReused        a rule's version number is in use with another content
-└── MisroutedEvent    a known event came on a topic that does not carry it
+└── RuleReused        a rule's version number is in use with another content
 """
 
 from collections.abc import Sequence
@@ -45,14 +44,4 @@ class RuleReused(FundingError):  # noqa: N818 - named for what it says
         super().__init__(
             f"TALLY_FUNDING_RULE: {label} is in use with another content; "
             "pay-ins keep the version they came under, so give the changed rule a higher version"
-        )
-
-
-class MisroutedEvent(FundingError):  # noqa: N818 - named for what it says
-    code = "misrouted_event"
-
-    def __init__(self, event_type: str, topic: str) -> None:
-        super().__init__(
-            f"{event_type} does not belong on {topic}: publish it on its own topic; "
-            "nothing of it was applied"
         )

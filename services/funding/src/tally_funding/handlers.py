@@ -1,14 +1,12 @@
 """Which event goes to which use case."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tally_contracts.base import Event
 from tally_contracts.catalogue import topic
 from tally_contracts.funding import FundingReceived, ImportStatement
 from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding import service
-from tally_funding.errors import MisroutedEvent
 from tally_funding.service import Announcement, Answer, Funding
 from tally_funding.statements.service import import_statement
 from tally_messaging import Received, Router, Subscription, UnitOfWork
@@ -24,15 +22,18 @@ def build_router(funding: Funding, sources: Iterable[str], reference_program: st
     router = Router(
         "funding",
         [
-            *(Subscription(name, ordered=False, untrusted=True) for name in by_topic),
-            Subscription(COMMANDS, ordered=False),
-            Subscription(JOURNALS),
+            # A publisher may write to its own topic only: the ledger's facts on it would be forged.
+            *(
+                Subscription(name, ordered=False, untrusted=True, types=family.types)
+                for name in by_topic
+            ),
+            Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
+            Subscription(JOURNALS, types=topic(JOURNALS).types),
         ],
     )
 
     @router.fold(FundingReceived)
     async def received(uow: UnitOfWork, messages: Sequence[Received[FundingReceived]]) -> None:
-        _require_topics(messages, by_topic)
         tenant = funding.books.tenant
         await service.book(
             uow,
@@ -46,19 +47,10 @@ def build_router(funding: Funding, sources: Iterable[str], reference_program: st
 
     @router.each(ImportStatement)
     async def imported(uow: UnitOfWork, message: Received[ImportStatement]) -> None:
-        _require_topics([message], (COMMANDS,))
         await import_statement(uow, funding, message, reference_program)
 
     @router.fold(JournalPosted, JournalRejected)
     async def answered(uow: UnitOfWork, messages: Sequence[Received[Answer]]) -> None:
-        _require_topics(messages, (JOURNALS,))
         await service.settle(uow, funding, messages)
 
     return router
-
-
-def _require_topics(messages: Sequence[Received[Event]], allowed: Container[str]) -> None:
-    """A publisher may write to its own topic only: the ledger's facts on it would be forged."""
-    for message in messages:
-        if message.topic not in allowed:
-            raise MisroutedEvent(message.event.TYPE, message.topic)
