@@ -1,6 +1,5 @@
 """The platform as one thing: its services, their schemas and topics, and how to start them."""
 
-import importlib
 import json
 import os
 import secrets
@@ -14,8 +13,9 @@ from pydantic import SecretStr
 
 from tally_contracts.catalogue import expand
 from tally_embedded import TopicSpec, ensure_topics
-from tally_messaging import MessagingSettings, Service
-from tally_postgres import Schema, login_role, migrate, provision, service_dsn
+from tally_messaging import Service
+from tally_messaging.launch import ServicePackage, service_package
+from tally_postgres import login_role, migrate, provision, service_dsn
 from tally_runtime import Metrics, load_settings
 
 SERVICES: tuple[str, ...] = ("funding", "ledger", "payouts", "rails", "portfolio")
@@ -25,29 +25,11 @@ DEFAULT_SOURCES = "cards,invoices,marketplace,bank"
 _PASSWORD_BYTES = 24
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePackage:
-    """One service as found in its package."""
-
-    name: str
-    schema: Schema
-    settings: type[MessagingSettings]
-    build_app: Any
-
-    def dsn_variable(self) -> str:
-        """The environment variable with this service's own connection string."""
-        return f"TALLY_{self.name.upper()}_POSTGRES_DSN"
-
-
 def package(name: str) -> ServicePackage:
     """Load a service's package; raises `KeyError` for a name that is no service."""
     if name not in SERVICES:
         raise KeyError(name)
-    app = importlib.import_module(f"tally_{name}.app")
-    settings = importlib.import_module(f"tally_{name}.settings")
-    return ServicePackage(
-        name, app.SCHEMA, getattr(settings, f"{name.capitalize()}Settings"), app.build_app
-    )
+    return service_package(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +59,7 @@ class Installation:
             postgres_dsn=SecretStr(self.dsn(name)),
             **more,
         )
-        service: Service = found.build_app(settings, metrics=metrics)
-        return service
+        return found.build_app(settings, metrics=metrics)
 
 
 def passwords(var: Path) -> dict[str, str]:

@@ -28,6 +28,7 @@ from tally_cli.platform import (
     prepare_topics,
 )
 from tally_embedded import running_stack
+from tally_messaging.launch import run_until_stopped
 from tally_runtime import Metrics, configure_logging, run_all, run_process
 
 
@@ -64,10 +65,7 @@ def run(
         )
         # A service needs its own role alone; the administrator's address is for operators.
         installation = Installation("", kafka, {}) if dsn and kafka else running_installation(var)
-        app = installation.build(service)
-        code = run_process(
-            lambda: run_all((app,), graceful_timeout_s=app.settings.graceful_timeout_s)
-        )
+        code = run_until_stopped(installation.build(service))
     raise typer.Exit(code)
 
 
