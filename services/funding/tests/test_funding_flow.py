@@ -272,7 +272,7 @@ async def test_a_publisher_cannot_forge_the_ledgers_word_on_its_own_topic(
     forged = funding.posted(journal, topic="funding.inbound.cards.v1")
     await funding.process(funding.money(announce("m-2")), forged, funding.money(announce("m-3")))
     assert await funding.states() == dict.fromkeys(("m-1", "m-2", "m-3"), "allocating")
-    assert await funding.set_aside() == ["use_case_error"]
+    assert await funding.set_aside() == ["unknown_type"]
     await funding.process(funding.posted(journal))
     assert (await funding.states())["m-1"] == "allocated"
 
