@@ -10,7 +10,7 @@ from datetime import date, datetime
 from tally_contracts.base import Amount
 from tally_contracts.rails import AttemptChanged, InstrumentRefused
 from tally_messaging import Cause, UnitOfWork
-from tally_railkit import Accepted, Action, AttemptState, Meaning, News, PayoutOrder, Rejected
+from tally_railkit import Accepted, Action, Meaning, News, PayoutOrder, Rejected
 from tally_rails.alarms import Alarms
 from tally_rails.context import Context
 from tally_rails.domain.attempt import (
@@ -78,6 +78,10 @@ class Desk:
         """A loaded attempt as it is now."""
         tracked = self._attempts.get(attempt_id)
         return None if tracked is None else tracked.attempt
+
+    def loaded(self) -> list[Attempt]:
+        """Every attempt loaded, as it is now, in the order of ids."""
+        return [tracked.attempt for tracked in self._attempts.values()]
 
     def take(
         self, rail: str, order: PayoutOrder, answer: Accepted | Rejected, context: Context
@@ -206,10 +210,6 @@ class Desk:
             occurred_at=at,
         )
         self.uow.emit(changed, topic=ATTEMPTS, key=attempt.order.payout_id, cause=context.cause)
-
-    def states(self) -> Mapping[str, AttemptState]:
-        """State by attempt, of everything loaded."""
-        return {key: tracked.attempt.state for key, tracked in self._attempts.items()}
 
     def cause_of(self, attempt_id: str) -> Cause:
         """What events about a loaded attempt follow from."""

@@ -26,14 +26,15 @@ WHERE (rail, kind, subject) IN (
 RETURNING subject, tries
 """
 
-_LOCK_DUE = """
+_DUE = """
 SELECT subject FROM job
 WHERE rail = $1 AND kind = $2 AND next_at <= $3
 ORDER BY next_at, subject LIMIT $4
-FOR UPDATE SKIP LOCKED
 """
 
-_PUT_OFF = "UPDATE job SET next_at = $4 WHERE rail = $1 AND kind = $2 AND subject = $3"
+_PUT_OFF = """
+UPDATE job SET next_at = $4 WHERE rail = $1 AND kind = $2 AND subject = ANY($3::text[])
+"""
 
 _END_JOBS = """
 DELETE FROM job WHERE (rail, kind, subject) IN (
@@ -88,16 +89,19 @@ async def take_jobs(
     return sorted((row[0], row[1]) for row in rows)
 
 
-async def lock_due(
+async def due_subjects(
     conn: Connection, rail: str, kind: str, *, now: datetime, limit: int
 ) -> list[str]:
-    """Subjects of due work, locked until the transaction ends and skipped by everybody else."""
-    return [row[0] for row in await conn.fetch(_LOCK_DUE, rail, kind, now, limit)]
+    """Subjects of due work, the longest due first."""
+    return [row[0] for row in await conn.fetch(_DUE, rail, kind, now, limit)]
 
 
-async def put_off(conn: Connection, job: Job) -> None:
-    """Let work be due again at the job's `next_at`."""
-    await conn.execute(_PUT_OFF, job.rail, job.kind, job.subject, job.next_at)
+async def put_off(
+    conn: Connection, rail: str, kind: str, subjects: Collection[str], until: datetime
+) -> None:
+    """Let work be due again at `until`."""
+    if subjects:
+        await conn.execute(_PUT_OFF, rail, kind, list(subjects), until)
 
 
 async def end_jobs(conn: Connection, jobs: Collection[tuple[str, str, str]]) -> None:

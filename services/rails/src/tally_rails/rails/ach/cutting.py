@@ -1,0 +1,176 @@
+"""Cutting a file: the payouts whose window is over, stored byte for byte before anything is sent."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from tally_bankfiles import add_banking_days
+from tally_bankfiles.nacha import Credit, build_credit_file, write_file
+from tally_messaging import UnitOfWork
+from tally_railkit import AttemptState, InstrumentProblem, News
+from tally_railkit.sealing import Keyring, SealingError, unseal
+from tally_rails.desk import Desk, DeskFactory
+from tally_rails.domain.attempt import Attempt
+from tally_rails.domain.instrument import Instrument
+from tally_rails.rails.ach import store
+from tally_rails.rails.ach.capabilities import NAME
+from tally_rails.rails.ach.config import AchSettings
+from tally_rails.rails.ach.details import AchDetails
+from tally_rails.rails.ach.mapping import STORED
+from tally_rails.rails.ach.store import StoredEntry, StoredFile
+from tally_rails.service import SEND
+from tally_rails.store import instruments as instrument_store
+from tally_rails.store import work
+from tally_rails.store.work import Job
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_rails.ach")
+UPLOAD: Final = "upload"
+_LAST_SEQUENCE: Final = 9_999_999
+_UNREADABLE_PAUSE: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Cutter:
+    """Makes files of waiting payouts, one unit of work each."""
+
+    config: AchSettings
+    keys: Keyring
+    desks: DeskFactory
+
+    async def cut(self, uow: UnitOfWork, banking_date: date) -> int:
+        """Store one file of due payouts; gives how many are in it, 0 when nothing is due.
+
+        Their attempts are `submitting` from here on: a cancel comes too late.
+        """
+        conn, origin = uow.conn, self.config.origin()
+        due = await work.due_subjects(
+            conn, NAME, SEND, now=uow.now, limit=self.config.file_entries_max
+        )
+        if not due:
+            return 0
+        # The counter's lock makes cutters wait for each other, so traces ascend file by file.
+        last, cycle = await store.lock_counter(conn, origin.odfi_identification)
+        if last == _LAST_SEQUENCE:
+            last, cycle = 0, cycle + 1
+        wall = uow.now.astimezone(self.config.time_zone())
+        created_at = datetime.combine(banking_date, wall.time(), wall.tzinfo)
+        minute = f"{created_at:%H%M}"
+        modifier = await store.free_modifier(conn, origin.immediate_origin, banking_date, minute)
+        if modifier is None:
+            _LOG.warning("ach_identities_used_up", minute=minute, waiting=len(due))
+            return 0
+        desk = self.desks(uow)
+        await desk.load(due[: _LAST_SEQUENCE - last])
+        waiting = [a for a in desk.loaded() if a.state is AttemptState.SCHEDULED]
+        ready = await self._ready(uow, desk, waiting)
+        if ready:
+            content = await asyncio.to_thread(
+                self._write,
+                [credit for _, credit in ready],
+                effective_date=self._effective(banking_date),
+                id_modifier=modifier,
+                created_at=created_at,
+                first_sequence=last + 1,
+            )
+            file = StoredFile(
+                id=uow.ids.new("achf"),
+                origin=origin.immediate_origin,
+                created_on=banking_date,
+                created_time=minute,
+                modifier=modifier,
+                name=f"{origin.immediate_origin}-{banking_date:%y%m%d}-{minute}-{modifier}.ach",
+                content=content,
+                effective_date=self._effective(banking_date),
+            )
+            entries = [
+                StoredEntry(
+                    f"{origin.odfi_identification}{last + n:07}",
+                    1,
+                    attempt.id,
+                    credit.routing[:8],
+                    credit.amount_minor,
+                )
+                for n, (attempt, credit) in enumerate(ready, start=1)
+            ]
+            await store.advance_counter(
+                conn, origin.odfi_identification, last + len(entries), cycle
+            )
+            for entry in entries:
+                desk.observe(_stored(entry, uow.now))
+            desk.add_job(Job(NAME, UPLOAD, file.id, uow.now))
+        await desk.save()
+        if ready:
+            sha256 = hashlib.sha256(content).hexdigest()
+            await store.add_file(conn, file, entries, sha256=sha256, cycle=cycle, now=uow.now)
+            _LOG.info("ach_file_cut", file_id=file.id, name=file.name, entries=len(entries))
+        stuck = {a.id for a in waiting} - {a.id for a, _ in ready}
+        await work.end_jobs(conn, [(NAME, SEND, a) for a in due if a not in stuck])
+        await work.put_off(conn, NAME, SEND, stuck, uow.now + _UNREADABLE_PAUSE)
+        return len(ready)
+
+    async def _ready(
+        self, uow: UnitOfWork, desk: Desk, waiting: Sequence[Attempt]
+    ) -> list[tuple[Attempt, Credit]]:
+        """The payouts whose details can be read; a case for each other, which waits."""
+        instruments = await instrument_store.load_instruments(
+            uow.conn, {attempt.order.instrument_id for attempt in waiting}
+        )
+        details: dict[str, AchDetails] = {}
+        ready = []
+        for attempt in waiting:
+            instrument = instruments[attempt.order.instrument_id]
+            try:
+                if instrument.id not in details:
+                    details[instrument.id] = open_details(instrument, self.keys)
+            except (SealingError, InstrumentProblem) as error:
+                desk.open_case(NAME, "details_unreadable", instrument.id, str(error))
+                continue
+            credit = details[instrument.id].credit(attempt.id, attempt.order.amount)
+            ready.append((attempt, credit))
+        return ready
+
+    def _effective(self, banking_date: date) -> date:
+        return add_banking_days(banking_date, self.config.effective_days)
+
+    def _write(
+        self,
+        credits_out: Sequence[Credit],
+        *,
+        effective_date: date,
+        id_modifier: str,
+        created_at: datetime,
+        first_sequence: int,
+    ) -> bytes:
+        return write_file(
+            build_credit_file(
+                self.config.origin(),
+                credits_out,
+                effective_date=effective_date,
+                id_modifier=id_modifier,
+                created_at=created_at,
+                first_sequence=first_sequence,
+                description=self.config.entry_description,
+            )
+        )
+
+
+def open_details(instrument: Instrument, keys: Keyring) -> AchDetails:
+    """Unseal and read an instrument; raises SealingError or InstrumentProblem."""
+    return AchDetails.parse(
+        unseal(instrument.sealed, keys, instrument_id=instrument.id, rail=instrument.rail)
+    )
+
+
+def _stored(entry: StoredEntry, now: datetime) -> News:
+    return News(
+        attempt_id=entry.attempt_id,
+        provider_code=STORED,
+        reference=entry.trace,
+        amount=None,
+        occurred_at=now,
+        source="answer",
+    )
