@@ -85,7 +85,7 @@ class LedgerFixture:
             source="/test",
             event_type=event.TYPE,
             at=self.clock.now(),
-            subject=event.reference,
+            subject=event.ledger,
             cause=Cause(correlation),
         )
         record = FakeRecord(

@@ -9,6 +9,7 @@ from tally_contracts.ledger import (
     AccountSpec,
     CaptureHold,
     Leg,
+    OpenAccount,
     PlaceHold,
     PostJournal,
     ReleaseHold,
@@ -115,4 +116,9 @@ def release(name: str, hold: str, **changes: Any) -> ReleaseHold:
     return ReleaseHold(**{**fields, **changes})
 
 
-Event = PostJournal | PlaceHold | CaptureHold | ReleaseHold
+def open_account(spec: AccountSpec, **changes: Any) -> OpenAccount:
+    fields: dict[str, Any] = {"account": spec, "ledger": "main", "who": WHO, "occurred_at": NOW}
+    return OpenAccount(**{**fields, **changes})
+
+
+Event = OpenAccount | PostJournal | PlaceHold | CaptureHold | ReleaseHold

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tally_ledger.domain import Capture, Command, Expire, Place, PostLegs, Release
+from tally_ledger.domain import Capture, Expire, Movement, Place, PostLegs, Release
 
 
 @dataclass
@@ -17,7 +17,7 @@ class DictLedger:
     transfers: set[str] = field(default_factory=set)
     answers: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
-    def apply(self, command: Command, now: datetime) -> str:
+    def apply(self, command: Movement, now: datetime) -> str:
         """The code of the answer: "posted" or why not."""
         if command.id in self.answers:
             asked, answer = self.answers[command.id]
@@ -29,7 +29,7 @@ class DictLedger:
         self.answers[command.id] = (command.request_hash, answer)
         return answer
 
-    def _try(self, command: Command, now: datetime) -> str:
+    def _try(self, command: Movement, now: datetime) -> str:
         ids = [leg.id for leg in command.legs] if isinstance(command, PostLegs) else [command.id]
         seen: set[str] = set()
         for transfer_id in ids:

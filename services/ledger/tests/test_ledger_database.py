@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 import tally_ledger
-from tally_ledger import store
+from tally_ledger.store import loading
 from tally_postgres import lint
 
 from .conftest import LedgerFixture
@@ -160,13 +160,13 @@ async def test_look_ups_use_their_index_even_while_tables_are_small(
     funded: LedgerFixture,
 ) -> None:
     async with funded.pool.acquire() as conn, conn.transaction():
-        await conn.fetchrow(store._HEAD, "main")
+        await conn.fetchrow(loading._HEAD, "main")
         assert await conn.fetchval("SHOW enable_seqscan") == "off"
     assert await funded.pool.fetchval("SHOW enable_seqscan") == "on"
     with psycopg.connect(funded.admin_dsn) as session:
         session.execute("SET search_path = ledger")
         session.execute("SET enable_seqscan = off")
-        for query in (store._KNOWN, store._TRANSFER_IDS, store._ACCOUNTS, store._HOLDS):
+        for query in (loading._KNOWN, loading._TRANSFER_IDS, loading._ACCOUNTS, loading._HOLDS):
             plan = session.execute(f"EXPLAIN (GENERIC_PLAN) {query}".encode()).fetchall()
             assert "Index" in str(plan)
             assert "Seq Scan" not in str(plan)

@@ -8,10 +8,12 @@ from tally_ledger.domain import (
     Account,
     Balance,
     Books,
-    Command,
     Done,
     Entry,
     HoldState,
+    Movement,
+    Open,
+    Opened,
     Posted,
     Rejected,
     TransferKind,
@@ -35,20 +37,20 @@ from .ledger_commands import (
 )
 
 
-def after(state: Books, *commands: Command) -> Books:
+def after(state: Books, *commands: Movement) -> Books:
     """The books after commands that must all be accepted."""
     batch = fold(state, commands, NOW)
     assert batch.rejected == []
     return batch.after
 
 
-def accepted(state: Books, command: Command) -> Posted:
+def accepted(state: Books, command: Movement) -> Posted:
     decision = decide(state, command, NOW)
     assert isinstance(decision, Posted), decision
     return decision
 
 
-def refused(state: Books, command: Command) -> Rejected:
+def refused(state: Books, command: Movement) -> Rejected:
     decision = decide(state, command, NOW)
     assert isinstance(decision, Rejected), decision
     return decision
@@ -143,7 +145,7 @@ def test_an_account_of_another_ledger_can_be_neither_opened_nor_used(funded: Boo
 
 def test_an_account_in_no_currency_is_refused(funded: Books) -> None:
     opening = post("j1", leg("l1", "cards", "x", 5), opens=(wallet("x", "XXX"),))
-    assert refused(funded, opening).code == "unknown_currency"
+    assert refused(funded, opening).code == "currency_unknown"
 
 
 def test_no_money_moves_in_a_ledger_that_is_not_open() -> None:
@@ -290,7 +292,7 @@ def test_a_leg_id_twice_in_one_journal_is_refused(funded: Books) -> None:
         expire("l0", "h1"),
     ],
 )
-def test_a_transfer_id_is_never_used_twice(funded: Books, command: Command) -> None:
+def test_a_transfer_id_is_never_used_twice(funded: Books, command: Movement) -> None:
     state = after(funded, place("h1", "ann", "ach", 10, expires_at=SOON))
     assert refused(state, command).code == "id_conflict"
 
@@ -339,3 +341,52 @@ def test_all_that_a_batch_posts_shares_the_next_place_in_the_log(funded: Books) 
 
 def test_a_batch_that_posts_nothing_takes_no_place_in_the_log(funded: Books) -> None:
     assert fold(funded, [post("j1", leg("l1", "ann", "bob", 1000))], NOW).after.log_seq == 1
+
+
+def test_an_account_is_opened_before_any_money_needs_it(funded: Books) -> None:
+    carol = wallet("carol")
+    batch = fold(funded, [Open(carol), post("j1", leg("l1", "cards", "carol", 5))], NOW)
+    assert batch.opened == [carol]
+    assert batch.after.balances["carol"].credits_posted == 5
+    (answer, _) = batch.answers
+    assert isinstance(answer.outcome, Opened)
+    assert answer.outcome.account.opened_at == NOW
+
+
+def test_an_account_opened_again_tells_when_it_was_opened(funded: Books) -> None:
+    carol = wallet("carol")
+    state = fold(funded, [Open(carol)], NOW).after
+    again = fold(state, [Open(carol)], SOON)
+    assert again.changes_nothing
+    (answer,) = again.answers
+    assert isinstance(answer.outcome, Opened)
+    assert answer.outcome.account.opened_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("account", "code"),
+    [
+        (clearing("ann"), "account_mismatch"),
+        (wallet("x", "XAU"), "currency_unknown"),
+    ],
+)
+def test_an_account_that_cannot_be_opened_is_refused_and_may_be_asked_for_again(
+    funded: Books, account: Account, code: str
+) -> None:
+    batch = fold(funded, [Open(account)], NOW)
+    (answer,) = batch.answers
+    assert isinstance(answer.outcome, Rejected)
+    assert answer.outcome.code == code
+    assert batch.changes_nothing
+
+
+def test_no_account_is_opened_in_a_ledger_that_is_not_open() -> None:
+    (answer,) = fold(Books("nowhere", is_open=False), [Open(wallet("ann"))], NOW).answers
+    assert isinstance(answer.outcome, Rejected)
+    assert answer.outcome.code == "ledger_unknown"
+
+
+def test_an_expiry_that_came_too_late_leaves_no_refusal_behind(funded: Books) -> None:
+    state = after(funded, place("h1", "ann", "ach", 70, expires_at=SOON), release("r1", "h1"))
+    batch = fold(state, [expire("x1", "h1")], SOON)
+    assert batch.changes_nothing

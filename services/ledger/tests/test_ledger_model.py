@@ -10,9 +10,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from tally_ledger.domain import (
     Balance,
     Books,
-    Command,
     Entry,
     HoldState,
+    Movement,
     Rejected,
     Transfer,
     TransferKind,
@@ -38,12 +38,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.apply([OPENING])
 
     @rule(target=asked, batch=st.lists(commands, min_size=1, max_size=8))
-    def ask(self, batch: list[Command]) -> object:
+    def ask(self, batch: list[Movement]) -> object:
         self.apply(batch)
         return multiple(*batch)
 
     @rule(batch=st.lists(consumes(asked), min_size=1, max_size=4))
-    def ask_again(self, batch: list[Command]) -> None:
+    def ask_again(self, batch: list[Movement]) -> None:
         """Invariant 7: a repeat has no second effect, and the answer it had."""
         before = (dict(self.books.balances), dict(self.books.holds), self.books.log_seq)
         self.apply(batch)
@@ -53,7 +53,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def let_time_pass(self) -> None:
         self.now = SOON
 
-    def apply(self, batch: list[Command]) -> None:
+    def apply(self, batch: list[Movement]) -> None:
         done = fold(self.books, batch, self.now)
         expected = [self.model.apply(command, self.now) for command in batch]
         answers = [
@@ -142,7 +142,7 @@ TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=20, d
 @settings(max_examples=150, deadline=None)
 @given(st.lists(commands, min_size=1, max_size=30), st.lists(st.integers(0, 30), max_size=4))
 def test_a_batch_is_its_commands_one_by_one_however_it_is_cut(
-    batch: list[Command], cuts: list[int]
+    batch: list[Movement], cuts: list[int]
 ) -> None:
     state = fold(Books("main"), [OPENING], NOW).after
     whole = fold(state, batch, NOW)
@@ -164,7 +164,7 @@ def test_a_batch_is_its_commands_one_by_one_however_it_is_cut(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(commands, max_size=20), commands)
 def test_a_refused_command_leaves_the_books_as_they_were(
-    before: list[Command], command: Command
+    before: list[Movement], command: Movement
 ) -> None:
     state = fold(Books("main"), [OPENING, *before], NOW).after
     image = state.copy()
@@ -186,9 +186,9 @@ def test_the_strategies_reach_every_answer() -> None:
     """A property over commands that all fail alike would prove nothing."""
     seen: set[str] = set()
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, database=None)
     @given(st.lists(commands, min_size=10, max_size=30))
-    def collect(batch: list[Command]) -> None:
+    def collect(batch: list[Movement]) -> None:
         model = DictLedger()
         model.apply(OPENING, NOW)
         half = len(batch) // 2

@@ -5,10 +5,22 @@ from datetime import timedelta
 import pytest
 
 from tally_ledger import wire
-from tally_ledger.expiry import expire_due
+from tally_ledger.expiry import expire_all, expire_due
+from tally_ledger.store import loading
+from tally_messaging import UnitOfWork
 
 from .conftest import LedgerFixture
-from .ledger_builders import NOW, account, capture, identify, journal, leg, place, release
+from .ledger_builders import (
+    NOW,
+    account,
+    capture,
+    identify,
+    journal,
+    leg,
+    open_account,
+    place,
+    release,
+)
 
 CLEARING = account("cards", guarded=False)
 WALLET = account("ann")
@@ -300,3 +312,58 @@ async def test_expiry_takes_the_longest_overdue_first_and_no_more_than_its_batch
         identify("hld", "h4"),
         identify("hld", "h3"),
     ]
+
+
+async def test_an_account_is_opened_by_command_and_asking_again_changes_nothing(
+    ledger: LedgerFixture,
+) -> None:
+    (opened,) = await ledger.apply(open_account(WALLET))
+    assert (opened.topic, opened.key) == ("ledger.accounts.v1", WALLET.id)
+    assert opened.body["account"] == WALLET.model_dump()
+    before = await ledger.dump()
+    ledger.clock.advance(timedelta(minutes=5))
+    (again,) = await ledger.apply(open_account(WALLET))
+    assert again.body == opened.body
+    assert await ledger.dump() == before
+
+
+async def test_an_account_that_exists_as_another_or_in_no_ledger_is_refused(
+    ledger: LedgerFixture,
+) -> None:
+    await ledger.apply(open_account(WALLET))
+    before = await ledger.dump()
+    facts = await ledger.apply(
+        open_account(account("ann", guarded=False)),
+        open_account(WALLET, ledger="second"),
+        open_account(account("bob"), ledger="mian"),
+        open_account(account("bob", currency="XAU")),
+    )
+    assert {fact.type for fact in facts} == {"ledger.account.rejected.v1"}
+    assert [fact.code for fact in facts] == [
+        "account_mismatch",
+        "account_mismatch",
+        "ledger_unknown",
+        "currency_unknown",
+    ]
+    assert await ledger.dump() == before
+
+
+async def test_a_hold_resolved_while_it_was_looked_up_is_not_expired(
+    ledger: LedgerFixture,
+) -> None:
+    await ledger.apply(
+        FUNDING, place("h1", "ann", "ach", "8.00", expires_at=NOW + timedelta(hours=1))
+    )
+    ledger.clock.advance(timedelta(hours=2))
+    await ledger.published()
+
+    async def unit(uow: UnitOfWork) -> None:
+        due = await loading.due_holds(uow.conn, "main", uow.now, 10)
+        await ledger.apply(release("r1", "h1"))
+        assert len(due) == 1
+        await expire_all(uow, "main", due)
+
+    await ledger.transactor.run(unit)
+    assert await ledger.published() == []
+    assert (await ledger.dump())["rejection"] == []
+    assert await ledger.balance("ann") == (1000, 1000)

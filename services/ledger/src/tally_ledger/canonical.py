@@ -19,13 +19,17 @@ The stream of a batch (a row of `log`) is, in this order:
 
 root = SHA-256(previous_root ‖ stream), 32 bytes. The previous root of log 1 is 32 zero bytes; of
 log n it is the root of log n-1. `shard_state.head` is the last root.
+
+What the stream leaves out follows from it and is to be compared: transfer.log_seq and
+journal.first_transfer / last_transfer with the log row's range, entries and counters with the
+transfers replayed.
 """
 
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from tally_ledger.domain import Command, Posted
+from tally_ledger.domain import Movement, Posted
 
 FIELD = "\x1f"
 RECORD = "\x1e"
@@ -37,7 +41,7 @@ def root_of_batch(
     log_seq: int,
     *,
     first_transfer: int,
-    posted: Iterable[tuple[Command, Posted]],
+    posted: Iterable[tuple[Movement, Posted]],
     recorded_at: datetime,
 ) -> bytes:
     """The root of a batch about to be written; its transfers are numbered from `first_transfer`."""

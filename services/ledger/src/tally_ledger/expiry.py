@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tally_contracts.base import Where, Who, Why
 from tally_ledger import service, store, wire
-from tally_ledger.domain import Context, Done, Expire
+from tally_ledger.domain import Context, Expire
 from tally_ledger.store import DueHold
 from tally_messaging import Cause, UnitOfWork, WorkerContext
 from tally_postgres import is_transient
@@ -57,33 +57,37 @@ class ExpiryWorker:
 
 
 async def expire_due(uow: UnitOfWork, ledger: str, limit: int) -> int:
-    """End up to `limit` due holds of a ledger and publish it; returns how many."""
+    """End up to `limit` due holds of a ledger and publish it; returns how many were found."""
     due = await store.due_holds(uow.conn, ledger, uow.now, limit)
-    if not due:
-        return 0
+    if due:
+        await expire_all(uow, ledger, due)
+    return len(due)
+
+
+async def expire_all(uow: UnitOfWork, ledger: str, due: Sequence[DueHold]) -> None:
+    """End those of the holds that are still open, and publish it."""
     commands = [_expiry(hold, uow) for hold in due]
     batch = await service.post(uow.conn, ledger, commands, uow.now, {})
-    for hold, command, answer in zip(due, commands, batch.answers, strict=True):
-        done = answer.outcome
-        # Anything else means that somebody wrote in between, and then `post` has failed.
-        assert isinstance(done, Done), f"hold {hold.id} was due and open: {done}"
-        assert done.transfer is not None, "a hold's answer remembers its transfer"
+    holds = {hold.id: hold for hold in due}
+    # A hold resolved between the two reads is refused or answered from memory, and not posted.
+    for command, posted in batch.posted:
+        (transfer,) = posted.transfers
+        hold = holds[transfer.pending_id or ""]
         context = command.context
         fact = wire.released(
-            done.transfer,
+            transfer,
             expired=True,
             common={
                 "ledger": ledger,
                 "reference": hold.reference,
-                "log_seq": done.log_seq,
+                "log_seq": batch.after.log_seq,
                 "who": Who(actor=context.actor, principal=context.principal),
                 "where": Where(channel=context.channel, country=context.country),
                 "why": Why(program=context.program, event=context.event, reason=context.reason),
-                "occurred_at": answer.recorded_at,
+                "occurred_at": uow.now,
             },
         )
         uow.emit(fact, topic=wire.HOLDS, key=hold.reference, cause=Cause.from_text(hold.cause))
-    return len(due)
 
 
 def _expiry(hold: DueHold, uow: UnitOfWork) -> Expire:

@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 
-from tally_contracts.ledger import CaptureHold, PlaceHold, PostJournal, ReleaseHold
+from tally_contracts.ledger import (
+    CaptureHold,
+    OpenAccount,
+    PlaceHold,
+    PostJournal,
+    ReleaseHold,
+)
 from tally_ledger import service, wire
-from tally_ledger.domain import Account, Answer, Command
+from tally_ledger.domain import Account, Answer, Command, Open
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS = "ledger.commands.v1"
@@ -13,7 +19,7 @@ COMMANDS = "ledger.commands.v1"
 def build_router() -> Router:
     """The one consumer of the ledger's commands."""
     router = Router("ledger", [Subscription(COMMANDS)])
-    router.fold(PostJournal, PlaceHold, CaptureHold, ReleaseHold)(apply_commands)
+    router.fold(PostJournal, PlaceHold, CaptureHold, ReleaseHold, OpenAccount)(apply_commands)
     return router
 
 
@@ -25,7 +31,7 @@ async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireC
         commands.append(wire.command_of(message.event))
         by_ledger.setdefault(message.event.ledger, []).append(position)
     answers: dict[int, Answer] = {}
-    opened: dict[str, tuple[Account, ...]] = {}
+    opened: dict[tuple[str, str], tuple[Account, ...]] = {}
     # In name order, so that two batches never wait for each other crosswise.
     for ledger in sorted(by_ledger):
         positions = by_ledger[ledger]
@@ -37,9 +43,18 @@ async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireC
             _causes(messages, positions),
         )
         answers.update(zip(positions, batch.answers, strict=True))
-        opened.update((command.id, posted.opened) for command, posted in batch.posted)
+        opened.update(
+            ((ledger, command.id), posted.opened)
+            for command, posted in batch.posted
+            if posted.opened
+        )
     for position, message in enumerate(messages):
-        _publish(uow, message, answers[position], opened.pop(commands[position].id, ()))
+        command = commands[position]
+        accounts: tuple[Account, ...] = ()
+        if not isinstance(command, Open):
+            # Popped, so that a repeat behind the command does not tell of its accounts again.
+            accounts = opened.pop((message.event.ledger, command.id), ())
+        _publish(uow, message, answers[position], accounts)
 
 
 def _causes(
@@ -62,13 +77,13 @@ def _publish(
 ) -> None:
     event = message.event
     cause = message.cause
+    if isinstance(event, OpenAccount):
+        account_fact = wire.account_fact_of(event, answer)
+        uow.emit(account_fact, topic=wire.ACCOUNTS, key=event.account.id, cause=cause)
+        return
     for account in opened:
-        uow.emit(
-            wire.opened(account, event.ledger, uow.now),
-            topic=wire.ACCOUNTS,
-            key=account.id,
-            cause=cause,
-        )
+        account_fact = wire.opened(account, event.ledger)
+        uow.emit(account_fact, topic=wire.ACCOUNTS, key=account.id, cause=cause)
     uow.emit(
         wire.fact_of(event, answer),
         topic=wire.JOURNALS if isinstance(event, PostJournal) else wire.HOLDS,

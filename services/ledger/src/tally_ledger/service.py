@@ -25,7 +25,7 @@ async def post(
     """
     head, books = await store.load(conn, ledger, commands)
     batch = fold(books, commands, now)
-    if not batch.posted and not batch.rejected:
+    if batch.changes_nothing:
         return batch
     root = None
     if batch.posted:

@@ -1,12 +1,12 @@
 """Wire models to domain commands, and answers to the facts that are published."""
 
 import hashlib
-from datetime import datetime
 from typing import Any
 
 from tally_contracts.base import Amount
 from tally_contracts.ledger import (
     AccountOpened,
+    AccountRejected,
     AccountSpec,
     CaptureHold,
     HoldCaptured,
@@ -15,6 +15,7 @@ from tally_contracts.ledger import (
     HoldReleased,
     JournalPosted,
     JournalRejected,
+    OpenAccount,
     PlaceHold,
     PostJournal,
     ReleaseHold,
@@ -25,7 +26,10 @@ from tally_ledger.domain import (
     Capture,
     Command,
     Context,
+    Done,
     Leg,
+    Open,
+    Opened,
     Place,
     PostLegs,
     Rejected,
@@ -34,7 +38,8 @@ from tally_ledger.domain import (
 )
 from tally_money import Money, currency
 
-WireCommand = PostJournal | PlaceHold | CaptureHold | ReleaseHold
+WireMovement = PostJournal | PlaceHold | CaptureHold | ReleaseHold
+WireCommand = WireMovement | OpenAccount
 Fact = JournalPosted | JournalRejected | HoldPlaced | HoldCaptured | HoldReleased | HoldRejected
 
 JOURNALS = "ledger.journals.v1"
@@ -44,6 +49,8 @@ ACCOUNTS = "ledger.accounts.v1"
 
 def command_of(event: WireCommand) -> Command:
     """The command as the domain knows it."""
+    if isinstance(event, OpenAccount):
+        return Open(_account(event.account))
     context = Context(
         event.who.actor,
         event.who.principal,
@@ -74,8 +81,23 @@ def command_of(event: WireCommand) -> Command:
             )
 
 
-def fact_of(event: WireCommand, answer: Answer) -> Fact:
-    """What is published about a command: new, or the same again."""
+def account_fact_of(event: OpenAccount, answer: Answer) -> AccountOpened | AccountRejected:
+    """What is published about an account that was asked for."""
+    outcome = answer.outcome
+    if isinstance(outcome, Rejected):
+        return AccountRejected(
+            account=event.account,
+            ledger=event.ledger,
+            code=outcome.code,
+            detail=outcome.detail,
+            occurred_at=answer.recorded_at,
+        )
+    assert isinstance(outcome, Opened), "an account that is asked for is opened or refused"
+    return opened(outcome.account, event.ledger)
+
+
+def fact_of(event: WireMovement, answer: Answer) -> Fact:
+    """What is published about a movement: new, or the same again."""
     common: dict[str, Any] = {
         "ledger": event.ledger,
         "reference": event.reference,
@@ -87,6 +109,7 @@ def fact_of(event: WireCommand, answer: Answer) -> Fact:
     outcome = answer.outcome
     if isinstance(outcome, Rejected):
         return _rejected(event, outcome, common)
+    assert isinstance(outcome, Done), "a movement is done or refused"
     common["log_seq"] = outcome.log_seq
     if isinstance(event, PostJournal):
         return JournalPosted(
@@ -133,8 +156,9 @@ def released(transfer: Transfer, *, expired: bool, common: dict[str, Any]) -> Ho
     )
 
 
-def opened(account: Account, ledger: str, at: datetime) -> AccountOpened:
-    """The fact that an account exists from now on."""
+def opened(account: Account, ledger: str) -> AccountOpened:
+    """The fact that an account exists from the time it was opened."""
+    assert account.opened_at is not None, "the books say when an account was opened"
     return AccountOpened(
         account=AccountSpec(
             id=account.id,
@@ -145,7 +169,7 @@ def opened(account: Account, ledger: str, at: datetime) -> AccountOpened:
             guarded=account.guarded,
         ),
         ledger=ledger,
-        occurred_at=at,
+        occurred_at=account.opened_at,
     )
 
 
@@ -234,7 +258,11 @@ def _capture(event: CaptureHold, context: Context) -> Capture:
 
 
 def _accounts(specs: tuple[AccountSpec, ...]) -> tuple[Account, ...]:
-    return tuple(Account(s.id, s.currency, s.owner, s.purpose, s.path, s.guarded) for s in specs)
+    return tuple(map(_account, specs))
+
+
+def _account(spec: AccountSpec) -> Account:
+    return Account(spec.id, spec.currency, spec.owner, spec.purpose, spec.path, spec.guarded)
 
 
 def _specs(specs: tuple[AccountSpec, ...]) -> list[str]:
@@ -251,7 +279,7 @@ def _specs(specs: tuple[AccountSpec, ...]) -> list[str]:
     return parts
 
 
-def _request_hash(operation: str, event: WireCommand, context: Context, *parts: str) -> bytes:
+def _request_hash(operation: str, event: WireMovement, context: Context, *parts: str) -> bytes:
     """SHA-256 over all the request says but `occurred_at`: a sender may ask again at a later time.
 
     U+001F cannot occur in a field, and lists are preceded by their length, so no two requests
@@ -264,7 +292,7 @@ def _request_hash(operation: str, event: WireCommand, context: Context, *parts: 
 
 
 def _rejected(
-    event: WireCommand, rejected: Rejected, common: dict[str, Any]
+    event: WireMovement, rejected: Rejected, common: dict[str, Any]
 ) -> JournalRejected | HoldRejected:
     if isinstance(event, PostJournal):
         return JournalRejected(

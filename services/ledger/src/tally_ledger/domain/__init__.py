@@ -1,12 +1,14 @@
 """The rules of the books: pure, no I/O, no clock."""
 
-from tally_ledger.domain.books import Answer, Books, Done, Known, Posted, Rejected
+from tally_ledger.domain.books import Answer, Books, Done, Known, Opened, Posted, Rejected
 from tally_ledger.domain.commands import (
     Capture,
     Command,
     Context,
     Expire,
     Leg,
+    Movement,
+    Open,
     Place,
     PostLegs,
     Release,
@@ -39,6 +41,9 @@ __all__ = [
     "HoldState",
     "Known",
     "Leg",
+    "Movement",
+    "Open",
+    "Opened",
     "Place",
     "PostLegs",
     "Posted",

@@ -25,16 +25,22 @@ class Rejected(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What is remembered of an accepted command; `transfer` only where a hold was its subject."""
+    """What is remembered of a movement; `transfer` only where a hold was its subject."""
 
     log_seq: int
     transfer: Transfer | None
 
 
-class Answer(NamedTuple):
-    """What a request is told, now or whenever it is asked again."""
+class Opened(NamedTuple):
+    """The account is in the books, opened now or before."""
 
-    outcome: Done | Rejected
+    account: Account
+
+
+class Answer(NamedTuple):
+    """What a command is told, now or whenever it is asked again."""
+
+    outcome: Done | Opened | Rejected
     recorded_at: datetime
 
 

@@ -108,4 +108,12 @@ class Expire:
     request_hash: bytes
 
 
-Command = PostLegs | Place | Capture | Release | Expire
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open an account that no money needs yet; it is its own idempotency id."""
+
+    account: Account
+
+
+Movement = PostLegs | Place | Capture | Release | Expire
+Command = Movement | Open

@@ -1,11 +1,20 @@
 """Pure decisions: books and command in, `Posted` or `Rejected` out; the books stay as they are."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from tally_ledger.domain.books import Books, Posted, Rejected
-from tally_ledger.domain.commands import Capture, Command, Expire, Place, PostLegs, Release
+from tally_ledger.domain.books import Books, Opened, Posted, Rejected
+from tally_ledger.domain.commands import (
+    Capture,
+    Expire,
+    Movement,
+    Open,
+    Place,
+    PostLegs,
+    Release,
+)
 from tally_ledger.domain.draft import Draft
 from tally_ledger.domain.model import Account, Hold, HoldState, Transfer, TransferKind
 from tally_money import UnknownCurrency, currency
@@ -13,15 +22,13 @@ from tally_money import UnknownCurrency, currency
 _NONE: Mapping[str, Account] = {}
 
 
-def decide(books: Books, command: Command, now: datetime) -> Posted | Rejected:
-    """Decide any command whose id was not answered before."""
+def decide(books: Books, command: Movement, now: datetime) -> Posted | Rejected:
+    """Decide any movement whose id was not answered before."""
     if not books.is_open:
-        return Rejected(
-            "ledger_unknown", f"ledger: there is no ledger {books.ledger}; correct its name"
-        )
+        return _no_ledger(books)
     match command:
         case PostLegs():
-            return decide_journal(books, command)
+            return decide_journal(books, command, now)
         case Place():
             return decide_hold(books, command, now)
         case Capture():
@@ -34,12 +41,23 @@ def decide(books: Books, command: Command, now: datetime) -> Posted | Rejected:
             assert_never(command)
 
 
-def decide_journal(books: Books, command: PostLegs) -> Posted | Rejected:
+def decide_open(books: Books, command: Open, now: datetime) -> Opened | Rejected:
+    """Open an account; one that is there already with the same attributes is the answer too."""
+    if not books.is_open:
+        return _no_ledger(books)
+    opened = _opened(books, (command.account,), now)
+    if isinstance(opened, Rejected):
+        return opened
+    account_id = command.account.id
+    return Opened(opened.get(account_id) or books.accounts[account_id])
+
+
+def decide_journal(books: Books, command: PostLegs, now: datetime) -> Posted | Rejected:
     """Post all legs in the order given, each on the balances the one before left, or none."""
     refusal = _used_ids(books, [leg.id for leg in command.legs])
     if refusal is not None:
         return refusal
-    opened = _opened(books, command.accounts)
+    opened = _opened(books, command.accounts, now)
     if isinstance(opened, Rejected):
         return opened
     draft = Draft(books, opened)
@@ -72,7 +90,7 @@ def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejecte
             "already_expired",
             f"expires_at: {command.expires_at.isoformat()} is past; ask for a later time",
         )
-    opened = _opened(books, command.accounts)
+    opened = _opened(books, command.accounts, now)
     if isinstance(opened, Rejected):
         return opened
     draft = Draft(books, opened)
@@ -196,6 +214,12 @@ _RESOLVED: Mapping[TransferKind, HoldState] = {
 }
 
 
+def _no_ledger(books: Books) -> Rejected:
+    return Rejected(
+        "ledger_unknown", f"ledger: there is no ledger {books.ledger}; correct its name"
+    )
+
+
 def _open_hold(books: Books, hold_id: str) -> Hold | Rejected:
     hold = books.holds.get(hold_id)
     if hold is None:
@@ -209,7 +233,9 @@ def _open_hold(books: Books, hold_id: str) -> Hold | Rejected:
     return hold
 
 
-def _opened(books: Books, specs: Sequence[Account]) -> Mapping[str, Account] | Rejected:
+def _opened(
+    books: Books, specs: Sequence[Account], now: datetime
+) -> Mapping[str, Account] | Rejected:
     """Accounts the command opens; one that is there already with the same attributes is no news."""
     if not specs:
         return _NONE
@@ -225,8 +251,8 @@ def _opened(books: Books, specs: Sequence[Account]) -> Mapping[str, Account] | R
         try:
             currency(spec.currency)
         except UnknownCurrency as error:
-            return Rejected("unknown_currency", f"open_accounts.{index}.currency: {error}")
-        opened[spec.id] = spec
+            return Rejected("currency_unknown", f"open_accounts.{index}.currency: {error}")
+        opened[spec.id] = replace(spec, opened_at=now)
     return opened
 
 

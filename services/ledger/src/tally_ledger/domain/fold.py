@@ -4,22 +4,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tally_ledger.domain.books import Answer, Books, Done, Known, Posted, Rejected
-from tally_ledger.domain.commands import Command, PostLegs
-from tally_ledger.domain.decide import decide
+from tally_ledger.domain.books import Answer, Books, Done, Known, Opened, Posted, Rejected
+from tally_ledger.domain.commands import Command, Expire, Movement, Open, PostLegs
+from tally_ledger.domain.decide import decide, decide_open
+from tally_ledger.domain.model import Account
 
 
 @dataclass(slots=True)
 class Batch:
     """What a batch comes to: an answer per command, and what has to be written.
 
-    `after` are the books it leaves. A request asked again is answered and adds nothing.
+    `after` are the books it leaves, `opened` all accounts it opens by whatever command. A request
+    asked again is answered and adds nothing; `rejected` are the refusals to remember.
     """
 
     after: Books
     answers: list[Answer] = field(default_factory=list)
-    posted: list[tuple[Command, Posted]] = field(default_factory=list)
-    rejected: list[tuple[Command, Rejected]] = field(default_factory=list)
+    opened: list[Account] = field(default_factory=list)
+    posted: list[tuple[Movement, Posted]] = field(default_factory=list)
+    rejected: list[tuple[Movement, Rejected]] = field(default_factory=list)
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not (self.opened or self.posted or self.rejected)
 
 
 def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
@@ -32,16 +39,21 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     batch = Batch(work)
     log_seq = books.log_seq + 1
     for command in commands:
+        if isinstance(command, Open):
+            batch.answers.append(_open(batch, command, now))
+            continue
         known = work.known.get(command.id)
         if known is not None:
             batch.answers.append(_again(known, command, now))
             continue
         decision = decide(work, command, now)
         if isinstance(decision, Rejected):
-            batch.rejected.append((command, decision))
             answer = Answer(decision, now)
+            if not isinstance(command, Expire):
+                batch.rejected.append((command, decision))
         else:
             work.apply(decision)
+            batch.opened += decision.opened
             batch.posted.append((command, decision))
             subject = None if isinstance(command, PostLegs) else decision.transfers[0]
             answer = Answer(Done(log_seq, subject), now)
@@ -52,7 +64,16 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     return batch
 
 
-def _again(known: Known, command: Command, now: datetime) -> Answer:
+def _open(batch: Batch, command: Open, now: datetime) -> Answer:
+    accounts = batch.after.accounts
+    decision = decide_open(batch.after, command, now)
+    if isinstance(decision, Opened) and decision.account.id not in accounts:
+        accounts[decision.account.id] = decision.account
+        batch.opened.append(decision.account)
+    return Answer(decision, now)
+
+
+def _again(known: Known, command: Movement, now: datetime) -> Answer:
     if known.request_hash == command.request_hash:
         return known.answer
     return Answer(

@@ -1,6 +1,6 @@
 """What the books are made of. Amounts are int minor units, always of the account's currency."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,7 +25,10 @@ class HoldState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account without its balance. A `guarded` one is never debited below zero, holds counted."""
+    """An account without its balance. A `guarded` one is never debited below zero, holds counted.
+
+    `opened_at` is set by the books, not by whoever asks for the account.
+    """
 
     id: str
     currency: str
@@ -36,6 +39,7 @@ class Account:
     frozen_in: bool = False
     frozen_out: bool = False
     closed: bool = False
+    opened_at: datetime | None = field(default=None, compare=False)
 
 
 class Balance(NamedTuple):

@@ -1,8 +1,8 @@
 """Rows as one text per column: a batch reaches Postgres in a few long strings, not in 50,000 values.
 
 The driver encodes arrays element by element, which costs three times as much as Postgres' splitting
-of a string (bench/posting.py). `string_to_array(text, U+001F, U+001E)` gives the array back; neither
-character can occur in a value, and `texts` makes sure.
+of a string (bench/posting.py). `string_to_array(text, U+001F, U+001E)` gives the array back: U+001F
+can occur in no value, and `texts` makes sure; no value is empty.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class Columns:
     Types are Postgres', with `?` where NULL may stand.
     """
 
-    def __init__(self, first: int, **types: str) -> None:
+    def __init__(self, first: int, /, **types: str) -> None:
         self._writers = [_WRITERS[kind] for kind in types.values()]
         arrays = (
             f"string_to_array(${first + position}, E'\\x1f', E'\\x1e')::{kind.rstrip('?')}[]"

@@ -1,0 +1,188 @@
+"""What a batch reads: everything it touches and nothing else, in a few statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tally_ledger.domain import (
+    Account,
+    Answer,
+    Balance,
+    Books,
+    Command,
+    Done,
+    Hold,
+    HoldState,
+    Known,
+    Open,
+    Place,
+    PostLegs,
+    Rejected,
+    Transfer,
+    TransferKind,
+)
+from tally_postgres import Connection, Record
+
+# Statements behind this one are planned without sequential scans: plans are kept per session, and
+# one made while a table was small would read all of it for ever.
+_HEAD = """
+SELECT version, log_seq, transfer_seq, head, set_config('enable_seqscan', 'off', true)
+FROM shard_state WHERE shard = $1
+"""
+
+_KNOWN = """
+SELECT j.id, j.request_hash, j.recorded_at, j.log_seq, NULL AS code, NULL AS detail,
+       t.kind, t.pending_id, t.debit, t.credit, t.asset, t.amount, t.code AS transfer_code,
+       t.remaining, t.expires_at
+FROM journal j
+LEFT JOIN transfer t ON t.id = j.id
+WHERE j.id = ANY($1::text[])
+UNION ALL
+SELECT r.id, r.request_hash, r.recorded_at, NULL, r.code, r.detail,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM rejection r
+WHERE r.id = ANY($1::text[])
+"""
+
+_TRANSFER_IDS = "SELECT id FROM transfer WHERE id = ANY($1::text[])"
+
+_HOLDS = """
+SELECT id, debit, credit, asset, amount, remaining, state, expires_at
+FROM hold WHERE shard = $1 AND id = ANY($2::text[])
+"""
+
+_ACCOUNTS = """
+SELECT shard, id, asset, owner, purpose, path, guarded, frozen_in, frozen_out, closed, opened_at,
+       debits_posted, credits_posted, debits_pending, credits_pending, seq
+FROM account WHERE id = ANY($1::text[])
+"""
+
+_DUE_HOLDS = """
+SELECT h.id, h.reference, h.asset, h.cause, t.code, j.who_principal, j.where_country,
+       j.why_program, j.why_event
+FROM hold h
+JOIN transfer t ON t.id = h.id
+JOIN journal j ON j.id = h.id
+WHERE h.shard = $1 AND h.expires_at <= $2
+ORDER BY h.expires_at, h.id
+LIMIT $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a shard's books as read: `version` is what a writer compares and sets."""
+
+    version: int
+    log_seq: int
+    transfer_seq: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DueHold:
+    """A hold whose time is over, with the why of its placement and what it was caused by."""
+
+    id: str
+    reference: str
+    currency: str
+    cause: str
+    code: str
+    principal: str
+    country: str | None
+    program: str
+    event: str
+
+
+async def load(
+    conn: Connection, ledger: str, commands: Sequence[Command]
+) -> tuple[Head | None, Books]:
+    """Everything the commands touch, in at most five statements; no head if there is no such ledger.
+
+    Nothing is locked: whoever commits to the shard in between makes `save` start again.
+    """
+    row = await conn.fetchrow(_HEAD, ledger)
+    head = None if row is None else Head(row[0], row[1], row[2], row[3])
+    books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
+    wanted = _Wanted(commands)
+    for known in await conn.fetch(_KNOWN, wanted.requests):
+        books.known[known["id"]] = _known(known)
+    books.transfer_ids = {row[0] for row in await conn.fetch(_TRANSFER_IDS, wanted.transfers)}
+    if wanted.holds:
+        for row in await conn.fetch(_HOLDS, ledger, wanted.holds):
+            hold = Hold(*row)._replace(state=HoldState(row["state"]))
+            books.holds[hold.id] = hold
+            wanted.accounts.update((hold.debit, hold.credit))
+    elsewhere: list[str] = []
+    for row in await conn.fetch(_ACCOUNTS, list(wanted.accounts)):
+        shard, *attributes = row
+        if shard == ledger:
+            account = Account(*attributes[:10])
+            books.accounts[account.id] = account
+            books.balances[account.id] = Balance(*attributes[10:])
+        else:
+            elsewhere.append(row["id"])
+    books.elsewhere = frozenset(elsewhere)
+    return head, books
+
+
+async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) -> Sequence[DueHold]:
+    """Open holds whose time is over, the longest overdue first."""
+    return [DueHold(*row) for row in await conn.fetch(_DUE_HOLDS, ledger, now, limit)]
+
+
+class _Wanted:
+    """What a batch has to know about: ids by kind."""
+
+    __slots__ = ("accounts", "holds", "requests", "transfers")
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.requests: list[str] = []
+        self.transfers: list[str] = []
+        self.holds: list[str] = []
+        self.accounts: set[str] = set()
+        accounts = self.accounts
+        for command in commands:
+            if isinstance(command, Open):
+                accounts.add(command.account.id)
+                continue
+            self.requests.append(command.id)
+            if isinstance(command, PostLegs):
+                for leg in command.legs:
+                    self.transfers.append(leg.id)
+                    accounts.add(leg.debit)
+                    accounts.add(leg.credit)
+                accounts.update(account.id for account in command.accounts)
+            elif isinstance(command, Place):
+                self.transfers.append(command.id)
+                # Placed in this batch or before: a capture behind it finds it either way.
+                accounts.update((command.leg.debit, command.leg.credit))
+                accounts.update(account.id for account in command.accounts)
+            else:
+                self.transfers.append(command.id)
+                self.holds.append(command.hold_id)
+
+
+def _known(row: Record) -> Known:
+    recorded_at: datetime = row["recorded_at"]
+    outcome: Done | Rejected
+    if row["code"] is not None:
+        outcome = Rejected(row["code"], row["detail"])
+    else:
+        outcome = Done(row["log_seq"], None if row["kind"] is None else _transfer(row))
+    return Known(row["request_hash"], Answer(outcome, recorded_at))
+
+
+def _transfer(row: Record) -> Transfer:
+    return Transfer(
+        row["id"],
+        TransferKind(row["kind"]),
+        row["pending_id"],
+        row["debit"],
+        row["credit"],
+        row["asset"],
+        row["amount"],
+        row["transfer_code"],
+        row["remaining"],
+        row["expires_at"],
+    )

@@ -1,0 +1,163 @@
+"""The whole service on a real broker: commands in on one topic, facts out on three."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from tally_contracts.catalogue import topic
+from tally_embedded import TopicSpec, ensure_topics, running_stack
+from tally_ledger import wire
+from tally_ledger.app import SCHEMA, build_app
+from tally_ledger.errors import AssetScaleChanged
+from tally_ledger.handlers import COMMANDS, build_router
+from tally_ledger.service import open_books
+from tally_ledger.settings import LedgerSettings
+from tally_messaging import encode_headers, outgoing_headers
+from tally_messaging.envelope import Cause
+from tally_money import AssetKind, Currency
+from tally_postgres import login_role, service_dsn
+from tally_runtime import Environment, Ids, SettingsError, SystemClock, load_settings
+
+from .conftest import PASSWORD, LedgerFixture
+from .ledger_builders import Event, account, capture, journal, leg, place
+
+FACTS = (wire.JOURNALS, wire.HOLDS, wire.ACCOUNTS)
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_stack(tmp_path_factory.mktemp("kafka"), postgres=False, ephemeral=True) as stack:
+        yield stack.address.kafka
+
+
+@pytest.fixture
+async def facts(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
+    names = (COMMANDS, "operations.quarantine.v1", *FACTS)
+    await ensure_topics(
+        kafka,
+        [TopicSpec(name, topic(name).partitions, topic(name).config()) for name in names],
+    )
+    consumer = AIOKafkaConsumer(*FACTS, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    yield consumer
+    await consumer.stop()
+
+
+def settings(kafka: str, dsn: str, **changes: object) -> LedgerSettings:
+    return load_settings(
+        LedgerSettings,
+        **{
+            "environment": Environment.TEST,
+            "kafka": kafka,
+            "postgres_dsn": dsn,
+            "expiry_poll_ms": 50,
+            **changes,
+        },
+    )
+
+
+async def send(kafka: str, *events: Event) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True)
+    await producer.start()
+    for event in events:
+        headers = outgoing_headers(
+            event_id=str(Ids().uuid7()),
+            source="/test",
+            event_type=event.TYPE,
+            at=event.occurred_at,
+            subject=event.ledger,
+            cause=Cause("corr-1"),
+        )
+        await producer.send_and_wait(
+            COMMANDS,
+            event.model_dump_json().encode(),
+            key=event.ledger.encode(),
+            headers=encode_headers(headers),
+        )
+    await producer.stop()
+
+
+@pytest.mark.stack
+async def test_commands_on_the_topic_become_facts_on_theirs_and_due_holds_expire(
+    ledger: LedgerFixture, kafka: str, facts: AIOKafkaConsumer
+) -> None:
+    dsn = service_dsn(ledger.admin_dsn, login_role("ledger"), PASSWORD)
+    app = build_app(settings(kafka, dsn))
+    await app.start()
+    try:
+        opens = [account("cards", guarded=False), account("ann")]
+        soon = SystemClock().now() + timedelta(seconds=2)
+        funding = journal("j1", leg("l1", "cards", "ann", "10.00"), opens=opens)
+        await send(
+            kafka,
+            funding,
+            place("h1", "ann", "cards", "4.00", expires_at=soon),
+            capture("c1", "h1", "1.00"),
+        )
+        seen: list[tuple[str, str, str]] = []
+        async with asyncio.timeout(30):
+            while len(seen) < 6:
+                record = await facts.getone()
+                kind = dict(record.headers)["ce_type"].decode()
+                seen.append((record.topic, record.key.decode(), kind))
+                last = json.loads(record.value)
+        await app.transactor().run(lambda uow: uow.conn.execute("SELECT 1"))
+    finally:
+        await app.stop()
+    assert {kind for _, _, kind in seen} == {
+        "ledger.account.opened.v1",
+        "ledger.journal.posted.v1",
+        "ledger.hold.placed.v1",
+        "ledger.hold.captured.v1",
+        "ledger.hold.released.v1",
+    }
+    assert (wire.JOURNALS, funding.reference, "ledger.journal.posted.v1") in seen
+    assert seen[-1][2] == "ledger.hold.released.v1"
+    assert last["expired"] is True
+    assert last["amount"] == {"currency": "EUR", "amount": "3.00"}
+    assert await ledger.balance("ann") == (900, 900)
+
+
+def test_the_router_reads_the_catalogues_topic_and_handles_all_its_types() -> None:
+    router = build_router()
+    assert [subscription.topic for subscription in router.subscriptions] == [COMMANDS]
+    assert router.event_types == set(topic(COMMANDS).types)
+    assert router.ordered_topics() == {COMMANDS}
+
+
+def test_settings_name_every_ledger_once() -> None:
+    chosen = settings(
+        "localhost:9092",
+        "postgresql://tally_ledger:x@localhost/t",
+        ledger_name="main",
+        further_ledgers="eu,us,main",
+    )
+    assert chosen.ledgers == ("eu", "main", "us")
+
+
+@pytest.mark.parametrize("names", ["eu,,us", "EU", "eu, us", ",eu"])
+def test_malformed_ledger_names_stop_the_start(names: str) -> None:
+    with pytest.raises(SettingsError, match="TALLY_FURTHER_LEDGERS"):
+        settings("localhost:9092", "postgresql://u:x@localhost/t", further_ledgers=names)
+
+
+async def test_an_asset_never_changes_its_scale(ledger: LedgerFixture) -> None:
+    other = Currency("EUR", 3, AssetKind.FIAT)
+    with pytest.raises(AssetScaleChanged, match="EUR is booked with 2 decimals"):
+        await ledger.transactor.run(lambda uow: open_books(uow.conn, ["main"], [other]))
+
+
+async def test_opening_the_books_again_changes_nothing(ledger: LedgerFixture) -> None:
+    before = await ledger.dump()
+    euro = Currency("EUR", 2, AssetKind.FIAT)
+    await ledger.transactor.run(lambda uow: open_books(uow.conn, ["main"], [euro]))
+    assert await ledger.dump() == before
+
+
+def test_the_schema_is_the_ledgers_own() -> None:
+    assert SCHEMA.name == "ledger"
+    assert [source.name for source in SCHEMA.migrations] == ["messaging", "ledger"]
