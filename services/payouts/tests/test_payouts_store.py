@@ -103,44 +103,64 @@ async def test_two_appliers_of_the_same_batch_have_one_effect(world, make, ids):
     assert len(await world.sent("rails.ach.commands.v1")) == 20
 
 
-async def test_appliers_of_the_same_payouts_in_opposite_order_do_not_lock_each_other_out(
-    world, make, ids
-):
+async def overlapping(world, first: list[Any], second: list[Any]) -> None:
+    """Apply `first`, and `second` by another applier before the first has committed."""
+    applied, go_on = asyncio.Event(), asyncio.Event()
+
+    async def step(point: str) -> None:
+        if point == "applied":
+            applied.set()
+            await go_on.wait()
+
+    slow = dataclasses.replace(world, processor=dataclasses.replace(world.processor, step=step))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(slow.feed(*first))
+        await applied.wait()
+        group.create_task(world.feed(*second))
+        await asyncio.sleep(0.1)
+        go_on.set()
+    assert await world.quarantined() == []
+
+
+async def test_second_applier_of_a_payout_waits_and_builds_on_the_first(world, make, ids):
     await world.with_method()
-    names = [f"p{n}" for n in range(30)]
+    names = [f"p{n}" for n in range(10)]
     await world.feed(*(make.pay_in(name) for name in names))
     await world.feed(*(make.placed(ids(name)) for name in names))
     submitted = [make.attempt(ids(name), "submitted") for name in names]
     paid = [make.attempt(ids(name), "paid") for name in reversed(names)]
-    await asyncio.gather(world.feed(*submitted), world.feed(*paid))
-    assert await world.quarantined() == []
-    captures = [s for s in await world.sent("ledger.commands.v1") if "capture" in s.event.TYPE]
-    assert len(captures) == 30
+    await overlapping(world, submitted, paid)
+    await world.feed(*(make.captured(ids(name)) for name in names))
+    for name in names:
+        assert await world.states(ids(name)) == ["approved", "submitting", "submitted", "paid"]
 
 
-async def test_no_payout_stays_claimable_beside_a_choice_made_at_the_same_time(world, make, ids):
-    for turn in range(8):
-        owners = [f"owner-{turn}-{n}" for n in range(5)]
-        pay_ins = [make.pay_in(owner, owner) for owner in owners]
-        registered = [make.registered(owner, instrument=owner) for owner in owners]
-        choices = [make.choose(owner, instrument=owner) for owner in reversed(owners)]
-        await asyncio.gather(world.feed(*pay_ins), world.feed(*registered), world.feed(*choices))
-        for owner in owners:
-            assert (await world.states(ids(owner, owner)))[-1] == "approved"
-    assert await world.quarantined() == []
+@pytest.mark.parametrize("known", [True, False], ids=["known-payee", "new-payee"])
+@pytest.mark.parametrize("choice_first", [True, False])
+async def test_no_payout_stays_claimable_beside_a_choice_made_at_the_same_time(
+    world, make, ids, known, choice_first
+):
+    await world.feed(make.registered())
+    if known:
+        await world.feed(make.pay_in("before"))
+    pay_in, choice = [make.pay_in("one")], [make.choose()]
+    await overlapping(world, *((choice, pay_in) if choice_first else (pay_in, choice)))
+    assert (await world.states(ids("one")))[-1] == "approved"
 
 
-async def test_no_payout_sets_off_by_an_instrument_refused_at_the_same_time(world, make):
-    for turn in range(8):
-        name = f"turn-{turn}"
-        await world.feed(make.registered(name, instrument=name))
-        await asyncio.gather(
-            world.feed(make.choose(name, instrument=name)),
-            world.feed(make.refused(name, instrument=name)),
-        )
-        await world.feed(make.pay_in(name, name))
-    assert await world.pool.fetchval("SELECT count(*) FROM payout") == 8
-    assert await world.pool.fetchval("SELECT count(*) FROM payout WHERE state = 'claimable'") == 8
+@pytest.mark.parametrize("choice_first", [True, False])
+@pytest.mark.parametrize("word", ["registered", "refused"])
+async def test_choice_and_word_about_its_instrument_at_the_same_time_both_count(
+    world, make, ids, word, choice_first
+):
+    if word == "refused":
+        await world.feed(make.registered())
+    choice, told = [make.choose()], [getattr(make, word)()]
+    await overlapping(world, *((choice, told) if choice_first else (told, choice)))
+    await world.feed(make.pay_in("one"))
+    assert await world.states(ids("one")) == (
+        ["approved"] if word == "registered" else ["claimable"]
+    )
 
 
 async def test_save_over_a_newer_version_is_refused_and_changes_nothing(world, make, ids):
