@@ -67,7 +67,7 @@ def trace(
         more = "the newest of more" if found.more else "all"
         notes.print(f"{len(found.payments)} payments, {more}. See one with: tally trace PAYMENT")
     else:
-        _print_time_line(line)
+        print_time_line(line)
 
 
 async def _look_up(dsn: str, id_: str) -> tuple[Found, TimeLine | None]:
@@ -128,7 +128,8 @@ def _match(payment: Payment) -> tuple[str, ...]:
     )
 
 
-def _print_time_line(line: TimeLine) -> None:
+def print_time_line(line: TimeLine) -> None:
+    """Print a payment for a person: what it is, every hop, where the money is, who must act."""
     for text in _head(line):
         typer.echo(_printable(text))
     typer.echo()
