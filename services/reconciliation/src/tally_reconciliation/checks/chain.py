@@ -61,7 +61,9 @@ class _Walk:
     row: Record | None = None
     seq: int = 0
     journal: str | None = None
+    journal_first: int = 0
     journal_last: int = 0
+    journal_transfers: int = 0
     journal_count: int = 0
 
     async def advance(self) -> None:
@@ -76,9 +78,12 @@ class _Walk:
         self._end_journal()
         while self.row is not None and self.row["seq"] <= entry["last_transfer"]:
             row = self.row
+            begins = row["journal_id"] != self.journal
+            if begins:
+                self._end_journal()
             self._transfer(row, entry["seq"])
-            if row["journal_id"] != self.journal:
-                self._journal(row)
+            if begins:
+                self._begin_journal(row)
                 digest.update(_journal_record(row))
             digest.update(_transfer_record(row))
             await self.advance()
@@ -91,6 +96,7 @@ class _Walk:
                 "transfer_gap", shard=self.shard, seq=row["seq"], expected_seq=self.seq + 1
             )
         self.seq = row["seq"]
+        self.journal_transfers += 1
         if row["log_seq"] != log_seq:
             self.journals.wrong(
                 "transfer_in_another_batch",
@@ -100,15 +106,14 @@ class _Walk:
                 log_seq=log_seq,
             )
 
-    def _journal(self, row: Record) -> None:
-        self._end_journal()
+    def _begin_journal(self, row: Record) -> None:
         self.journal, self.journal_count = row["journal_id"], self.journal_count + 1
         where = {"journal": row["journal_id"], "transfer": row["id"], "seq": row["seq"]}
         if row["j_id"] is None:
             self.journals.wrong("journal_missing", **where)
-            self.journal_last = row["seq"]
+            self.journal = None
             return
-        self.journal_last = row["last_transfer"]
+        self.journal_first, self.journal_last = row["first_transfer"], row["last_transfer"]
         stated = (row["j_shard"], row["j_log_seq"], row["first_transfer"])
         if stated != (self.shard, row["log_seq"], row["seq"]):
             self.journals.wrong(
@@ -119,14 +124,16 @@ class _Walk:
             )
 
     def _end_journal(self) -> None:
-        if self.journal is not None and self.seq != self.journal_last:
+        span = self.journal_last - self.journal_first + 1
+        if self.journal is not None and self.journal_transfers != span:
             self.journals.wrong(
                 "journal_in_part",
                 journal=self.journal,
+                first_transfer=self.journal_first,
                 last_transfer=self.journal_last,
-                found_to=self.seq,
+                found=self.journal_transfers,
             )
-        self.journal = None
+        self.journal, self.journal_transfers = None, 0
 
 
 async def check_chain(snap: Snapshot) -> list[Check]:

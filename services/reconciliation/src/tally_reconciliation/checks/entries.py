@@ -135,8 +135,8 @@ class _Pass:
             self.chain.wrong(
                 "entry_differs_from_transfer",
                 **where,
-                entry=f"{row['amount']}/{row['pending']}",
-                transfer=f"{expected[0]}/{expected[1]}",
+                entered=f"{row['amount']}/{row['pending']}",
+                expected=f"{expected[0]}/{expected[1]}",
             )
         if row["transfer_seq"] <= replayed.last_transfer:
             self.order.wrong("entry_out_of_order", **where, transfer_seq=row["transfer_seq"])

@@ -1,0 +1,534 @@
+"""One value changed behind the platform's back: the named check must turn red and name the row."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from tally_reconciliation import Verdict
+
+from .conftest import Day
+
+pytestmark = pytest.mark.stack
+
+_PAID = "(SELECT id FROM payouts.payout WHERE external_id = 'paid')"
+_HOLD = "(SELECT hold_id FROM payouts.payout WHERE external_id = 'paid')"
+_PAY_IN = "(SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'paid')"
+_WALLET = "(SELECT account FROM payouts.payout WHERE external_id = 'paid')"
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """What is done, and which check says what of which row (a query for its id, before it or then)."""
+
+    name: str
+    statements: tuple[str, ...]
+    says: Mapping[str, str]
+    names: str | None
+    names_then: str | None
+    drop: tuple[str, ...]
+
+
+def spoilt(
+    name: str,
+    *statements: str,
+    names: str | None = None,
+    names_then: str | None = None,
+    drop: tuple[str, ...] = (),
+    **says: str,
+) -> Spoilt:
+    return Spoilt(name, statements, says, names, names_then, drop)
+
+
+_COPY_OF_LAST_TRANSFER = (
+    "INSERT INTO ledger.transfer SELECT shard, seq + 1, log_seq, id || 'x', journal_id, kind,"
+    " pending_id, debit, credit, asset, amount, code, remaining, expires_at"
+    " FROM ledger.transfer ORDER BY seq DESC LIMIT 1"
+)
+
+LEDGER = (
+    spoilt(
+        "a counter raised",
+        f"UPDATE ledger.account SET credits_posted = credits_posted + 1 WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        L1="posted_unbalanced",
+        L3="counter_differs_from_replay",
+        L4="last_entry_differs_from_account",
+    ),
+    spoilt(
+        "both pending counters of an asset raised",
+        "UPDATE ledger.account SET debits_pending = debits_pending + 7 WHERE path = 'clearing/cards/USD'",
+        L1="pending_unbalanced",
+        L3="counter_differs_from_replay",
+    ),
+    spoilt(
+        "a negative counter",
+        f"UPDATE ledger.account SET debits_posted = -1 WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        drop=("account_counters_not_negative",),
+        L2="counter_negative",
+    ),
+    spoilt(
+        "an account sequence moved",
+        f"UPDATE ledger.account SET seq = seq + 1 WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        L3="counter_differs_from_replay",
+    ),
+    spoilt(
+        "an account deleted",
+        f"DELETE FROM ledger.account WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        L1="posted_unbalanced",
+        L4="entry_without_account",
+    ),
+    spoilt(
+        "a guarded account below its floor",
+        f"UPDATE ledger.account SET debits_posted = credits_posted + 1 WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        drop=("account_floor",),
+        L5="below_floor",
+    ),
+    spoilt(
+        "an account moved to another asset",
+        f"UPDATE ledger.account SET asset = 'EUR' WHERE id = {_WALLET}",
+        names=f"SELECT {_WALLET}",
+        L1="posted_unbalanced",
+        L3="account_in_another_asset_or_shard",
+    ),
+    spoilt(
+        "an entry's amount changed",
+        f"UPDATE ledger.entry SET amount = amount + 1 WHERE account = {_WALLET} AND seq = 1",
+        names=f"SELECT {_WALLET}",
+        L4="entry_differs_from_transfer",
+    ),
+    spoilt(
+        "an entry's balance after changed",
+        f"UPDATE ledger.entry SET posted_after = posted_after + 1 WHERE account = {_WALLET} AND seq = 2",
+        names=f"SELECT {_WALLET}",
+        L4="entry_posted_not_chained",
+    ),
+    spoilt(
+        "an entry's pending after changed",
+        f"UPDATE ledger.entry SET pending_after = pending_after - 1 WHERE account = {_WALLET} AND seq = 3",
+        names=f"SELECT {_WALLET}",
+        L4="entry_pending_not_chained",
+    ),
+    spoilt(
+        "an entry deleted",
+        f"DELETE FROM ledger.entry WHERE account = {_WALLET} AND seq = 2",
+        names=f"SELECT transfer_id FROM ledger.entry WHERE account = {_WALLET} AND seq = 3",
+        L3="counter_differs_from_replay",
+        L4="entry_gap",
+    ),
+    spoilt(
+        "the last entry deleted",
+        "DELETE FROM ledger.entry e USING ledger.account a WHERE a.id = e.account AND a.seq = e.seq"
+        " AND a.path = 'clearing/ach/USD'",
+        L4="entry_missing",
+    ),
+    spoilt(
+        "an entry doubled",
+        "INSERT INTO ledger.entry SELECT account, seq + 1, transfer_id, amount, pending,"
+        f" posted_after + amount, pending_after + pending FROM ledger.entry WHERE account = {_WALLET}"
+        " ORDER BY seq DESC LIMIT 1",
+        names=f"SELECT {_WALLET}",
+        L3="counter_differs_from_replay",
+        L13="entry_out_of_order",
+    ),
+    spoilt(
+        "two entries changed places",
+        f"UPDATE ledger.entry SET seq = -seq WHERE account = {_WALLET} AND seq IN (1, 2)",
+        f"UPDATE ledger.entry SET seq = 3 + seq WHERE account = {_WALLET} AND seq < 0",
+        drop=("entry_seq_check",),
+        names=f"SELECT {_WALLET}",
+        L13="entry_out_of_order",
+    ),
+    spoilt(
+        "an entry hung on another transfer",
+        "UPDATE ledger.entry SET transfer_id = (SELECT id FROM ledger.transfer WHERE debit <>"
+        f" {_WALLET} AND credit <> {_WALLET} LIMIT 1) WHERE account = {_WALLET} AND seq = 1",
+        names=f"SELECT {_WALLET}",
+        L4="entry_of_another_account",
+    ),
+    spoilt(
+        "a transfer's amount changed",
+        "UPDATE ledger.transfer SET amount = amount + 1 WHERE seq = 2",
+        L4="entry_differs_from_transfer",
+        L11="root_differs",
+    ),
+    spoilt(
+        "a transfer's code changed",
+        "UPDATE ledger.transfer SET code = 'gift' WHERE seq = 2",
+        names="SELECT log_seq FROM ledger.transfer WHERE seq = 2",
+        L11="root_differs",
+    ),
+    spoilt(
+        "a transfer deleted",
+        "DELETE FROM ledger.transfer WHERE seq = 2",
+        L4="entry_without_transfer",
+        L9="journal_in_part",
+        L11="transfer_gap",
+    ),
+    spoilt(
+        "a transfer added behind the log",
+        _COPY_OF_LAST_TRANSFER,
+        names_then="SELECT id FROM ledger.transfer ORDER BY seq DESC LIMIT 1",
+        L4="entry_missing",
+        L11="transfer_not_in_log",
+    ),
+    spoilt(
+        "a transfer moved to another journal",
+        "UPDATE ledger.transfer SET journal_id = (SELECT id FROM ledger.journal ORDER BY log_seq DESC"
+        " LIMIT 1) WHERE seq = 1",
+        L9="journal_differs_from_transfers",
+        L11="root_differs",
+    ),
+    spoilt(
+        "a journal deleted",
+        f"DELETE FROM ledger.journal WHERE reference = {_PAY_IN}",
+        names=f"SELECT journal_id FROM funding.pay_in WHERE pay_in_id = {_PAY_IN}",
+        L9="journal_missing",
+        L11="root_differs",
+        O3="journal_missing",
+    ),
+    spoilt(
+        "a journal without transfers",
+        "INSERT INTO ledger.journal SELECT id || 'x', shard, log_seq, first_transfer, last_transfer,"
+        " operation, reference, request_hash, effective_at, recorded_at, who_actor, who_principal,"
+        " where_channel, where_country, why_program, why_event, why_reason FROM ledger.journal"
+        " ORDER BY log_seq LIMIT 1",
+        names_then="SELECT id FROM ledger.journal WHERE length(id) = (SELECT max(length(id)) FROM ledger.journal)"
+        " AND log_seq = 1 AND id LIKE '%x'",
+        L9="journal_without_transfers",
+        O3="journal_of_no_pay_in",
+    ),
+    spoilt(
+        "the why of a journal changed",
+        f"UPDATE ledger.journal SET why_reason = 'another reason' WHERE reference = {_PAY_IN}",
+        names=f"SELECT log_seq FROM ledger.journal WHERE reference = {_PAY_IN}",
+        L11="root_differs",
+    ),
+    spoilt(
+        "one bit of a root flipped",
+        "UPDATE ledger.log SET root = set_bit(root, 7, 1 - get_bit(root, 7)) WHERE seq = 5",
+        names="SELECT 5",
+        L11="root_differs",
+    ),
+    spoilt(
+        "one bit of the head flipped",
+        "UPDATE ledger.shard_state SET head = set_bit(head, 0, 1 - get_bit(head, 0)) WHERE shard = 'main'",
+        L11="head_differs",
+    ),
+    spoilt(
+        "a batch of the log deleted",
+        "DELETE FROM ledger.log WHERE seq = 5",
+        names="SELECT 6",
+        L11="log_gap",
+    ),
+    spoilt(
+        "a hold's remainder raised",
+        "UPDATE ledger.hold SET remaining = remaining - 1 WHERE state = 'open'",
+        names="SELECT id FROM ledger.hold WHERE state = 'open'",
+        L6="hold_row_differs",
+    ),
+    spoilt(
+        "a hold's amount changed",
+        f"UPDATE ledger.hold SET amount = amount + 1 WHERE id = {_HOLD}",
+        names=f"SELECT {_HOLD}",
+        L6="hold_row_differs",
+        O5="hold_differs_from_payout",
+    ),
+    spoilt(
+        "a hold deleted",
+        f"DELETE FROM ledger.hold WHERE id = {_HOLD}",
+        names=f"SELECT {_HOLD}",
+        L6="hold_row_missing",
+        O5="hold_state_differs",
+    ),
+    spoilt(
+        "a hold captured twice",
+        "INSERT INTO ledger.transfer SELECT shard, 1 + (SELECT max(seq) FROM ledger.transfer), log_seq,"
+        " id || 'x', journal_id, kind, pending_id, debit, credit, asset, amount, code, remaining,"
+        f" expires_at FROM ledger.transfer WHERE kind = 'post' AND pending_id = {_HOLD}",
+        names=f"SELECT {_HOLD}",
+        L6="hold_resolved_twice",
+    ),
+    spoilt(
+        "a capture beyond its hold",
+        f"UPDATE ledger.transfer SET amount = amount + 5 WHERE kind = 'post' AND pending_id = {_HOLD}",
+        names=f"SELECT {_HOLD}",
+        L6="captured_beyond_hold",
+    ),
+    spoilt(
+        "a hold nobody placed",
+        "INSERT INTO ledger.hold SELECT id || 'x', shard, reference, debit, credit, asset, amount,"
+        " remaining, state, expires_at, cause FROM ledger.hold WHERE state = 'open'",
+        names_then="SELECT max(id) FROM ledger.hold WHERE state = 'open'",
+        L6="hold_without_transfer",
+        O5="hold_of_no_payout",
+    ),
+    spoilt(
+        "a request answered yes and no",
+        "INSERT INTO ledger.rejection SELECT id, shard, 'journal', reference, request_hash,"
+        " 'account_frozen', 'no', recorded_at FROM ledger.journal ORDER BY log_seq LIMIT 1",
+        names_then="SELECT id FROM ledger.rejection",
+        L7="answered_twice",
+        L10="refused_yet_moved",
+    ),
+    spoilt(
+        "a transfer id used twice",
+        _COPY_OF_LAST_TRANSFER.replace("id || 'x'", "id"),
+        drop=("transfer_id_once",),
+        names="SELECT id FROM ledger.transfer ORDER BY seq DESC LIMIT 1",
+        L7="id_twice",
+    ),
+    spoilt(
+        "the trap against changes switched off",
+        "ALTER TABLE ledger.entry DISABLE TRIGGER insert_only",
+        names="SELECT 'entry'",
+        L8="trigger_missing",
+    ),
+    spoilt(
+        "the ledger allowed to change its transfers",
+        "GRANT UPDATE ON ledger.transfer TO tally_ledger",
+        names="SELECT 'transfer'",
+        L8="privilege_to_change",
+    ),
+    spoilt(
+        "a clearing account without owner",
+        "UPDATE ledger.account SET owner = ' ' WHERE path = 'clearing/cards/USD'",
+        names="SELECT id FROM ledger.account WHERE path = 'clearing/cards/USD'",
+        L12="owner_missing",
+    ),
+)
+
+FUNDING = (
+    spoilt(
+        "a pay-in deleted",
+        f"DELETE FROM funding.allocation WHERE pay_in_id = {_PAY_IN}",
+        f"DELETE FROM funding.repeated_announcement WHERE pay_in_id = {_PAY_IN}",
+        f"DELETE FROM funding.pay_in WHERE pay_in_id = {_PAY_IN}",
+        names="SELECT 'paid'",
+        O3="record_lost",
+    ),
+    spoilt(
+        "a pay-in's amount changed",
+        f"UPDATE funding.pay_in SET amount = amount + 1 WHERE pay_in_id = {_PAY_IN}",
+        names=f"SELECT {_PAY_IN}",
+        O3="amount_differs",
+    ),
+    spoilt(
+        "a pay-in's currency changed",
+        f"UPDATE funding.pay_in SET currency = 'EUR' WHERE pay_in_id = {_PAY_IN}",
+        names=f"SELECT {_PAY_IN}",
+        O3="amount_differs",
+    ),
+    spoilt(
+        "a pay-in under another external id",
+        "UPDATE funding.pay_in SET external_id = 'unheard-of' WHERE external_id = 'failed'",
+        names_then="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'unheard-of'",
+        O3="booked_from_nothing",
+    ),
+    spoilt(
+        "a pay-in that never settled",
+        f"UPDATE funding.pay_in SET state = 'allocating' WHERE pay_in_id = {_PAY_IN}",
+        names=f"SELECT {_PAY_IN}",
+        O3="pay_in_not_settled",
+    ),
+    spoilt(
+        "a share changed",
+        f"UPDATE funding.allocation SET amount = amount + 1 WHERE pay_in_id = {_PAY_IN} AND pay_out",
+        names=f"SELECT {_PAY_IN}",
+        O3="shares_differ_from_legs",
+        O4="payout_amount_differs",
+    ),
+    spoilt(
+        "a share's account changed",
+        f"UPDATE funding.allocation SET account = 'acc_other' WHERE pay_in_id = {_PAY_IN} AND NOT pay_out",
+        names=f"SELECT {_PAY_IN}",
+        O3="shares_differ_from_legs",
+    ),
+    spoilt(
+        "a booking of another amount",
+        "UPDATE ledger.transfer SET amount = amount - 1 WHERE seq = (SELECT first_transfer FROM"
+        f" ledger.journal WHERE reference = {_PAY_IN})",
+        names=f"SELECT {_PAY_IN}",
+        O3="booked_amount_differs",
+        L11="root_differs",
+    ),
+    spoilt(
+        "suspense without its case",
+        "DELETE FROM funding.suspense_case WHERE reason_code = 'no_beneficiary'",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE state = 'suspense'",
+        O3="suspense_without_case",
+    ),
+    spoilt(
+        "suspense money booked to a wallet",
+        "UPDATE ledger.account SET purpose = 'wallet' WHERE purpose = 'suspense'",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE state = 'suspense'",
+        O3="booked_elsewhere",
+    ),
+    spoilt(
+        "a quarantined record deleted",
+        "DELETE FROM funding.quarantine WHERE code = 'not_json' AND state = 'open'",
+        names="SELECT 'ce-broken'",
+        O3="record_lost",
+    ),
+    spoilt(
+        "a quarantined record of no record",
+        "UPDATE funding.quarantine SET \"offset\" = 999 WHERE code = 'not_json' AND state = 'open'",
+        names="SELECT 999",
+        O3="set_aside_from_nothing",
+    ),
+    spoilt(
+        "a repeat not counted",
+        "UPDATE funding.repeated_announcement SET same = 0 WHERE same = 1",
+        names="SELECT pay_in_id FROM funding.repeated_announcement WHERE conflicting = 0",
+        O3="repeats_miscounted",
+    ),
+    spoilt(
+        "a conflict not counted",
+        "UPDATE funding.repeated_announcement SET same = 1, conflicting = 0 WHERE conflicting = 1",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'yen'",
+        O3="conflict_not_counted",
+    ),
+)
+
+PAYOUTS = (
+    spoilt(
+        "a payout deleted",
+        f"DELETE FROM payouts.payout WHERE id = {_PAID}",
+        names_then="SELECT id FROM ledger.hold h WHERE NOT EXISTS (SELECT 1 FROM payouts.payout p"
+        " WHERE p.hold_id = h.id)",
+        O4="payout_row_missing",
+        O5="hold_of_no_payout",
+        O9="status_of_no_payout",
+    ),
+    spoilt(
+        "a payout and its history deleted",
+        f"DELETE FROM payouts.payout_history WHERE payout_id = {_PAID}",
+        f"DELETE FROM payouts.payout WHERE id = {_PAID}",
+        O4="payout_missing",
+        O9="status_of_no_payout",
+    ),
+    spoilt(
+        "a share paid out twice",
+        "CREATE TEMP TABLE twin AS SELECT * FROM payouts.payout WHERE external_id = 'paid'",
+        "UPDATE twin SET id = id || 'x', hold_id = hold_id || 'x'",
+        "INSERT INTO payouts.payout SELECT * FROM twin",
+        names=f"SELECT {_PAY_IN}",
+        O4="paid_out_twice",
+        O5="hold_state_differs",
+    ),
+    spoilt(
+        "a payout's amount changed",
+        f"UPDATE payouts.payout SET amount = amount - 1 WHERE id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        O4="payout_amount_differs",
+        O5="hold_differs_from_payout",
+        O9="status_amount_differs",
+    ),
+    spoilt(
+        "a payout's state changed",
+        f"UPDATE payouts.payout SET state = 'returned' WHERE id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        O4="payout_differs_from_history",
+        O5="return_not_posted",
+        O9="last_status_differs",
+    ),
+    spoilt(
+        "paid without capture",
+        f"UPDATE payouts.payout SET hold = 'placed' WHERE id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        drop=("payout_paid_is_captured",),
+        O5="paid_without_capture",
+    ),
+    spoilt(
+        "a payout the platform forgot",
+        "UPDATE payouts.payout SET must_act = 'platform' WHERE state = 'in_transit'",
+        names="SELECT id FROM payouts.payout WHERE state = 'in_transit'",
+        O4="platform_stopped",
+    ),
+    spoilt(
+        "a standing payout for which nobody must act",
+        "UPDATE payouts.payout SET must_act = NULL WHERE state = 'in_transit'",
+        names="SELECT id FROM payouts.payout WHERE state = 'in_transit'",
+        drop=("payout_says_who_must_act",),
+        O4="nobody_must_act",
+    ),
+    spoilt(
+        "a payout asking for a capture that never came",
+        "UPDATE payouts.payout SET hold = 'capturing' WHERE state = 'in_transit'",
+        names="SELECT id FROM payouts.payout WHERE state = 'in_transit'",
+        O5="hold_under_way",
+    ),
+    spoilt(
+        "a step of the history deleted",
+        f"DELETE FROM payouts.payout_history WHERE payout_id = {_PAID} AND sequence = 2",
+        names=f"SELECT {_PAID}",
+        O4="history_gap",
+        O9="status_differs_from_history",
+    ),
+    spoilt(
+        "a history's state changed",
+        f"UPDATE payouts.payout_history SET state = 'failed' WHERE payout_id = {_PAID} AND sequence = 3",
+        names=f"SELECT {_PAID}",
+        O4="step_not_allowed",
+        O9="status_differs_from_history",
+    ),
+    spoilt(
+        "a history's previous state changed",
+        f"UPDATE payouts.payout_history SET previous = 'claimable' WHERE payout_id = {_PAID}"
+        " AND sequence = 2",
+        names=f"SELECT {_PAID}",
+        O4="previous_differs",
+    ),
+    spoilt(
+        "a whole history deleted",
+        f"DELETE FROM payouts.payout_history WHERE payout_id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        O4="history_missing",
+    ),
+    spoilt(
+        "a return's journal gone",
+        "UPDATE ledger.journal SET reference = 'po_other' WHERE operation = 'journal' AND reference ="
+        " (SELECT id FROM payouts.payout WHERE external_id = 'returned')",
+        names="SELECT id FROM payouts.payout WHERE external_id = 'returned'",
+        O5="return_not_posted",
+    ),
+    spoilt(
+        "a return for less than was paid",
+        "UPDATE ledger.transfer SET amount = amount - 1 WHERE code = 'payout_return'",
+        names="SELECT id FROM payouts.payout WHERE external_id = 'returned'",
+        O5="return_differs",
+    ),
+)
+
+
+@pytest.mark.parametrize("case", [*LEDGER, *FUNDING, *PAYOUTS], ids=lambda case: case.name)
+async def test_a_changed_row_turns_its_check_red_and_is_named(day: Day, case: Spoilt):
+    names = day.names(case.names)
+    day.spoil(*case.statements, drop=case.drop)
+    names |= day.names(case.names_then)
+    report = await day.judge()
+    assert report.verdict is Verdict.RED
+    for check_id, what in case.says.items():
+        check = report.check(check_id)
+        assert check.verdict is Verdict.RED, f"{check_id} sees nothing wrong"
+        said = [str(fault) for fault in check.faults]
+        assert any(text.startswith(f"{what} ") for text in said), said
+    everything = " ".join(
+        str(fault) for check_id in case.says for fault in report.check(check_id).faults
+    )
+    for name in names:
+        assert re.search(rf"=\S*{re.escape(name)}\b", everything), f"{name} not in {everything}"
+
+
+async def test_one_flipped_byte_is_located_and_nothing_else_is_blamed(day: Day):
+    day.spoil("UPDATE ledger.transfer SET code = 'gift' WHERE seq = 9")
+    (log_seq,) = day.ask("SELECT log_seq FROM ledger.transfer WHERE seq = 9")[0]
+    check = (await day.judge()).check("L11")
+    assert [(fault.what, fault.row["log_seq"]) for fault in check.faults] == [
+        ("root_differs", log_seq)
+    ]
