@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tally_contracts.catalogue import topic
 from tally_messaging.envelope import CE_TIME
 from tally_portfolio.document import time_line_document
 from tally_portfolio.handlers import TOPICS, build_router
@@ -22,8 +23,8 @@ def _examples(project_root: Path) -> list[tuple[str, str, bytes]]:
 
 def _record(raw: type[Any], event_type: str, name: str, body: bytes, headers: Any = ()) -> Any:
     event_id = str(derived_uuid(event_type, name))
-    topic = next(t for t in TOPICS if t.startswith(event_type.partition(".")[0]))
-    return raw(body, (*event_headers(event_id, event_type), *headers), b"key", 0, topic)
+    name = next(name for name in TOPICS if event_type in topic(name).types)
+    return raw(body, (*event_headers(event_id, event_type), *headers), b"key", 0, name)
 
 
 async def test_every_published_example_is_kept_and_read_back(
@@ -45,6 +46,16 @@ async def test_every_published_example_is_kept_and_read_back(
         assert line is not None
         assert event_id in {step.hop.event_id for step in line.steps}
         json.dumps(time_line_document(line), allow_nan=False)
+
+
+async def test_a_fact_on_a_topic_that_does_not_carry_it_is_not_believed(
+    portfolio: Any, story: Any
+) -> None:
+    told = story("ann").received()
+    (record,) = told.records
+    forged = type(record)(record.value, record.headers, record.key, 0, "rails.attempts.v1")
+    await portfolio.process(forged)
+    assert (await find(portfolio.pool, told.pay_in_id)).payments == ()
 
 
 async def test_an_envelope_without_a_readable_time_leaves_the_events_own(

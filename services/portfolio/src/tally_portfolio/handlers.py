@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tally_contracts.catalogue import topic
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 from tally_portfolio import store
 from tally_portfolio.domain.projection import Projection
@@ -21,7 +22,10 @@ TOPICS = (
 
 def build_router() -> Router:
     """One fold over all facts. No order is asked for: rows are put in order when they are read."""
-    router = Router("portfolio", [Subscription(topic, ordered=False) for topic in TOPICS])
+    router = Router(
+        "portfolio",
+        [Subscription(name, ordered=False, types=topic(name).types) for name in TOPICS],
+    )
     router.fold(*FACTS)(keep)
     return router
 
