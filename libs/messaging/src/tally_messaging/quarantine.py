@@ -68,7 +68,8 @@ WHERE ($1::text IS NULL OR code = $1) AND ($2::text IS NULL OR state = $2)
 ORDER BY quarantined_at, topic, partition, "offset" LIMIT $4
 """
 
-_LOCK = f"SELECT {_COLUMNS} FROM quarantine WHERE id = $1 FOR UPDATE"
+_GET = f"SELECT {_COLUMNS} FROM quarantine WHERE id = $1"
+_LOCK = f"{_GET} FOR UPDATE"
 
 _WAITING_BEHIND = f"""
 SELECT {_COLUMNS} FROM quarantine
@@ -184,6 +185,12 @@ async def find(
 ) -> list[QuarantinedRecord]:
     """Quarantined records, oldest first; None leaves a filter open."""
     return [_read(row) for row in await pool.fetch(_LIST, code, state, topic, limit)]
+
+
+async def get(pool: Pool, record_id: uuid.UUID) -> QuarantinedRecord | None:
+    """One record, whole."""
+    row = await pool.fetchrow(_GET, record_id)
+    return None if row is None else _read(row)
 
 
 async def lock(conn: Connection, record_id: uuid.UUID) -> QuarantinedRecord | None:

@@ -11,7 +11,7 @@ from tally_messaging.outbox import OutgoingRecord
 from tally_messaging.parser import parse
 from tally_messaging.quarantine import PARKED, RELAY_CONSUMER, QuarantinedRecord
 from tally_messaging.records import Received, Refused
-from tally_messaging.unit_of_work import Transactor, UnitOfWork
+from tally_messaging.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,6 @@ async def drop(processor: BatchProcessor, record_id: uuid.UUID, actor: str) -> R
         return await _apply_with_waiting(processor, uow, record, actor, include_record=False)
 
     return await processor.transactor.run(unit)
-
-
-async def find(transactor: Transactor, record_id: uuid.UUID) -> QuarantinedRecord:
-    """One quarantined record, whole."""
-
-    async def unit(uow: UnitOfWork) -> QuarantinedRecord:
-        record = await quarantine.lock(uow.conn, record_id)
-        if record is None:
-            raise QuarantineNotFound(str(record_id))
-        return record
-
-    return await transactor.run(unit)
 
 
 async def _locked_open(uow: UnitOfWork, record_id: uuid.UUID) -> QuarantinedRecord:

@@ -5,14 +5,27 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 _START_TIMEOUT_S = 30
 _USER = "tallystick"
-_PASSWORD_VARIABLE = "TALLY_BANK_SIMULATOR_PASSWORD"
+_PASSWORD_VARIABLE = "TALLY_BANK_SIMULATOR_PASSWORD"  # noqa: S105 - the name of one
+
+SANDBOX_ORIGINATOR: Mapping[str, str] = {
+    "TALLY_RAILS_ACH_IMMEDIATE_DESTINATION": "121042882",
+    "TALLY_RAILS_ACH_IMMEDIATE_DESTINATION_NAME": "SIMULATED BANK",
+    "TALLY_RAILS_ACH_IMMEDIATE_ORIGIN": "1234567890",
+    "TALLY_RAILS_ACH_IMMEDIATE_ORIGIN_NAME": "TALLYSTICK SANDBOX",
+    "TALLY_RAILS_ACH_ODFI": "12104288",
+    "TALLY_RAILS_ACH_COMPANY_NAME": "TALLYSTICK",
+    "TALLY_RAILS_ACH_COMPANY_IDENTIFICATION": "1234567890",
+    "TALLY_RAILS_ACH_WINDOW_S": "1",
+    "TALLY_RAILS_ACH_POLL_MS": "300",
+}
+"""Who the sandbox is to its simulated bank, and pauses short enough to watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +45,13 @@ class BankAddress:
     def rails_environment(self) -> dict[str, str]:
         """The settings by which the rails service finds this bank."""
         return {
-            "TALLY_RAILS_ACH_SFTP_HOST": "127.0.0.1",
-            "TALLY_RAILS_ACH_SFTP_PORT": str(self.sftp_port),
-            "TALLY_RAILS_ACH_SFTP_USER": _USER,
-            "TALLY_RAILS_ACH_SFTP_PASSWORD": self.password,
-            "TALLY_RAILS_ACH_SFTP_HOST_KEY": self.fingerprint,
+            "TALLY_RAILS_ACH_HOST": "127.0.0.1",
+            "TALLY_RAILS_ACH_PORT": str(self.sftp_port),
+            "TALLY_RAILS_ACH_USER": _USER,
+            "TALLY_RAILS_ACH_PASSWORD": self.password,
+            "TALLY_RAILS_ACH_HOST_KEY_FINGERPRINT": self.fingerprint,
             "TALLY_RAILS_ACH_SANDBOX_CLOCK_URL": f"{self.admin_url}/clock",
+            **SANDBOX_ORIGINATOR,
         }
 
 

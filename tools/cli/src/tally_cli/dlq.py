@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -19,13 +21,12 @@ from tally_cli.output import (
     running_installation,
 )
 from tally_cli.platform import SERVICES, Installation
-from tally_messaging import QuarantineNotFound, Service, quarantine
+from tally_messaging import QuarantineNotFound, Router, Service, quarantine
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.quarantine import RELAY_CONSUMER, QuarantinedRecord
-from tally_messaging.replay import Replayed, drop, find, replay
-from tally_postgres import create_pool
+from tally_messaging.replay import Replayed, drop, replay
+from tally_postgres import Pool, create_pool
 
-T = TypeVar("T")
 _SHOWN_BYTES = 2000
 
 dlq_app = typer.Typer(
@@ -37,6 +38,14 @@ IdArgument = Annotated[str, typer.Argument(help="The record's id, from `tally dl
 ActorOption = Annotated[
     str, typer.Option("--actor", envvar="TALLY_ACTOR", help="Who decides; kept with the record.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A record, and the service whose schema holds it."""
+
+    service: str
+    record: QuarantinedRecord
 
 
 @dlq_app.command("ls")
@@ -80,7 +89,8 @@ def list_command(
 def show_command(record_id: IdArgument, var: VarOption = Path("var")) -> None:
     """Show one record whole, as JSON: reason, headers, raw bytes, traceback."""
     with reported():
-        print_json(asyncio.run(_with_record(running_installation(var), record_id, _shown)))
+        located = asyncio.run(_find_one(running_installation(var), record_id))
+    print_json(_shown(located.record))
 
 
 @dlq_app.command("replay")
@@ -90,11 +100,11 @@ def replay_command(record_id: IdArgument, actor: ActorOption, var: VarOption = P
     Nothing changes when it still cannot be applied; the message says why.
     """
 
-    async def act(processor: BatchProcessor, record: QuarantinedRecord) -> Replayed:
-        return await replay(processor, record.id, actor)
+    async def act(processor: BatchProcessor, wanted: uuid.UUID) -> Replayed:
+        return await replay(processor, wanted, actor)
 
     with reported():
-        done = asyncio.run(_with_record(running_installation(var), record_id, act))
+        done = asyncio.run(_resolve(running_installation(var), record_id, act))
     print_json({"id": record_id, "applied": done.applied, "duplicates": done.duplicates})
 
 
@@ -112,11 +122,11 @@ def drop_command(
             f"{record_id} will never be applied: repeat with --yes to confirm", param_hint="--yes"
         )
 
-    async def act(processor: BatchProcessor, record: QuarantinedRecord) -> Replayed:
-        return await drop(processor, record.id, actor)
+    async def act(processor: BatchProcessor, wanted: uuid.UUID) -> Replayed:
+        return await drop(processor, wanted, actor)
 
     with reported():
-        done = asyncio.run(_with_record(running_installation(var), record_id, act))
+        done = asyncio.run(_resolve(running_installation(var), record_id, act))
     print_json({"id": record_id, "dropped": True, "applied_behind_it": done.applied})
 
 
@@ -131,53 +141,59 @@ async def _find_all(
 ) -> list[QuarantinedRecord]:
     found: list[QuarantinedRecord] = []
     for name in SERVICES if service is None else (service,):
-        pool = await create_pool(
-            installation.dsn(name), schema=name, application_name="tally_dlq", max_size=1
-        )
-        try:
+        async with _pool(installation, name) as pool:
             found += await quarantine.find(
                 pool, code=code, state=None if state == "all" else state, topic=topic, limit=limit
             )
-        finally:
-            await pool.close()
     return sorted(found, key=lambda record: record.quarantined_at)[:limit]
 
 
-async def _with_record(
-    installation: Installation,
-    record_id: str,
-    act: Callable[[BatchProcessor, QuarantinedRecord], Awaitable[T]],
-) -> T:
-    """Find the service that holds a record, and act with that service's own handlers."""
+async def _find_one(installation: Installation, record_id: str) -> Located:
+    """The record, wherever it is; raises `QuarantineNotFound`."""
     try:
         wanted = uuid.UUID(record_id)
     except ValueError:
         raise QuarantineNotFound(record_id) from None
     for name in SERVICES:
-        service = installation.build(name)
-        pool = await create_pool(
-            installation.dsn(name), schema=name, application_name="tally_dlq", max_size=2
-        )
-        try:
-            transactor = service.transactor(pool=pool)
-            try:
-                record = await find(transactor, wanted)
-            except QuarantineNotFound:
-                continue
-            router = _router(service, record.consumer)
-            return await act(service.processor(router, transactor), record)
-        finally:
-            await pool.close()
+        async with _pool(installation, name) as pool:
+            record = await quarantine.get(pool, wanted)
+            if record is not None:
+                return Located(name, record)
     raise QuarantineNotFound(record_id)
 
 
-def _router(service: Service, consumer: str) -> Any:
+async def _resolve(
+    installation: Installation,
+    record_id: str,
+    act: Callable[[BatchProcessor, uuid.UUID], Awaitable[Replayed]],
+) -> Replayed:
+    """Act on a record with the handlers of the service that holds it."""
+    located = await _find_one(installation, record_id)
+    service = installation.build(located.service)
+    async with _pool(installation, located.service) as pool:
+        router = _router(service, located.record.consumer)
+        processor = service.processor(router, service.transactor(pool=pool))
+        return await act(processor, located.record.id)
+
+
+@asynccontextmanager
+async def _pool(installation: Installation, name: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(
+        installation.dsn(name), schema=name, application_name="tally_dlq", max_size=2
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def _router(service: Service, consumer: str) -> Router:
     if consumer == RELAY_CONSUMER:
         return service.routers[0]
     return next(router for router in service.routers if router.consumer == consumer)
 
 
-async def _shown(_: BatchProcessor, record: QuarantinedRecord) -> dict[str, object]:
+def _shown(record: QuarantinedRecord) -> dict[str, object]:
     whole = _as_json(record)
     whole["headers"] = [
         [name, None if value is None else _bytes_shown(value)] for name, value in record.headers

@@ -1,5 +1,7 @@
 """The one command: `tally`."""
 
+import os
+
 import typer
 
 from tally_cli.demo.command import demo
@@ -10,6 +12,7 @@ from tally_cli.run import migrate, run, up
 from tally_cli.stack import stack_app
 from tally_cli.trace import trace
 from tally_cli.verify import verify
+from tally_runtime import configure_logging
 
 app = typer.Typer(
     name="tally",
@@ -22,6 +25,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+
+
+@app.callback()
+def quiet_logs() -> None:
+    """Logs of libraries go to stderr, from warnings on; commands that run services say more."""
+    configure_logging("tally", os.environ.get("TALLY_LOG_LEVEL") or "WARNING")
+
+
 for command in (demo, up, run, migrate, fund, trace, lag, verify):
     app.command(command.__name__)(command)
 app.add_typer(dlq_app)

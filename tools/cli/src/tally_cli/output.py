@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tally_cli.platform import Installation, passwords
+from tally_cli.platform import DEFAULT_SOURCES, Installation, passwords
 from tally_embedded import StackError, embedded_stack
 from tally_messaging import MessagingError, QuarantineNotFound
 from tally_postgres import PostgresError
@@ -65,6 +65,9 @@ def running_installation(var: Path) -> Installation:
     dsn, kafka = os.environ.get("TALLY_POSTGRES_DSN"), os.environ.get("TALLY_KAFKA")
     if dsn and kafka:
         return Installation(dsn, kafka, passwords(var))
+    # An embedded platform is a sandbox; a service built for an operator's command is told so.
+    os.environ.setdefault("TALLY_ENVIRONMENT", "development")
+    os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
     stack = embedded_stack(var)
     if not stack.status().is_running:
         typer.echo(

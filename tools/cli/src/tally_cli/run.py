@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated

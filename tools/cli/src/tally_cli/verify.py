@@ -58,7 +58,7 @@ def verify(
     if as_json:
         print_json(report.to_json())
     else:
-        _print(report)
+        print_report(report)
     raise typer.Exit(_exit_code(report, waited=wait > 0))
 
 
@@ -70,7 +70,7 @@ def _exit_code(report: Report, *, waited: bool) -> int:
     return 0
 
 
-def _print(report: Report) -> None:
+def print_report(report: Report) -> None:
     for check in report.checks:
         typer.echo(check.line())
         for fault in check.faults:

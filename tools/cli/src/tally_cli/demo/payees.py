@@ -1,11 +1,10 @@
 """The payees' ways to be paid: accounts opened, instruments sealed and registered, methods chosen."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from tally_cli.demo.dataset import CURRENCIES, Payee
 from tally_cli.publishing import CLI_SOURCE, Publication, publication
-from tally_contracts.base import Who
+from tally_contracts.base import Event, Who
 from tally_contracts.ledger import AccountSpec, OpenAccount
 from tally_contracts.payouts import ChooseMethod
 from tally_contracts.rails import RegisterInstrument
@@ -20,14 +19,23 @@ def register(
     payees: Iterable[Payee], *, run: str, tenant: str, key: SealingKey, clock: Clock
 ) -> list[Publication]:
     """Open each payee's spending wallets and register what money can be sent to."""
-    now = clock.now()
     records: list[Publication] = []
     for payee in payees:
         for code in CURRENCIES:
             if rail_of(payee, code) == "wallet":
                 account = _spending_account(payee, code, tenant)
-                event = OpenAccount(account=account, ledger="main", who=_WHO, occurred_at=now)
-                records.append(_record(event, "ledger.commands.v1", "main", run, account.id, clock))
+                opening = OpenAccount(
+                    account=account, ledger="main", who=_WHO, occurred_at=clock.now()
+                )
+                records.append(
+                    _record(
+                        opening,
+                        "ledger.commands.v1",
+                        "main",
+                        name=f"{run}-{account.id}",
+                        clock=clock,
+                    )
+                )
                 details = {"account": account.id}
             else:
                 assert payee.ach_account is not None, "the ACH rail needs an account number"
@@ -37,7 +45,11 @@ def register(
                     "account_type": "checking",
                     "name": f"Payee {payee.party[-3:]}",
                 }
-            records.append(_instrument(payee, code, details, run, key, now, clock))
+            event = _registration(payee, code, details, key, clock)
+            name = event.instrument_id
+            records.append(
+                _record(event, "rails.commands.v1", name, name=f"{run}-{name}", clock=clock)
+            )
     return records
 
 
@@ -57,7 +69,11 @@ def choose(payees: Iterable[Payee], *, run: str, clock: Clock) -> list[Publicati
             )
             records.append(
                 _record(
-                    event, "payouts.commands.v1", payee.party, run, f"{payee.party}-{code}", clock
+                    event,
+                    "payouts.commands.v1",
+                    payee.party,
+                    name=f"{run}-{payee.party}-{code}",
+                    clock=clock,
                 )
             )
     return records
@@ -85,37 +101,23 @@ def _spending_account(payee: Payee, code: str, tenant: str) -> AccountSpec:
     )
 
 
-def _instrument(
-    payee: Payee,
-    code: str,
-    details: dict[str, str],
-    run: str,
-    key: SealingKey,
-    now: datetime,
-    clock: Clock,
-) -> Publication:
+def _registration(
+    payee: Payee, code: str, details: dict[str, str], key: SealingKey, clock: Clock
+) -> RegisterInstrument:
     rail, name = rail_of(payee, code), instrument_id(payee, code)
-    event = RegisterInstrument(
+    return RegisterInstrument(
         instrument_id=name,
         rail=rail,
         owner=payee.party,
         currency=code,
         sealed=seal(details, key, instrument_id=name, rail=rail),
         who=_WHO,
-        occurred_at=now,
+        occurred_at=clock.now(),
     )
-    return _record(event, "rails.commands.v1", name, run, name, clock)
 
 
-def _record(
-    event: OpenAccount | RegisterInstrument | ChooseMethod,
-    topic: str,
-    key: str,
-    run: str,
-    name: str,
-    clock: Clock,
-) -> Publication:
-    event_id = str(derived_uuid("tally-demo", run, event.TYPE, name))
+def _record(event: Event, topic: str, key: str, *, name: str, clock: Clock) -> Publication:
+    event_id = str(derived_uuid("tally-demo", event.TYPE, name))
     return publication(
         event, topic=topic, key=key, event_id=event_id, source=CLI_SOURCE, clock=clock
     )

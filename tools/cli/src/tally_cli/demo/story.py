@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import gzip
-
 from dataclasses import dataclass
 from datetime import timedelta
 
