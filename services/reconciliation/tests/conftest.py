@@ -1,11 +1,8 @@
 """A sound day on the platform, told once; each test gets a copy of its database and its topics."""
 
-import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
 
 from tally_funding.app import SCHEMA as FUNDING
@@ -17,9 +14,10 @@ from tally_ledger.settings import LedgerSettings
 from tally_payouts.app import SCHEMA as PAYOUTS
 from tally_payouts.app import build_app as build_payouts
 from tally_payouts.settings import PayoutsSettings
+from tally_postgres import Connection
 from tally_reconciliation import Report, Sources
-from tally_reconciliation.oracle import judge
-from tally_reconciliation.snapshot import session
+from tally_reconciliation.oracle import look_at_rows, look_at_topics
+from tally_reconciliation.snapshot import Snapshot, session
 from tally_runtime import FixedClock
 from tally_testkit import Databases
 
@@ -30,38 +28,34 @@ SCHEMAS = ("funding", "ledger", "payouts")
 
 @dataclass(frozen=True)
 class Day:
-    """The platform at the end of a day, to be judged or spoilt."""
+    """The platform at the end of a day, to be judged or spoilt in a transaction that ends undone."""
 
-    dsn: str
+    conn: Connection
     broker: ListBroker
     schemas: tuple[str, ...] = SCHEMAS
 
-    def spoil(self, *statements: str, drop: tuple[str, ...] = ()) -> None:
+    async def spoil(self, *statements: str, drop: tuple[str, ...] = ()) -> None:
         """Change rows behind the platform's back, past its triggers and constraints."""
-        with psycopg.connect(self.dsn, autocommit=True) as admin:
-            admin.execute("SET session_replication_role = replica")
-            for constraint in drop:
-                table = admin.execute(
-                    "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname = %s",
-                    [constraint],
-                ).fetchall()[0][0]
-                admin.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}".encode())
-            for statement in statements:
-                assert admin.execute(statement.encode()).rowcount != 0, f"no row: {statement}"
+        await self.conn.execute("SET LOCAL session_replication_role = replica")
+        for constraint in drop:
+            table = await self.conn.fetchval(
+                "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname = $1", constraint
+            )
+            await self.conn.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+        for statement in statements:
+            done = await self.conn.execute(statement)
+            assert not done.endswith(" 0"), f"no row: {statement}"
 
-    def names(self, query: str | None) -> set[str]:
+    async def names(self, query: str | None) -> set[str]:
         """The ids a query finds."""
-        return set() if query is None else {str(row[0]) for row in self.ask(query)}
-
-    def ask(self, query: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.dsn, autocommit=True) as admin:
-            return admin.execute(query.encode()).fetchall()
+        return set() if query is None else {str(row[0]) for row in await self.conn.fetch(query)}
 
     async def judge(self) -> Report:
-        async with session(self.dsn) as conn:
-            return await judge(
-                Sources(self.dsn, "unused:9092", schemas=self.schemas), conn, self.broker
-            )
+        sources = Sources("unused", "unused", schemas=self.schemas)
+        seen = await look_at_topics(sources, self.conn, self.broker)
+        there = {row[0] for row in await self.conn.fetch("SELECT nspname::text FROM pg_namespace")}
+        snap = Snapshot(self.conn, frozenset(self.schemas) & there)
+        return await look_at_rows(sources, snap, self.broker, seen)
 
 
 @pytest.fixture(scope="session")
@@ -78,19 +72,17 @@ async def told(databases: Databases) -> AsyncIterator[Bench]:
     databases.drop(database)
 
 
-_NUMBERS = itertools.count(1)
-
-
 @pytest.fixture
-def day(told: Bench) -> Iterator[Day]:
-    """A copy of the day."""
-    template = told.database
-    name = f"{template.name}_day_{next(_NUMBERS)}"
-    server = urlunsplit(urlsplit(template.admin_dsn)._replace(path="/postgres"))
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template.name}".encode())
-    yield Day(
-        urlunsplit(urlsplit(template.admin_dsn)._replace(path=f"/{name}")), told.broker.copy()
-    )
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+async def day(told: Bench) -> AsyncIterator[Day]:
+    """The day's database as it was told, whatever another test did to it."""
+    async with session(told.database.admin_dsn) as conn:
+        undone = conn.transaction(isolation="repeatable_read")
+        await undone.__aenter__()
+        try:
+            yield Day(conn, told.broker.copy())
+        finally:
+            await undone.__aexit__(_Undo, _Undo(), None)
+
+
+class _Undo(Exception):  # noqa: N818 - not an error
+    """Ends a transaction without keeping anything of it."""

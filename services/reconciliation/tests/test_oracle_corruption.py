@@ -508,9 +508,9 @@ PAYOUTS = (
 
 @pytest.mark.parametrize("case", [*LEDGER, *FUNDING, *PAYOUTS], ids=lambda case: case.name)
 async def test_a_changed_row_turns_its_check_red_and_is_named(day: Day, case: Spoilt):
-    names = day.names(case.names)
-    day.spoil(*case.statements, drop=case.drop)
-    names |= day.names(case.names_then)
+    names = await day.names(case.names)
+    await day.spoil(*case.statements, drop=case.drop)
+    names |= await day.names(case.names_then)
     report = await day.judge()
     assert report.verdict is Verdict.RED
     for check_id, what in case.says.items():
@@ -526,8 +526,8 @@ async def test_a_changed_row_turns_its_check_red_and_is_named(day: Day, case: Sp
 
 
 async def test_one_flipped_byte_is_located_and_nothing_else_is_blamed(day: Day):
-    day.spoil("UPDATE ledger.transfer SET code = 'gift' WHERE seq = 9")
-    (log_seq,) = day.ask("SELECT log_seq FROM ledger.transfer WHERE seq = 9")[0]
+    await day.spoil("UPDATE ledger.transfer SET code = 'gift' WHERE seq = 9")
+    log_seq = await day.conn.fetchval("SELECT log_seq FROM ledger.transfer WHERE seq = 9")
     check = (await day.judge()).check("L11")
     assert [(fault.what, fault.row["log_seq"]) for fault in check.faults] == [
         ("root_differs", log_seq)

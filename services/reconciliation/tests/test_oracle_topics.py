@@ -120,7 +120,7 @@ async def test_a_compacted_status_topic_is_judged_by_what_is_left(day: Day):
         last = {record.key: record.offset for record in log}
         log[:] = [record for record in log if last[record.key] == record.offset]
     broker = CompactedBroker(day.broker.logs, day.broker.firsts, day.broker.commits)
-    check, said = await judged(Day(day.dsn, broker), "O9")
+    check, said = await judged(Day(day.conn, broker), "O9")
     assert said == []
     assert check.verdict is Verdict.GREEN
 
@@ -169,7 +169,7 @@ async def test_a_record_set_aside_and_booked_all_the_same_is_red(day: Day):
     record = next(
         r for number in range(3) for r in day.broker.logs[CARDS, number] if r.key == b"failed"
     )
-    day.spoil(
+    await day.spoil(
         "INSERT INTO funding.quarantine SELECT gen_random_uuid(), consumer, topic,"
         f" {record.partition}, {record.offset}, record_key, headers, payload,"
         " fingerprint || '\\x01'::bytea, event_key, 'bad_format', field, detail, trace, blocks, NULL,"
@@ -182,7 +182,7 @@ async def test_a_record_set_aside_and_booked_all_the_same_is_red(day: Day):
 
 
 async def test_one_id_with_two_bodies_must_not_both_be_applied(day: Day):
-    day.spoil("DELETE FROM funding.quarantine WHERE code = 'id_conflict'")
+    await day.spoil("DELETE FROM funding.quarantine WHERE code = 'id_conflict'")
     _, said = await judged(day, "O3")
     assert "record_lost" in said
 
@@ -220,6 +220,6 @@ async def test_what_is_wrong_at_any_time_is_red_even_while_records_wait(day: Day
 
 
 async def test_unpublished_events_are_movement(day: Day):
-    day.spoil("UPDATE payouts.relay SET position = position - 2")
+    await day.spoil("UPDATE payouts.relay SET position = position - 2")
     report = await day.judge()
     assert report.quiet.moving == ("payouts has 2 records to publish",)

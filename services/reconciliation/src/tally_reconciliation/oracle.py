@@ -1,7 +1,8 @@
 """The oracle: look at everything once, judge it, say where the money is."""
 
 import asyncio
-from datetime import UTC
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from tally_postgres import Connection
 from tally_reconciliation.broker import Broker, kafka_broker
@@ -15,7 +16,7 @@ from tally_reconciliation.checks.payouts import check_payout_holds, check_payout
 from tally_reconciliation.checks.status import check_status
 from tally_reconciliation.errors import SchemaAbsent
 from tally_reconciliation.evidence import Evidence, gather
-from tally_reconciliation.quiet import judge_quiet, standing
+from tally_reconciliation.quiet import Standing, judge_quiet, standing
 from tally_reconciliation.report import Check, Quiet, Report
 from tally_reconciliation.snapshot import Snapshot, session, snapshot
 from tally_reconciliation.sources import Sources
@@ -43,23 +44,41 @@ async def verify(sources: Sources, *, wait_s: float = 0) -> Report:
 
 async def judge(sources: Sources, conn: Connection, broker: Broker) -> Report:
     """Judge by a session of the database and a broker."""
-    now = (await conn.fetchval("SELECT clock_timestamp()")).astimezone(UTC)
-    groups = frozenset(sources.schemas)
-    before = await standing(broker, groups)
-    evidence = await gather(conn, broker, now)
+    seen = await look_at_topics(sources, conn, broker)
     async with snapshot(conn, sources.schemas) as snap:
-        missing = tuple(name for name in sources.schemas if name not in snap.schemas)
-        if missing:
-            raise SchemaAbsent(missing)
-        quiet = await judge_quiet(snap, before, await standing(broker, groups))
-        checks = await _checks(snap, evidence, quiet)
-        return Report(
-            taken_at=now,
-            quiet=quiet,
-            checks=tuple(checks),
-            money=await money.holdings(snap) if "ledger" in snap.schemas else (),
-            counts=await money.counts(snap),
-        )
+        return await look_at_rows(sources, snap, broker, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the topics said, before the database was asked."""
+
+    at: datetime
+    standing: Standing
+    evidence: Evidence
+
+
+async def look_at_topics(sources: Sources, conn: Connection, broker: Broker) -> Seen:
+    """First half: read the topics into the session's temporary tables."""
+    now = (await conn.fetchval("SELECT clock_timestamp()")).astimezone(UTC)
+    before = await standing(broker, frozenset(sources.schemas))
+    return Seen(now, before, await gather(conn, broker, now))
+
+
+async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: Seen) -> Report:
+    """Second half: judge the rows, alone and against the topics."""
+    missing = tuple(name for name in sources.schemas if name not in snap.schemas)
+    if missing:
+        raise SchemaAbsent(missing)
+    after = await standing(broker, frozenset(sources.schemas))
+    quiet = await judge_quiet(snap, seen.standing, after)
+    return Report(
+        taken_at=seen.at,
+        quiet=quiet,
+        checks=tuple(await _checks(snap, seen.evidence, quiet)),
+        money=await money.holdings(snap) if "ledger" in snap.schemas else (),
+        counts=await money.counts(snap),
+    )
 
 
 async def _checks(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> list[Check]:
