@@ -2,15 +2,13 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 
-from tally_embedded import Stack, running_stack
 from tally_ledger import service
 from tally_ledger.app import SCHEMA
 from tally_ledger.expiry import expire_due
@@ -19,12 +17,11 @@ from tally_messaging import Received, Transactor, encode_headers, outgoing_heade
 from tally_messaging.envelope import Cause
 from tally_messaging.parser import parse
 from tally_money import iso_currencies
-from tally_postgres import Pool, create_pool, login_role, migrate, provision, service_dsn
-from tally_runtime import FixedClock, SeededIds, derived_id
+from tally_postgres import Pool, Schema, create_pool
+from tally_runtime import FixedClock, SeededIds
+from tally_testkit import ServiceDatabase
 
 from .ledger_builders import NOW, Event, identify
-
-PASSWORD = "ledger-test"
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class LedgerFixture:
     """The service's fold on a real database, without a broker."""
 
     pool: Pool
-    admin_dsn: str
+    database: ServiceDatabase
     clock: FixedClock
     transactor: Transactor
     ids: SeededIds
@@ -149,51 +146,20 @@ class LedgerFixture:
         return row[0], row[1]
 
     def as_admin(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.admin_dsn, autocommit=True) as session:
+        with psycopg.connect(self.database.admin_dsn, autocommit=True) as session:
             cursor = session.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    var = tmp_path_factory.mktemp("stack")
-    with running_stack(var, kafka=False, ephemeral=True, durable=False) as stack:
-        yield stack
-
-
-def _database(server_dsn: str, name: str) -> str:
-    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
-
-
-@pytest.fixture(scope="session")
-def template(stack: Stack) -> str:
-    """A migrated database to copy."""
-    server = stack.address.postgres_dsn
-    with psycopg.connect(server, autocommit=True) as session:
-        session.execute("DROP DATABASE IF EXISTS ledger_template WITH (FORCE)")
-        session.execute("CREATE DATABASE ledger_template")
-    dsn = _database(server, "ledger_template")
-    provision(dsn, [SCHEMA], {"ledger": PASSWORD})
-    migrate(dsn, SCHEMA)
-    return server
-
-
 @pytest.fixture
-async def ledger(template: str, request: pytest.FixtureRequest) -> AsyncIterator[LedgerFixture]:
+async def ledger(
+    fresh_database: Callable[[Schema], ServiceDatabase],
+) -> AsyncIterator[LedgerFixture]:
     clock = FixedClock(NOW)
     ids = SeededIds(7, clock)
-    name = derived_id("ledgertest", request.node.nodeid)
-    with psycopg.connect(template, autocommit=True) as session:
-        session.execute(
-            f"CREATE DATABASE {name} TEMPLATE ledger_template STRATEGY file_copy".encode()
-        )
-        session.execute(f"GRANT CONNECT ON DATABASE {name} TO tally_ledger".encode())
-    admin_dsn = _database(template, name)
+    database = fresh_database(SCHEMA)
     pool = await create_pool(
-        service_dsn(admin_dsn, login_role("ledger"), PASSWORD),
-        schema="ledger",
-        application_name="ledger_test",
-        max_size=4,
+        database.dsn("ledger"), schema="ledger", application_name="ledger_test", max_size=4
     )
     transactor = Transactor(pool=pool, clock=clock, ids=ids, source="/tallystick/main/ledger")
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
@@ -202,7 +168,5 @@ async def ledger(template: str, request: pytest.FixtureRequest) -> AsyncIterator
             uow.conn, ["main", "second"], list(iso_currencies().values())
         )
     )
-    yield LedgerFixture(pool, admin_dsn, clock, transactor, ids)
+    yield LedgerFixture(pool, database, clock, transactor, ids)
     await pool.close()
-    with psycopg.connect(template, autocommit=True) as session:
-        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -107,9 +107,16 @@ _transfer_ids = st.integers(0, 40).map(lambda n: f"t{n}")
 legs = st.builds(leg, _transfer_ids, _accounts, _accounts, _amounts, _currencies)
 funding = st.builds(
     lambda name, to, amount: post(f"j{name}", leg(f"f{name}", "cards", to, amount), opens=ACCOUNTS),
-    st.integers(0, 30),
+    st.integers(0, 1000),
     st.sampled_from(["ann", "bob"]),
     _amounts,
+)
+spending = st.builds(
+    lambda name, debit, credit, amount: post(f"j{name}", leg(f"s{name}", debit, credit, amount)),
+    st.integers(0, 1000),
+    st.sampled_from(["ann", "bob"]),
+    st.sampled_from(["bob", "ann", "cards"]),
+    st.integers(20, 90),
 )
 journals = st.builds(
     lambda name, opens, some: post(f"j{name}", *some, opens=opens),
@@ -132,5 +139,5 @@ captures = st.builds(capture, _transfer_ids, _hold_ids, st.integers(1, 40), _cur
 releases = st.builds(release, _transfer_ids, _hold_ids)
 expiries = st.builds(expire, _transfer_ids, _hold_ids)
 commands: st.SearchStrategy[Movement] = st.one_of(
-    funding, journals, holds, holds, captures, captures, releases, expiries
+    funding, spending, journals, holds, holds, captures, captures, releases, expiries
 )

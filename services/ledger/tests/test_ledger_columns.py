@@ -48,9 +48,9 @@ def test_every_value_arrives_as_it_was(ledger_rows: Any, rows: list[tuple[object
 
 
 @pytest.fixture
-def ledger_rows(stack: Any) -> Any:
+def ledger_rows(postgres_stack: Any) -> Any:
     """Ask Postgres from a test that cannot await."""
-    with psycopg.connect(stack.address.postgres_dsn, autocommit=True) as session:
+    with psycopg.connect(postgres_stack.address.postgres_dsn, autocommit=True) as session:
         session.execute("SET timezone = 'UTC'")
 
         def ask(query: str, texts: list[str]) -> list[tuple[object, ...]]:

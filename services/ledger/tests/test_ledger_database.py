@@ -41,7 +41,7 @@ async def test_the_service_may_not_change_what_is_booked(funded: LedgerFixture) 
 
 
 async def test_nor_may_the_owner_or_a_superuser(funded: LedgerFixture) -> None:
-    connection = await asyncpg.connect(funded.admin_dsn)
+    connection = await asyncpg.connect(funded.database.admin_dsn)
     try:
         await connection.execute("SET search_path = ledger")
         for role in ("tally_ledger_owner", "NONE"):
@@ -163,7 +163,7 @@ async def test_look_ups_use_their_index_even_while_tables_are_small(
         await conn.fetchrow(loading._HEAD, "main")
         assert await conn.fetchval("SHOW enable_seqscan") == "off"
     assert await funded.pool.fetchval("SHOW enable_seqscan") == "on"
-    with psycopg.connect(funded.admin_dsn) as session:
+    with psycopg.connect(funded.database.admin_dsn) as session:
         session.execute("SET search_path = ledger")
         session.execute("SET enable_seqscan = off")
         for query in (loading._KNOWN, loading._TRANSFER_IDS, loading._ACCOUNTS, loading._HOLDS):

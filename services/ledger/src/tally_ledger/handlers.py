@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tally_contracts.catalogue import topic
 from tally_contracts.ledger import (
     CaptureHold,
     OpenAccount,
@@ -17,8 +18,12 @@ COMMANDS = "ledger.commands.v1"
 
 
 def build_router() -> Router:
-    """The one consumer of the ledger's commands."""
-    router = Router("ledger", [Subscription(COMMANDS)])
+    """The one consumer of the ledger's commands.
+
+    A command set aside holds up none behind it: whoever depends on its fact waits for the fact.
+    """
+    subscription = Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types)
+    router = Router("ledger", [subscription])
     router.fold(PostJournal, PlaceHold, CaptureHold, ReleaseHold, OpenAccount)(apply_commands)
     return router
 
