@@ -7,7 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tally_money import Money
-from tally_railkit.states import AttemptState
+from tally_railkit.results import Rejected
+from tally_railkit.states import Action, AttemptState
 
 
 class EndpointClass(StrEnum):
@@ -65,12 +66,13 @@ class Capabilities:
         """Whether `paid` can never come back."""
         return self.return_window is None
 
-    def takes(self, amount: Money) -> str | None:
-        """Why this amount cannot go out by the rail, as a code; None when it can."""
+    def refusal_of(self, amount: Money) -> Rejected | None:
+        """Why this amount cannot go out by the rail; None when it can."""
         code = amount.currency.code
         if self.currencies and code not in self.currencies:
-            return "currency_not_supported"
+            return Rejected("currency_not_supported", Action.FIX_DETAILS)
         limits = self.limits.get(code)
         if limits is None or limits.least <= amount <= limits.most:
             return None
-        return "amount_below_limit" if amount < limits.least else "amount_above_limit"
+        code = "amount_below_limit" if amount < limits.least else "amount_above_limit"
+        return Rejected(code, Action.OPERATOR)

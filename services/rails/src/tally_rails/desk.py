@@ -143,9 +143,8 @@ class Desk:
         await attempt_store.save_attempts(conn, changed, now)
         await attempt_store.save_history(conn, self._steps)
         await work.add_jobs(conn, list(self._jobs.values()))
-        for code in await work.open_cases(conn, self._cases, now):
-            opened = next(case for case in self._cases if case.code == code)
-            self.alarms.ring(opened.rail, code, subject=opened.subject, detail=opened.detail)
+        for case in await work.open_cases(conn, self._cases, now):
+            self.alarms.ring(case.rail, case.code, subject=case.subject, detail=case.detail)
         for dead in await instrument_store.refuse_instruments(conn, self._dead.keys(), now):
             attempt = self._dead[dead.id]
             refused = InstrumentRefused(

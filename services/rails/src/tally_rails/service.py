@@ -13,7 +13,6 @@ from tally_contracts.rails import (
 )
 from tally_messaging import Received, UnitOfWork
 from tally_railkit import (
-    Action,
     CheckedInstrument,
     InstrumentProblem,
     PayoutOrder,
@@ -172,10 +171,9 @@ class _Turn:
                 f"{event.attempt_id} is ordered by rail {event.rail}, which is not installed",
             )  # fmt: skip
             return
-        refusal = refusal_of(order, event.rail, self.instruments.get(event.instrument))
-        unfit = rail.capabilities.takes(order.amount)
-        if unfit is not None:
-            refusal = Rejected(unfit, Action.FIX_DETAILS)
+        refusal = rail.capabilities.refusal_of(order.amount) or refusal_of(
+            order, event.rail, self.instruments.get(event.instrument)
+        )
         answer = rail.take(order) if refusal is None else refusal
         self.desk.take(event.rail, order, answer, Context.of(message))
         due_at = rail.due_at(self.uow.now)

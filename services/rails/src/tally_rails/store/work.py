@@ -46,7 +46,7 @@ _OPEN_CASES = """
 INSERT INTO rail_case (id, rail, code, subject, detail, opened_at)
 SELECT c.*, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS c
 ON CONFLICT DO NOTHING
-RETURNING code
+RETURNING id
 """
 
 
@@ -110,10 +110,10 @@ async def end_jobs(conn: Connection, jobs: Collection[tuple[str, str, str]]) -> 
         await conn.execute(_END_JOBS, *zip(*jobs, strict=True))
 
 
-async def open_cases(conn: Connection, cases: Sequence[Case], now: datetime) -> list[str]:
-    """Open cases; gives the codes of those that were not open yet."""
+async def open_cases(conn: Connection, cases: Sequence[Case], now: datetime) -> list[Case]:
+    """Open cases; gives those that were not open yet."""
     if not cases:
         return []
     rows = [(case.id, case.rail, case.code, case.subject, case.detail[:2000]) for case in cases]
-    opened = await conn.fetch(_OPEN_CASES, *zip(*rows, strict=True), now)
-    return [row[0] for row in opened]
+    opened = {row[0] for row in await conn.fetch(_OPEN_CASES, *zip(*rows, strict=True), now)}
+    return [case for case in {case.id: case for case in cases}.values() if case.id in opened]

@@ -7,6 +7,7 @@ can have happened, from the rename on it may have.
 import asyncio
 import hmac
 import posixpath
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from typing import ClassVar, Final
 import asyncssh
 
 from tally_rails.rails.ach.config import AchSettings
+from tally_runtime import get_logger
 
 _INBOUND: Final = "/inbound"
 _OUTBOUND: Final = "/outbound"
 _PART: Final = ".part"
 _CHUNK_BYTES: Final = 256 * 1024
+_LOG = get_logger("tally_rails.ach")
+_match_name: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}").fullmatch
 
 
 class BankError(Exception):
@@ -121,11 +125,13 @@ class BankSession:
         found = []
         async with _asking(f"list {_OUTBOUND}", self._config.transfer_timeout_s):
             async for entry in self._sftp.scandir(_OUTBOUND):
-                attrs = entry.attrs
-                if attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
-                    found.append(
-                        Listed(int(attrs.mtime or 0), str(entry.filename), attrs.size or 0)
-                    )
+                attrs, name = entry.attrs, str(entry.filename)
+                if attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
+                    continue
+                if _match_name(name) is None:
+                    _LOG.warning("ach_name_not_taken", name=ascii(name)[:200])
+                    continue
+                found.append(Listed(int(attrs.mtime or 0), name, attrs.size or 0))
         return sorted(found)
 
     async def read(self, name: str) -> bytes:
@@ -201,7 +207,7 @@ async def connect(config: AchSettings) -> BankSession:
                 config=None,
             )
             try:
-                sftp = await connection.start_sftp_client()
+                sftp = await connection.start_sftp_client(path_encoding="latin-1")
             except BaseException:
                 connection.abort()
                 raise

@@ -1,12 +1,18 @@
 """Settings of the ACH rail: the bank, who we are to it, and how long to wait for what."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from tally_bankfiles.nacha import Origin, is_routing_number
+from tally_bankfiles.nacha import (
+    Credit,
+    Origin,
+    build_credit_file,
+    is_routing_number,
+    write_file,
+)
 from tally_runtime import Environment, ServiceSettings
 
 _BANK: Final = ("user", "password", "host_key_fingerprint")
@@ -195,6 +201,7 @@ class AchSettings(ServiceSettings):
                     "TALLY_RAILS_ACH_IMMEDIATE_DESTINATION: the check digit does not fit; copy the "
                     "bank's routing number"
                 )
+            self._fits_a_file()
         return self
 
     @model_validator(mode="after")
@@ -215,6 +222,27 @@ class AchSettings(ServiceSettings):
                 "TALLY_RAILS_ACH_ZONE: no such time zone; give an IANA name"
             ) from error
         return self
+
+    def _fits_a_file(self) -> None:
+        """Write a file as one will be: what the bank would refuse is found before any payout is."""
+        day = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+        sample = Credit(
+            routing=self.immediate_destination or "",
+            account="1",
+            amount_minor=1,
+            individual_id="1",
+            name="SAMPLE",
+        )
+        write_file(
+            build_credit_file(
+                self.origin(),
+                [sample],
+                effective_date=day.date(),
+                id_modifier="A",
+                created_at=day,
+                description=self.entry_description,
+            )
+        )
 
     def time_zone(self) -> ZoneInfo:
         return ZoneInfo(self.zone)

@@ -14,13 +14,13 @@ from tally_railkit import AttemptState, InstrumentProblem, News
 from tally_railkit.sealing import Keyring, SealingError, unseal
 from tally_rails.desk import Desk, DeskFactory
 from tally_rails.domain.attempt import Attempt
-from tally_rails.domain.instrument import Instrument
+from tally_rails.domain.instrument import Instrument, InstrumentState
 from tally_rails.rails.ach import store
 from tally_rails.rails.ach.capabilities import NAME
 from tally_rails.rails.ach.config import AchSettings
 from tally_rails.rails.ach.details import AchDetails
-from tally_rails.rails.ach.mapping import STORED
-from tally_rails.rails.ach.store import StoredEntry, StoredFile
+from tally_rails.rails.ach.mapping import INSTRUMENT_REFUSED, STORED
+from tally_rails.rails.ach.store import MODIFIERS, StoredEntry, StoredFile
 from tally_rails.service import SEND
 from tally_rails.store import instruments as instrument_store
 from tally_rails.store import work
@@ -30,6 +30,7 @@ from tally_runtime import get_logger
 _LOG = get_logger("tally_rails.ach")
 UPLOAD: Final = "upload"
 _LAST_SEQUENCE: Final = 9_999_999
+_MINUTE_S: Final = 60
 _UNREADABLE_PAUSE: Final = timedelta(minutes=10)
 
 
@@ -59,10 +60,11 @@ class Cutter:
         wall = uow.now.astimezone(self.config.time_zone())
         created_at = datetime.combine(banking_date, wall.time(), wall.tzinfo)
         minute = f"{created_at:%H%M}"
-        modifier = await store.free_modifier(conn, origin.immediate_origin, banking_date, minute)
-        if modifier is None:
-            _LOG.warning("ach_identities_used_up", minute=minute, waiting=len(due))
+        used = await store.files_of_minute(conn, origin.immediate_origin, banking_date, minute)
+        full = len(due) == self.config.file_entries_max
+        if not may_cut(used, second=created_at.second, full=full):
             return 0
+        modifier = MODIFIERS[used]
         desk = self.desks(uow)
         await desk.load(due[: _LAST_SEQUENCE - last])
         waiting = [a for a in desk.loaded() if a.state is AttemptState.SCHEDULED]
@@ -100,14 +102,14 @@ class Cutter:
                 conn, origin.odfi_identification, last + len(entries), cycle
             )
             for entry in entries:
-                desk.observe(_stored(entry, uow.now))
+                desk.observe(_news(entry.attempt_id, STORED, entry.trace, uow.now))
             desk.add_job(Job(NAME, UPLOAD, file.id, uow.now))
         await desk.save()
         if ready:
             sha256 = hashlib.sha256(content).hexdigest()
             await store.add_file(conn, file, entries, sha256=sha256, cycle=cycle, now=uow.now)
             _LOG.info("ach_file_cut", file_id=file.id, name=file.name, entries=len(entries))
-        stuck = {a.id for a in waiting} - {a.id for a, _ in ready}
+        stuck = {a.id for a in desk.loaded() if a.state is AttemptState.SCHEDULED}
         await work.end_jobs(conn, [(NAME, SEND, a) for a in due if a not in stuck])
         await work.put_off(conn, NAME, SEND, stuck, uow.now + _UNREADABLE_PAUSE)
         return len(ready)
@@ -123,6 +125,9 @@ class Cutter:
         ready = []
         for attempt in waiting:
             instrument = instruments[attempt.order.instrument_id]
+            if instrument.state is InstrumentState.REFUSED:
+                desk.observe(_news(attempt.id, INSTRUMENT_REFUSED, None, uow.now))
+                continue
             try:
                 if instrument.id not in details:
                     details[instrument.id] = open_details(instrument, self.keys)
@@ -165,11 +170,22 @@ def open_details(instrument: Instrument, keys: Keyring) -> AchDetails:
     )
 
 
-def _stored(entry: StoredEntry, now: datetime) -> News:
+def may_cut(used: int, *, second: int, full: bool) -> bool:
+    """Whether a file may be cut now, `used` being those of this minute.
+
+    A minute has 36 file identities. A full file takes one as long as there are any; one that is not
+    full keeps the pace, so that short windows do not use them up and then wait.
+    """
+    if used >= len(MODIFIERS):
+        return False
+    return full or used * _MINUTE_S <= (second + 1) * len(MODIFIERS)
+
+
+def _news(attempt_id: str, provider_code: str, reference: str | None, now: datetime) -> News:
     return News(
-        attempt_id=entry.attempt_id,
-        provider_code=STORED,
-        reference=entry.trace,
+        attempt_id=attempt_id,
+        provider_code=provider_code,
+        reference=reference,
         amount=None,
         occurred_at=now,
         source="answer",

@@ -4,15 +4,24 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from tally_bankfiles import add_banking_days
-from tally_bankfiles.nacha import Entry, IatEntry, NachaFileError, Notice, notice_of, read_file
+from tally_bankfiles.nacha import (
+    AchFile,
+    Entry,
+    IatEntry,
+    NachaFileError,
+    Notice,
+    notice_of,
+    read_file,
+)
 from tally_messaging import UnitOfWork
 from tally_money import Money, currency
-from tally_railkit import News
+from tally_railkit import AttemptState, News
 from tally_rails.desk import Desk, DeskFactory
+from tally_rails.domain.attempt import Attempt
 from tally_rails.rails.ach import store
 from tally_rails.rails.ach.acknowledgements import (
     DUPLICATE,
@@ -27,12 +36,13 @@ from tally_rails.rails.ach.cutting import UPLOAD
 from tally_rails.rails.ach.mapping import (
     ABOUT_RETURNS,
     ACCEPTED,
+    SETTLED,
     UPLOADED,
     refusal_code,
     return_code,
 )
 from tally_rails.rails.ach.sending import ACKNOWLEDGEMENT
-from tally_rails.rails.ach.store import OPEN, FileState, StoredEntry, StoredFile
+from tally_rails.rails.ach.store import ANSWERED, OPEN, FileState, StoredEntry, StoredFile
 from tally_rails.store import work
 from tally_runtime import get_logger
 
@@ -70,9 +80,7 @@ class Incoming:
                 await self._acknowledged(uow, desk, acknowledged["upload"], ack, banking_date)
             elif _RETURN_NAME(item.name) is not None:
                 file = await asyncio.to_thread(read_file, content)
-                await self._returned(
-                    uow, desk, [entry for batch in file.batches for entry in batch.entries]
-                )
+                await self._returned(uow, desk, file)
             else:
                 outcome = "unknown"
                 detail = f"{item.name} is neither <upload>.ack nor a return file; it is kept"
@@ -97,6 +105,10 @@ class Incoming:
         await desk.load(entry.attempt_id for entry in entries)
         if ack.reason == DUPLICATE:
             await self._had_before(uow, desk, file, entries)
+            return
+        if file.state in ANSWERED:
+            detail = f"the bank acknowledges {upload} again, in other words; the first ones stand"
+            desk.open_case(NAME, "acknowledgement_repeated", file.id, detail)
             return
         strangers = ack.entries.keys() - {entry.trace for entry in entries}
         if strangers:
@@ -143,8 +155,13 @@ class Incoming:
                 )
             )
 
-    async def _returned(self, uow: UnitOfWork, desk: Desk, items: list[Item]) -> None:
-        notices = [(item, notice) for item in items if (notice := notice_of(item)) is not None]
+    async def _returned(self, uow: UnitOfWork, desk: Desk, file: AchFile) -> None:
+        notices = [
+            (item, notice)
+            for batch in file.batches
+            for item in batch.entries
+            if (notice := notice_of(item)) is not None
+        ]
         known = await store.entries_by_trace(
             uow.conn, {notice.original_trace for _, notice in notices}
         )
@@ -160,6 +177,7 @@ class Incoming:
                 detail = f"{notice.code} about trace {entry.trace}: answer the receiving bank"
                 desk.open_case(NAME, "return_disputed", f"{entry.trace}:{item.trace}", detail)
             else:
+                self._settle_first(uow, desk, entry, file.header.file_creation_date)
                 desk.observe(
                     News(
                         attempt_id=entry.attempt_id,
@@ -172,6 +190,20 @@ class Incoming:
                     )
                 )
         await self.corrections.apply(uow, desk, changes)
+
+    def _settle_first(
+        self, uow: UnitOfWork, desk: Desk, entry: StoredEntry, returned_on: date
+    ) -> None:
+        """Pay what settled before it came back, where nobody has looked since it settled.
+
+        So what becomes of an attempt depends on the bank's calendar, not on when we ask.
+        """
+        attempt = desk.find(entry.attempt_id)
+        assert attempt is not None, "an entry's attempt is loaded"
+        settled_on = attempt.settlement_date
+        in_transit = attempt.state is AttemptState.IN_TRANSIT
+        if in_transit and settled_on is not None and settled_on < returned_on:
+            desk.observe(settlement_of(attempt, uow.now))
 
     def _find(
         self, desk: Desk, item: Item, notice: Notice, candidates: list[StoredEntry]
@@ -197,3 +229,15 @@ class Incoming:
             f"{len(fitting)} fit; nothing was changed",
         )
         return None
+
+
+def settlement_of(attempt: Attempt, now: datetime) -> News:
+    """The calendar's word that an attempt has settled."""
+    return News(
+        attempt_id=attempt.id,
+        provider_code=SETTLED,
+        reference=attempt.provider_reference,
+        amount=None,
+        occurred_at=now,
+        source="settlement",
+    )

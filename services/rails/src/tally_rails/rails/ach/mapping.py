@@ -7,6 +7,7 @@ from typing import Final
 from tally_bankfiles.nacha import RETURN_REASONS, ReasonAction
 from tally_railkit import Action, AttemptState, Meaning
 
+INSTRUMENT_REFUSED: Final = "instrument_refused"
 STORED: Final = "stored"
 UPLOADED: Final = "uploaded"
 IN_DOUBT: Final = "in_doubt"
@@ -38,6 +39,7 @@ BAD_DETAILS: Final = frozenset({"account_missing", "bad_routing", "bad_transacti
 
 MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
+        INSTRUMENT_REFUSED: Meaning(AttemptState.FAILED, Action.FIX_DETAILS),
         STORED: Meaning(AttemptState.SUBMITTING),
         UPLOADED: Meaning(AttemptState.SUBMITTED),
         IN_DOUBT: Meaning(AttemptState.UNKNOWN),

@@ -19,8 +19,8 @@ RETURNING sequence, cycle
 
 _ADVANCE = "UPDATE ach_counter SET sequence = $2, cycle = $3 WHERE odfi = $1"
 
-_MODIFIERS = """
-SELECT modifier FROM ach_file WHERE origin = $1 AND created_on = $2 AND created_time = $3
+_USED = """
+SELECT count(*) FROM ach_file WHERE origin = $1 AND created_on = $2 AND created_time = $3
 """
 
 _ADD_FILE = """
@@ -130,13 +130,12 @@ async def advance_counter(conn: Connection, odfi: str, sequence: int, cycle: int
     await conn.execute(_ADVANCE, odfi, sequence, cycle)
 
 
-async def free_modifier(
+async def files_of_minute(
     conn: Connection, origin: str, created_on: date, created_time: str
-) -> str | None:
-    """The next file id modifier of this minute; None when all 36 are used."""
-    rows = await conn.fetch(_MODIFIERS, origin, created_on, created_time)
-    used = {row[0] for row in rows}
-    return next((modifier for modifier in MODIFIERS if modifier not in used), None)
+) -> int:
+    """How many files were cut in this minute; the n-th has the n-th modifier."""
+    number: int = await conn.fetchval(_USED, origin, created_on, created_time)
+    return number
 
 
 async def add_file(

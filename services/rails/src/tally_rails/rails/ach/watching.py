@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from tally_messaging import UnitOfWork, WorkerContext
-from tally_railkit import News
 from tally_rails.desk import DeskFactory
 from tally_rails.rails.ach import store
 from tally_rails.rails.ach.banking_date import BankingDate
 from tally_rails.rails.ach.capabilities import NAME
 from tally_rails.rails.ach.client import BankLine, BankSession, FileTooLarge, Listed
 from tally_rails.rails.ach.config import AchSettings
-from tally_rails.rails.ach.incoming import Incoming
-from tally_rails.rails.ach.mapping import SETTLED
+from tally_rails.rails.ach.incoming import Incoming, settlement_of
 from tally_rails.rails.ach.sending import ACKNOWLEDGEMENT
 from tally_rails.store import attempts as attempt_store
 from tally_rails.store import work
@@ -70,16 +68,7 @@ class Watcher:
         desk = self.desks(uow)
         await desk.load(due)
         for attempt in desk.loaded():
-            desk.observe(
-                News(
-                    attempt_id=attempt.id,
-                    provider_code=SETTLED,
-                    reference=attempt.provider_reference,
-                    amount=None,
-                    occurred_at=uow.now,
-                    source="settlement",
-                )
-            )
+            desk.observe(settlement_of(attempt, uow.now))
         await desk.save()
         _LOG.info("ach_settled", attempts=len(due), banking_date=today.isoformat())
         return len(due)
