@@ -61,13 +61,13 @@ class KafkaBroker:
         return tuple(sorted(name for name in await self._probe.topics() if whole.fullmatch(name)))
 
     async def extents(self, topics: Collection[str]) -> Mapping[Partition, Extent]:
-        # Metadata first: partitions of a topic not looked at before are unknown to the client.
-        known = await self._probe.topics()
+        # The consumer knows the partitions of no topic it does not read: the broker is asked.
+        wanted = sorted(set(topics) & await self._probe.topics())
+        told = await self._admin.describe_topics(wanted) if wanted else []
         partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            if topic in known
-            for number in sorted(self._probe.partitions_for_topic(topic) or ())
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in told
+            for partition in topic["partitions"]
         ]
         if not partitions:
             return {}
