@@ -132,7 +132,7 @@ holds = st.builds(
     _mostly_euro,
     _mostly_euro,
     st.integers(1, 25),
-    st.sampled_from([None, None, None, NOW, SOON]),
+    st.sampled_from([None, None, NOW, SOON, SOON]),
     st.just(()) | _opens,
 )
 captures = st.builds(capture, _transfer_ids, _hold_ids, st.integers(1, 40), _currencies)

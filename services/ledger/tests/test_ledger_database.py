@@ -11,7 +11,7 @@ from tally_ledger.store import loading
 from tally_postgres import lint
 
 from .conftest import LedgerFixture
-from .ledger_builders import account, identify, journal, leg, place
+from .ledger_builders import NOW, account, identify, journal, leg, place
 
 INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log")
 FUNDING = journal(
@@ -159,14 +159,25 @@ async def test_an_account_belongs_to_an_open_ledger_and_a_known_asset(
 async def test_look_ups_use_their_index_even_while_tables_are_small(
     funded: LedgerFixture,
 ) -> None:
-    async with funded.pool.acquire() as conn, conn.transaction():
-        await conn.fetchrow(loading._HEAD, "main")
-        assert await conn.fetchval("SHOW enable_seqscan") == "off"
+    for reading in (
+        lambda conn: loading.load(conn, "main", []),
+        lambda conn: loading.load(conn, "no-such-ledger", []),
+        lambda conn: loading.due_holds(conn, "main", NOW, 1),
+    ):
+        async with funded.pool.acquire() as conn, conn.transaction():
+            await reading(conn)
+            assert await conn.fetchval("SHOW enable_seqscan") == "off"
     assert await funded.pool.fetchval("SHOW enable_seqscan") == "on"
     with psycopg.connect(funded.database.admin_dsn) as session:
         session.execute("SET search_path = ledger")
         session.execute("SET enable_seqscan = off")
-        for query in (loading._KNOWN, loading._TRANSFER_IDS, loading._ACCOUNTS, loading._HOLDS):
+        for query in (
+            loading._KNOWN,
+            loading._TRANSFER_IDS,
+            loading._ACCOUNTS,
+            loading._HOLDS,
+            loading._DUE_HOLDS,
+        ):
             plan = session.execute(f"EXPLAIN (GENERIC_PLAN) {query}".encode()).fetchall()
             assert "Index" in str(plan)
             assert "Seq Scan" not in str(plan)

@@ -243,6 +243,7 @@ def test_a_hold_expires_only_once_its_time_is_over_and_as_a_transfer(funded: Boo
     assert (due.transfers[0].kind, due.transfers[0].amount) == (TransferKind.EXPIRE, 40)
     assert due.hold is not None
     assert (due.hold.state, due.hold.expires_at) == (HoldState.EXPIRED, None)
+    assert due.balances == {"ann": Balance(30, 100, 0, 0, 4), "ach": Balance(0, 30, 0, 0, 3)}
 
 
 def test_a_hold_can_be_captured_until_its_expiry_is_in_the_books(funded: Books) -> None:
@@ -262,14 +263,23 @@ def test_a_hold_that_is_expired_already_is_not_placed(funded: Books) -> None:
     assert refused(funded, place("h1", "ann", "ach", 1, expires_at=NOW)).code == "already_expired"
 
 
-@pytest.mark.parametrize("kind", ["journal", "hold"])
-def test_no_counter_passes_38_digits(kind: str) -> None:
+@pytest.mark.parametrize(("debit", "credit"), [("cards", "other"), ("other", "ach")])
+def test_no_counter_of_either_side_passes_38_digits(debit: str, credit: str) -> None:
     state = after(
-        books(clearing("cards"), clearing("ach")), post("j0", leg("l0", "cards", "ach", MAX_MINOR))
+        books(clearing("cards"), clearing("ach"), clearing("other")),
+        post("j0", leg("l0", "cards", "ach", MAX_MINOR)),
     )
-    command = post("j1", leg("l1", "cards", "ach", 1))
-    hold = place("h1", "cards", "ach", 1)
-    assert refused(state, command if kind == "journal" else hold).code == "amount_too_large"
+    assert refused(state, post("j1", leg("l1", debit, credit, 1))).code == "amount_too_large"
+    assert refused(state, place("h1", debit, credit, 1)).code == "amount_too_large"
+
+
+def test_what_is_held_counts_towards_the_38_digits() -> None:
+    state = after(
+        books(clearing("cards"), clearing("ach"), clearing("other")),
+        place("h0", "cards", "ach", MAX_MINOR),
+    )
+    for debit, credit in (("cards", "other"), ("other", "ach")):
+        assert refused(state, post("j1", leg("l1", debit, credit, 1))).code == "amount_too_large"
 
 
 def test_a_leg_from_an_account_to_itself_is_refused(funded: Books) -> None:
@@ -282,19 +292,21 @@ def test_a_leg_id_twice_in_one_journal_is_refused(funded: Books) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "field"),
     [
-        post("j1", leg("l0", "ann", "bob", 1)),
-        post("j1", leg("l1", "ann", "bob", 1), leg("l0", "ann", "bob", 1)),
-        place("l0", "ann", "ach", 1),
-        capture("l0", "h1", 1),
-        release("l0", "h1"),
-        expire("l0", "h1"),
+        (post("j1", leg("l0", "ann", "bob", 1)), "legs.0.id"),
+        (post("j1", leg("l1", "ann", "bob", 1), leg("l0", "ann", "bob", 1)), "legs.1.id"),
+        (place("l0", "ann", "ach", 1), "hold_id"),
+        (capture("l0", "h1", 1), "transfer_id"),
+        (release("l0", "h1"), "transfer_id"),
+        (expire("l0", "h1"), "transfer_id"),
     ],
 )
-def test_a_transfer_id_is_never_used_twice(funded: Books, command: Movement) -> None:
+def test_a_transfer_id_is_never_used_twice(funded: Books, command: Movement, field: str) -> None:
     state = after(funded, place("h1", "ann", "ach", 10, expires_at=SOON))
-    assert refused(state, command).code == "id_conflict"
+    rejected = refused(state, command)
+    assert rejected.code == "id_conflict"
+    assert rejected.detail.startswith(f"{field}: a transfer with id l0 exists")
 
 
 def test_asked_again_the_same_request_gets_the_answer_it_had(funded: Books) -> None:

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from tally_ledger import wire
 from tally_ledger.expiry import expire_all, expire_due
 from tally_ledger.store import loading
@@ -168,25 +166,22 @@ async def test_a_sender_may_ask_again_at_a_later_time(ledger: LedgerFixture) -> 
     assert again.body == first.body
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+async def test_other_content_under_a_known_id_is_a_conflict_without_effect(
+    ledger: LedgerFixture,
+) -> None:
+    posted = (await ledger.apply(FUNDING))[-1]
+    before = await ledger.dump()
+    for changes in (
         {"legs": (leg("l0", "cards", "ann", "10.01"),)},
         {"reference": identify("pin", "other")},
         {"effective_at": NOW + timedelta(seconds=1)},
         {"open_accounts": (CLEARING, WALLET)},
         {"why": FUNDING.why.model_copy(update={"reason": "Another reason"})},
-    ],
-)
-async def test_other_content_under_a_known_id_is_a_conflict_without_effect(
-    ledger: LedgerFixture, changes: dict[str, object]
-) -> None:
-    posted = (await ledger.apply(FUNDING))[-1]
-    before = await ledger.dump()
-    (conflict,) = await ledger.apply(FUNDING.model_copy(update=changes))
-    assert conflict.type == "ledger.journal.rejected.v1"
-    assert conflict.code == "id_conflict"
-    assert await ledger.dump() == before
+    ):
+        (conflict,) = await ledger.apply(FUNDING.model_copy(update=changes))
+        assert conflict.type == "ledger.journal.rejected.v1"
+        assert conflict.code == "id_conflict"
+        assert await ledger.dump() == before
     (again,) = await ledger.apply(FUNDING)
     assert again.body == posted.body
 

@@ -23,11 +23,13 @@ from tally_ledger.domain import (
 )
 from tally_postgres import Connection, Record
 
-# Statements behind this one are planned without sequential scans: plans are kept per session, and
-# one made while a table was small would read all of it for ever.
+# Plans are kept per session, and one made while a table was small would read all of it for ever:
+# what follows in the transaction is planned without sequential scans.
+_PLAN_BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true)"
+
 _HEAD = """
-SELECT version, log_seq, transfer_seq, head, set_config('enable_seqscan', 'off', true)
-FROM shard_state WHERE shard = $1
+SELECT s.version, s.log_seq, s.transfer_seq, s.head
+FROM set_config('enable_seqscan', 'off', true) LEFT JOIN shard_state s ON s.shard = $1
 """
 
 _KNOWN = """
@@ -102,7 +104,8 @@ async def load(
     Nothing is locked: whoever commits to the shard in between makes `save` start again.
     """
     row = await conn.fetchrow(_HEAD, ledger)
-    head = None if row is None else Head(row[0], row[1], row[2], row[3])
+    assert row is not None, "an outer join keeps its one left row"
+    head = None if row["version"] is None else Head(*row)
     books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
     wanted = _Wanted(commands)
     for known in await conn.fetch(_KNOWN, wanted.requests):
@@ -128,6 +131,7 @@ async def load(
 
 async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) -> Sequence[DueHold]:
     """Open holds whose time is over, the longest overdue first."""
+    await conn.execute(_PLAN_BY_INDEX)
     return [DueHold(*row) for row in await conn.fetch(_DUE_HOLDS, ledger, now, limit)]
 
 
