@@ -65,7 +65,7 @@ def verify(
 def _exit_code(report: Report, *, waited: bool) -> int:
     if report.verdict is Verdict.RED:
         return EXIT_ORACLE_RED
-    if waited and not report.quiet.is_quiet:
+    if waited and report.verdict is Verdict.SKIPPED:
         return EXIT_FAILED
     return 0
 

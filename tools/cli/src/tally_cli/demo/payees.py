@@ -40,10 +40,10 @@ def register(
             else:
                 assert payee.ach_account is not None, "the ACH rail needs an account number"
                 details = {
-                    "routing": _ROUTING,
-                    "account": payee.ach_account,
+                    "routing_number": _ROUTING,
+                    "account_number": payee.ach_account,
                     "account_type": "checking",
-                    "name": f"Payee {payee.party[-3:]}",
+                    "holder_name": f"Payee {payee.party[-3:]}",
                 }
             event = _registration(payee, code, details, key, clock)
             name = event.instrument_id
