@@ -315,7 +315,7 @@ _OFFSETS = itertools.count()
 _EVENTS = itertools.count()
 
 
-def raw(event: Event, *, event_id: str | None = None, correlation: str | None = None) -> Raw:
+def make_raw(event: Event, *, event_id: str | None = None, correlation: str | None = None) -> Raw:
     """The record a neighbour would publish; a new event id unless one is given."""
     own = event_id or f"event-{next(_EVENTS)}"
     headers = [
@@ -339,19 +339,19 @@ class World:
     processor: BatchProcessor
     make: Builders
 
-    raw = staticmethod(raw)
+    raw = staticmethod(make_raw)
     now = AT
 
     def received(self, event: Event) -> Received[Any]:
         """The event as the router gets it."""
-        record = raw(event)
+        record = make_raw(event)
         parsed = parse(record, self.processor.router.expected()[record.topic])
         assert isinstance(parsed, Received)
         return parsed
 
     async def feed(self, *events: Event | Raw) -> None:
         """Apply these as one batch."""
-        await self.processor.process([e if isinstance(e, Raw) else raw(e) for e in events])
+        await self.processor.process([e if isinstance(e, Raw) else make_raw(e) for e in events])
 
     async def one_by_one(self, *events: Event) -> None:
         for event in events:
@@ -443,3 +443,9 @@ def make() -> Builders:
 def ids() -> Callable[..., str]:
     """The id of the payout a pay-in of this name begins."""
     return payout_id_of
+
+
+@pytest.fixture
+def raw() -> Callable[..., Raw]:
+    """Turns an event into the record a neighbour would publish."""
+    return make_raw

@@ -436,7 +436,7 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings: Callable[..., Any] = Interleavings.TestCase
 TestInterleavings.settings = settings(  # type: ignore[attr-defined]
-    max_examples=400,
+    max_examples=250,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -1,5 +1,8 @@
 """The saga over a real database: what is published, in which order, for each way a payout can go."""
 
+import dataclasses
+from datetime import timedelta
+
 import pytest
 
 from tally_contracts.funding import Allocation
@@ -7,7 +10,8 @@ from tally_contracts.ledger import CaptureHold, PlaceHold, PostJournal, ReleaseH
 from tally_contracts.payouts import PayoutChanged, PayoutStatus
 from tally_contracts.rails import CancelAttempt, SubmitPayout
 from tally_contracts.registry import BY_TYPE
-from tally_runtime import derived_id
+from tally_payouts.watch import PayoutMetrics, StandingWatch
+from tally_runtime import Metrics, derived_id
 
 PAID = ["approved", "submitting", "paid"]
 
@@ -374,6 +378,43 @@ async def test_facts_of_other_services_on_shared_topics_are_let_be(world, make, 
     )
     assert await world.dump() == before
     assert await world.quarantined() == []
+
+
+async def test_fact_on_a_topic_that_does_not_carry_it_is_not_believed(world, make, ids):
+    await world.with_method()
+    payout = ids("one")
+    await world.one_by_one(make.pay_in("one"), make.placed(payout), make.attempt(payout, "paid"))
+    forged = dataclasses.replace(world.raw(make.captured(payout)), topic="rails.attempts.v1")
+    before = await world.dump()
+    await world.feed(forged)
+    assert await world.dump() == before
+
+
+async def test_gauges_tell_how_many_payouts_stand_where_and_since_when(world, make, ids):
+    await world.with_method()
+    await world.feed(make.pay_in("one"), make.pay_in("two"), make.pay_in("three", "bob"))
+    await world.feed(make.placed(ids("one")), make.attempt(ids("one"), "unknown"))
+    wrong = make.attempt(ids("one"), "paid", "1.00")
+    await world.feed(wrong)
+    metrics = Metrics("payouts")
+    watch = StandingWatch(PayoutMetrics.of(metrics))
+    changed = await world.pool.fetchval(
+        "SELECT min(changed_at) FROM payout WHERE state = 'unknown'"
+    )
+    await watch.measure(world.pool, changed + timedelta(minutes=20))
+
+    def value(name, **labels):
+        return metrics.registry.get_sample_value(f"tally_{name}", {"service": "payouts", **labels})
+
+    standing = {s: value("payouts_standing", state=s) for s in ("approved", "claimable", "unknown")}
+    assert standing == {"approved": 1, "claimable": 1, "unknown": 1}
+    assert value("payouts_standing", state="in_transit") == 0
+    assert value("payouts_standing_age_seconds", state="unknown") == 1200
+    assert value("payouts_must_act", must_act="payee") == 1
+    assert value("payouts_cases", code="attempt_amount_differs") == 1
+    await pay(world, ids("two"))
+    await watch.measure(world.pool, changed)
+    assert value("payouts_standing", state="approved") == 0
 
 
 async def test_events_stay_with_the_payment_they_are_part_of(world, make, ids):

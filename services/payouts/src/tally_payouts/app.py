@@ -6,6 +6,7 @@ from tally_messaging.batch import Step, no_step
 from tally_payouts.handlers import build_router
 from tally_payouts.service import PayoutService
 from tally_payouts.settings import PayoutsSettings
+from tally_payouts.watch import PayoutMetrics, StandingWatch
 from tally_runtime import Clock, Ids, Metrics
 
 SCHEMA = service_schema("payouts", __file__)
@@ -21,11 +22,13 @@ def build_app(
 ) -> Service:
     """The service, ready to start; `clock`, `ids` and `step` are for tests."""
     saga = PayoutService(settings.tenant, settings.ledger_name, frozenset(RAILS))
+    metrics = metrics or Metrics("payouts")
     return Service(
         "payouts",
         settings,
         schema=SCHEMA,
         routers=[build_router(saga)],
+        workers=[StandingWatch(PayoutMetrics.of(metrics.for_service("payouts")))],
         clock=clock,
         ids=ids,
         metrics=metrics,

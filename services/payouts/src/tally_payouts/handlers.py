@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tally_contracts.catalogue import topic
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import (
     HoldCaptured,
@@ -29,7 +30,7 @@ TOPICS = (
 
 def build_router(service: PayoutService) -> Router:
     """One fold over all inputs, so that a batch is one load and one save whatever is in it."""
-    router = Router("payouts", [Subscription(topic) for topic in TOPICS])
+    router = Router("payouts", [Subscription(name, types=topic(name).types) for name in TOPICS])
 
     @router.fold(
         PayInAllocated,

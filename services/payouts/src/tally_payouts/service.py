@@ -311,5 +311,6 @@ class Turn:
             payout_id=payout_id,
             event_id=self.message.envelope.id,
             event_type=self.message.envelope.type,
+            alarm=alarm,
             case_id=case,
         )
