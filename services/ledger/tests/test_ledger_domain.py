@@ -114,7 +114,7 @@ def test_an_account_is_opened_by_the_first_journal_and_only_confirmed_by_later_o
 ) -> None:
     carol = wallet("carol")
     first = accepted(funded, post("j1", leg("l1", "cards", "carol", 5), opens=(carol,)))
-    assert first.opened == (carol,)
+    assert first.opened == (carol._replace(opened_at=NOW),)
     state = after(funded, post("j1", leg("l1", "cards", "carol", 5), opens=(carol,)))
     again = accepted(state, post("j2", leg("l2", "cards", "carol", 5), opens=(carol,)))
     assert again.opened == ()
@@ -358,7 +358,7 @@ def test_a_batch_that_posts_nothing_takes_no_place_in_the_log(funded: Books) -> 
 def test_an_account_is_opened_before_any_money_needs_it(funded: Books) -> None:
     carol = wallet("carol")
     batch = fold(funded, [Open(carol), post("j1", leg("l1", "cards", "carol", 5))], NOW)
-    assert batch.opened == [carol]
+    assert batch.opened == [carol._replace(opened_at=NOW)]
     assert batch.after.balances["carol"].credits_posted == 5
     (answer, _) = batch.answers
     assert isinstance(answer.outcome, Opened)

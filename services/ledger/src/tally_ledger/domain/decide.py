@@ -1,7 +1,6 @@
 """Pure decisions: books and command in, `Posted` or `Rejected` out; the books stay as they are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -252,7 +251,7 @@ def _opened(
             currency(spec.currency)
         except UnknownCurrency as error:
             return Rejected("currency_unknown", f"open_accounts.{index}.currency: {error}")
-        opened[spec.id] = replace(spec, opened_at=now)
+        opened[spec.id] = spec._replace(opened_at=now)
     return opened
 
 

@@ -1,6 +1,5 @@
 """What the books are made of. Amounts are int minor units, always of the account's currency."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -23,8 +22,7 @@ class HoldState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """An account without its balance. A `guarded` one is never debited below zero, holds counted.
 
     `opened_at` is set by the books, not by whoever asks for the account.
@@ -39,7 +37,7 @@ class Account:
     frozen_in: bool = False
     frozen_out: bool = False
     closed: bool = False
-    opened_at: datetime | None = field(default=None, compare=False)
+    opened_at: datetime | None = None
 
 
 class Balance(NamedTuple):

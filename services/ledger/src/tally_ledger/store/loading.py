@@ -118,13 +118,12 @@ async def load(
             wanted.accounts.update((hold.debit, hold.credit))
     elsewhere: list[str] = []
     for row in await conn.fetch(_ACCOUNTS, list(wanted.accounts)):
-        shard, *attributes = row
-        if shard == ledger:
-            account = Account(*attributes[:10])
-            books.accounts[account.id] = account
-            books.balances[account.id] = Balance(*attributes[10:])
+        values = tuple(row)
+        if values[0] == ledger:
+            books.accounts[values[1]] = Account(*values[1:11])
+            books.balances[values[1]] = Balance(*values[11:])
         else:
-            elsewhere.append(row["id"])
+            elsewhere.append(values[1])
     books.elsewhere = frozenset(elsewhere)
     return head, books
 
