@@ -22,15 +22,19 @@ from pydantic import SecretStr
 from tally_contracts.base import Amount, Event, Where, Who, Why
 from tally_contracts.rails import AttemptChanged, CancelAttempt, RegisterInstrument, SubmitPayout
 from tally_contracts.registry import BY_TYPE
-from tally_messaging import Service, WorkerContext
+from tally_messaging import Service, Transactor, UnitOfWork, WorkerContext
 from tally_messaging.batch import BatchProcessor, Step, no_step
 from tally_messaging.envelope import CORRELATION_ID
 from tally_postgres import Pool, Schema, create_pool
+from tally_railkit import Capabilities
 from tally_railkit.sealing import SealingKey, seal
+from tally_rails.alarms import Alarms
 from tally_rails.app import SCHEMA, build_app
+from tally_rails.desk import Desk
+from tally_rails.rails import REGISTRY
 from tally_rails.rails.ach.config import AchSettings
 from tally_rails.settings import RailsSettings
-from tally_runtime import FixedClock, derived_id
+from tally_runtime import FixedClock, Metrics, derived_id
 from tally_testkit import ServiceDatabase, event_headers
 
 AT = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -48,6 +52,9 @@ ACH_DETAILS = {
     "account_type": "checking",
     "holder_name": "Ann Ex",
 }
+
+
+_ANY_ACH = AchSettings(environment="test", kafka="127.0.0.1:9092")
 
 
 def tid(prefix: str, *parts: str) -> str:
@@ -165,9 +172,22 @@ class World:
     processor: BatchProcessor
     make: Builders = field(default_factory=Builders)
 
+    last: Raw | None = None
+
     async def feed(self, *events: Event | Raw) -> None:
         """Apply these as one batch."""
-        await self.processor.process([e if isinstance(e, Raw) else raw(e) for e in events])
+        records = [e if isinstance(e, Raw) else raw(e) for e in events]
+        self.last = records[-1]
+        await self.processor.process(records)
+
+    @property
+    def transactor(self) -> Transactor:
+        return self.app.transactor(pool=self.pool)
+
+    def desks(self, uow: UnitOfWork) -> Desk:
+        """A desk as the service's own workers get it."""
+        meanings = {name: module.build(_ANY_ACH).meanings for name, module in REGISTRY.items()}
+        return Desk(uow, meanings, Alarms(Metrics("rails")))
 
     async def sent(self, topic: str | None = None) -> list[Sent]:
         rows = await self.pool.fetch(
@@ -372,6 +392,9 @@ class AchWorld(World):
             health=self.app.health,
             stopping=asyncio.Event(),
         )
+
+    def capabilities(self, rail: str) -> Capabilities:
+        return REGISTRY[rail].build(ach_settings(self.bank)).capabilities
 
     def _worker(self, name: str) -> Any:
         return next(worker for worker in self.app._workers if worker.name == name)
