@@ -1,5 +1,6 @@
 """A sound day on the platform, told once; each test gets a copy of its database and its topics."""
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -14,16 +15,21 @@ from tally_ledger.settings import LedgerSettings
 from tally_payouts.app import SCHEMA as PAYOUTS
 from tally_payouts.app import build_app as build_payouts
 from tally_payouts.settings import PayoutsSettings
+from tally_portfolio.app import SCHEMA as PORTFOLIO
+from tally_portfolio.app import build_app as build_portfolio
+from tally_portfolio.settings import PortfolioSettings
 from tally_postgres import Connection
-from tally_reconciliation import Report, Sources
+from tally_rails.app import SCHEMA as RAILS
+from tally_rails.app import build_app as build_rails
+from tally_rails.rails.ach.config import AchSettings
+from tally_rails.settings import RailsSettings
+from tally_reconciliation import SCHEMAS, Report, Sources
 from tally_reconciliation.oracle import look_at_rows, look_at_topics
 from tally_reconciliation.snapshot import Snapshot, session
 from tally_runtime import FixedClock
 from tally_testkit import Databases
 
 from .platform_bench import START, Bench, ListBroker, tell_story
-
-SCHEMAS = ("funding", "ledger", "payouts")
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Day:
         """The ids a query finds."""
         return set() if query is None else {str(row[0]) for row in await self.conn.fetch(query)}
 
-    async def judge(self) -> Report:
-        sources = Sources("unused", "unused", schemas=self.schemas)
+    async def judge(self, bank_url: str | None = None) -> Report:
+        sources = Sources("unused", "unused", bank_url, self.schemas)
         seen = await look_at_topics(sources, self.conn, self.broker)
         there = {row[0] for row in await self.conn.fetch("SELECT nspname::text FROM pg_namespace")}
         snap = Snapshot(self.conn, frozenset(self.schemas) & there)
@@ -61,11 +67,19 @@ class Day:
 @pytest.fixture(scope="session")
 async def told(databases: Databases) -> AsyncIterator[Bench]:
     """The services after the day's story; nobody is connected any more."""
-    database = databases.clone(FUNDING, LEDGER, PAYOUTS)
+    database = databases.clone(FUNDING, LEDGER, PAYOUTS, RAILS, PORTFOLIO)
     bench = Bench(database, FixedClock(START))
     await bench.start("ledger", build_ledger, LedgerSettings)
     await bench.start("funding", build_funding, FundingSettings, sources="cards,invoices")
     await bench.start("payouts", build_payouts, PayoutsSettings)
+    await bench.start(
+        "rails",
+        build_rails,
+        RailsSettings,
+        app={"rail_settings": {"ach": AchSettings(kafka="unused:9092")}},
+        sealing_key=base64.b64encode(b"k" * 32).decode(),
+    )
+    await bench.start("portfolio", build_portfolio, PortfolioSettings)
     await tell_story(bench)
     await bench.stop()
     yield bench

@@ -10,19 +10,33 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tally_contracts.base import Amount, Event, Where, Who, Why
+from tally_contracts.base import Event, Where, Who, Why
 from tally_contracts.funding import FundingReceived
+from tally_contracts.ledger import AccountSpec, OpenAccount
 from tally_contracts.payouts import ChooseMethod
-from tally_contracts.rails import AttemptChanged, InstrumentRegistered
-from tally_messaging import Service
+from tally_contracts.rails import RegisterInstrument
+from tally_messaging import Service, UnitOfWork
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CORRELATION_ID
 from tally_postgres import Pool, create_pool
+from tally_railkit import News
+from tally_railkit.sealing import SealingKey, seal
+from tally_rails.alarms import Alarms
+from tally_rails.desk import Desk
+from tally_rails.rails.ach.mapping import MEANINGS
 from tally_reconciliation.broker import Extent, Partition
-from tally_runtime import FixedClock, SeededIds, derived_id
+from tally_runtime import FixedClock, Metrics, SeededIds, derived_id
 from tally_testkit import ServiceDatabase, event_headers
 
-START = datetime(2026, 9, 21, 8, tzinfo=UTC)
+# Ahead of every real clock, so that nothing the platform puts off is due by the database's.
+START = datetime(2031, 1, 6, 8, tzinfo=UTC)
+KEY = SealingKey(b"k" * 32)
+ACH_DETAILS = {
+    "routing_number": "231380104",
+    "account_number": "55550100",
+    "account_type": "checking",
+    "holder_name": "Payee One",
+}
 PARTITIONS = 3
 WHO = Who(actor="svc:bench", principal="co_1")
 WHERE = Where(channel="api", country="DE")
@@ -107,15 +121,23 @@ class Bench:
     clock: FixedClock
     broker: ListBroker = field(default_factory=ListBroker)
     running: dict[str, Running] = field(default_factory=dict)
-    _attempts: dict[str, int] = field(default_factory=dict)
 
-    async def start(self, name: str, build: Any, settings: Any, **more: Any) -> None:
+    async def start(
+        self,
+        name: str,
+        build: Any,
+        settings: Any,
+        *,
+        app: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         dsn = self.database.dsn(name)
         ids = SeededIds(len(self.running) + 1, self.clock)
         service = build(
             settings(kafka="unused:9092", postgres_dsn=SecretStr(dsn), **more),
             clock=self.clock,
             ids=ids,
+            **(app or {}),
         )
         pool = await create_pool(dsn, schema=name, application_name="bench", max_size=2)
         await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
@@ -200,7 +222,7 @@ class Bench:
                 "originator": {"reference": "debtor-1"},
                 "company": "co_1",
                 "beneficiary": {"party": changes.pop("party", "pty_1")},
-                "value_date": "2026-09-21",
+                "value_date": "2031-01-06",
                 **changes,
             }
         )
@@ -211,61 +233,89 @@ class Bench:
     def choose(self, owner: str, rail: str = "ach", currency: str = "USD") -> None:
         """The payee's instrument is registered and chosen."""
         instrument = derived_id("ins", owner, currency)
-        self.publish(
-            "rails.instruments.v1",
-            InstrumentRegistered(
-                instrument_id=instrument,
-                rail=rail,
-                owner=owner,
-                currency=currency,
-                masked="****6789",
-                settlement_account=None,
-                occurred_at=START,
-            ),
-            key=instrument,
-            event_id=f"reg-{instrument}",
-        )
-        self.publish(
-            "payouts.commands.v1",
-            ChooseMethod(
-                owner=owner,
-                currency=currency,
-                rail=rail,
-                instrument=instrument,
-                who=WHO,
-                occurred_at=START,
-            ),
-            key=owner,
-            event_id=f"choose-{instrument}",
-        )
-
-    async def attempt(self, payout_id: str, state: str, **more: Any) -> None:
-        """The rail reports."""
-        row = await self.running["payouts"].pool.fetchrow(
-            "SELECT attempt_id, currency, amount FROM payout WHERE id = $1", payout_id
-        )
-        assert row is not None, f"no payout {payout_id}"
-        sequence = self._attempts[payout_id] = self._attempts.get(payout_id, 0) + 1
-        text = f"{row['amount'] // 100}.{row['amount'] % 100:02d}"
-        event = AttemptChanged(
-            attempt_id=row["attempt_id"],
-            payout_id=payout_id,
-            rail="ach",
-            sequence=sequence,
-            state=state,
-            amount=Amount(currency=row["currency"], amount=text),
-            provider_reference=None,
-            source="answer",
+        details = ACH_DETAILS if rail == "ach" else {"account": self._spending(owner, currency)}
+        registration = RegisterInstrument(
+            instrument_id=instrument,
+            rail=rail,
+            owner=owner,
+            currency=currency,
+            sealed=seal(details, KEY, instrument_id=instrument, rail=rail),
             who=WHO,
-            where=WHERE,
-            why=WHY,
             occurred_at=START,
-            **{"code": None, "action": "none", **more},
+        )
+        choice = ChooseMethod(
+            owner=owner,
+            currency=currency,
+            rail=rail,
+            instrument=instrument,
+            who=WHO,
+            occurred_at=START,
         )
         self.publish(
-            "rails.attempts.v1", event, key=payout_id, event_id=f"att-{payout_id}-{sequence}"
+            "rails.commands.v1", registration, key=instrument, event_id=f"reg-{instrument}"
         )
-        await self.settle()
+        self.publish("payouts.commands.v1", choice, key=owner, event_id=f"choose-{instrument}")
+
+    def _spending(self, owner: str, currency: str) -> str:
+        """A wallet of the payee's own, opened by command."""
+        path = f"wallet/{owner}/spending/{currency}"
+        account = AccountSpec(
+            id=derived_id("acc", "main", path),
+            owner=owner,
+            purpose="wallet",
+            path=path,
+            currency=currency,
+            guarded=True,
+        )
+        self.publish(
+            "ledger.commands.v1",
+            OpenAccount(account=account, ledger="main", who=WHO, occurred_at=START),
+            key="main",
+            event_id=f"open-{account.id}",
+        )
+        return account.id
+
+    async def file(self, *external_ids: str) -> None:
+        """The rail stores a file with these payouts' entries, before it is sent."""
+        rails = self.running["rails"].pool
+        await rails.execute(
+            "INSERT INTO ach_file (id, origin, created_on, created_time, modifier, name, content,"
+            " sha256, entries, effective_date, state, changed_at) VALUES ('achf_1', '121042882',"
+            " '2031-01-06', '0900', 'A', 'one.ach', 'x', 'x', $1, '2031-01-07', 'acknowledged', $2)",
+            len(external_ids),
+            START,
+        )
+        for number, name in enumerate(external_ids, 1):
+            attempt = derived_id("att", await self.payout_of(name), "1")
+            await rails.execute(
+                "INSERT INTO ach_entry (trace, cycle, file_id, batch_number, attempt_id, rdfi, amount)"
+                " SELECT $1, 0, 'achf_1', 1, id, '23138010', amount FROM attempt WHERE id = $2",
+                f"12104288{number:07d}",
+                attempt,
+            )
+
+    async def bank_says(self, external_id: str, *codes: str) -> None:
+        """News about a payout's attempt, by the ACH rail's own table of codes."""
+        attempt = derived_id("att", await self.payout_of(external_id), "1")
+        transactor = self.running["rails"].service.transactor(pool=self.running["rails"].pool)
+        for code in codes:
+            news = News(
+                attempt_id=attempt,
+                provider_code=code,
+                reference=f"ret-{external_id}" if code.startswith("R") else f"trace-{external_id}",
+                amount=None,
+                occurred_at=START,
+                source="poll",
+            )
+
+            async def unit(uow: UnitOfWork, news: News = news) -> None:
+                desk = Desk(uow, {"ach": MEANINGS}, Alarms(Metrics("bench").for_service("rails")))
+                await desk.load([attempt])
+                desk.observe(news)
+                await desk.save()
+
+            await transactor.run(unit)
+            await self.settle()
 
     async def payout_of(self, external_id: str) -> str:
         found: str = await self.running["payouts"].pool.fetchval(
@@ -276,33 +326,23 @@ class Bench:
 
 async def tell_story(bench: Bench) -> None:
     """A sound day: paid, returned, failed, claimable and waiting payouts, and trouble with records."""
-    for owner in ("pty_1", "pty_2"):
-        bench.choose(owner)
+    bench.choose("pty_1")
+    bench.choose("pty_2", "wallet", "KWD")
     await bench.settle()
     for name in ("paid", "returned", "failed", "transit"):
         bench.announce(name)
         await bench.settle()
     bench.announce("claimable", party="pty_3", source="invoices")
     bench.announce("yen", "12000", currency="JPY", party="pty_2", source="invoices")
+    bench.announce("dinar", "12.345", currency="KWD", party="pty_2", source="invoices")
     bench.announce("nobody", beneficiary=None)
     await bench.settle()
-    for name, states in {
-        "paid": ("submitted", "in_transit", "paid"),
-        "returned": ("submitted", "paid"),
-        "failed": ("submitted", "failed"),
-        "transit": ("submitted", "in_transit"),
-    }.items():
-        payout = await bench.payout_of(name)
-        for state in states:
-            ended = {"code": "R03", "action": "fix_details"} if state == "failed" else {}
-            await bench.attempt(payout, state, **ended)
-    await bench.attempt(
-        await bench.payout_of("returned"),
-        "returned",
-        code="R02",
-        action="fix_details",
-        return_reference="ret-1",
-    )
+    await bench.file("paid", "returned", "failed", "transit")
+    sent = ("stored", "uploaded", "accepted")
+    await bench.bank_says("paid", *sent, "settled")
+    await bench.bank_says("returned", *sent, "settled", "R02")
+    await bench.bank_says("failed", "stored", "uploaded", "rejected")
+    await bench.bank_says("transit", *sent)
     # The same record again, the same money under another record id, the same money but more of it.
     bench.announce("paid")
     bench.announce("paid", ce="ce-again")

@@ -506,7 +506,216 @@ PAYOUTS = (
 )
 
 
-@pytest.mark.parametrize("case", [*LEDGER, *FUNDING, *PAYOUTS], ids=lambda case: case.name)
+_TRANSIT = "(SELECT id FROM payouts.payout WHERE external_id = 'transit')"
+_ATTEMPT = "(SELECT attempt_id FROM payouts.payout WHERE external_id = 'paid')"
+
+MONEY = (
+    spoilt(
+        "money that appeared on a wallet and its clearing account",
+        f"UPDATE ledger.account SET credits_posted = credits_posted + 5 WHERE id = {_WALLET}",
+        "UPDATE ledger.account SET debits_posted = debits_posted + 5 WHERE path = 'clearing/cards/USD'",
+        names=f"SELECT {_WALLET}",
+        O6="balance_differs",
+        L3="counter_differs_from_replay",
+    ),
+    spoilt(
+        "money moved between two wallets",
+        f"UPDATE ledger.account SET debits_posted = debits_posted + 5 WHERE id = {_WALLET}",
+        "UPDATE ledger.account SET credits_posted = credits_posted + 5 WHERE path = 'wallet/co_1/USD'",
+        names="SELECT id FROM ledger.account WHERE path = 'wallet/co_1/USD'",
+        O6="balance_differs",
+    ),
+    spoilt(
+        "a wallet that lost money",
+        f"UPDATE ledger.account SET credits_posted = credits_posted - 5 WHERE id = {_WALLET}",
+        O6="identity_broken",
+        L1="posted_unbalanced",
+    ),
+    spoilt(
+        "a pay-in nobody funded",
+        "UPDATE funding.pay_in SET amount = amount + 500 WHERE external_id = 'nobody'",
+        names="SELECT 'cards'",
+        O6="came_in_differs",
+        O3="amount_differs",
+    ),
+    spoilt(
+        "a payout that never left",
+        f"UPDATE payouts.payout SET state = 'paid', hold = 'captured' WHERE id = {_TRANSIT}",
+        names="SELECT 'ach'",
+        O6="went_out_differs",
+        O5="hold_state_differs",
+        O7="paid_but_not_sent",
+    ),
+    spoilt(
+        "money reserved for nobody",
+        "UPDATE ledger.account SET debits_pending = debits_pending + 3 WHERE path = 'wallet/co_1/USD'",
+        names="SELECT id FROM ledger.account WHERE path = 'wallet/co_1/USD'",
+        O6="held_differs",
+    ),
+)
+
+RAILS = (
+    spoilt(
+        "an attempt deleted",
+        f"DELETE FROM rails.attempt WHERE id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_not_begun",
+    ),
+    spoilt(
+        "an attempt of no payout",
+        f"UPDATE rails.attempt SET id = 'att_other' WHERE id = {_ATTEMPT}",
+        names="SELECT 'att_other'",
+        O7="attempt_of_no_payout",
+    ),
+    spoilt(
+        "an attempt of another amount",
+        f"UPDATE rails.attempt SET amount = amount + 1 WHERE id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_differs_from_payout",
+    ),
+    spoilt(
+        "an attempt by another rail",
+        f"UPDATE rails.attempt SET rail = 'wallet' WHERE id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="entry_differs_from_attempt",
+    ),
+    spoilt(
+        "an attempt paid that the payout knows nothing of",
+        f"UPDATE rails.attempt SET state = 'paid' WHERE payout_id = {_TRANSIT}",
+        names=f"SELECT {_TRANSIT}",
+        O7="sent_but_not_paid",
+    ),
+    spoilt(
+        "a payout sent twice",
+        "CREATE TEMP TABLE twin AS SELECT * FROM rails.attempt WHERE payout_id = " + _PAID,
+        "UPDATE twin SET id = id || 'x'",
+        "INSERT INTO rails.attempt SELECT * FROM twin",
+        names=f"SELECT {_PAID}",
+        O7="sent_twice",
+    ),
+    spoilt(
+        "an attempt sent without an entry",
+        f"DELETE FROM rails.ach_entry WHERE attempt_id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="sent_without_entry",
+    ),
+    spoilt(
+        "an entry of another amount",
+        f"UPDATE rails.ach_entry SET amount = amount - 1 WHERE attempt_id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="entry_differs_from_attempt",
+    ),
+    spoilt(
+        "a step of an attempt deleted",
+        f"DELETE FROM rails.attempt_history WHERE attempt_id = {_ATTEMPT} AND sequence = 2",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_history_gap",
+    ),
+    spoilt(
+        "a step of an attempt changed",
+        f"UPDATE rails.attempt_history SET state = 'cancelled' WHERE attempt_id = {_ATTEMPT}"
+        " AND sequence = 3",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_step_not_allowed",
+    ),
+    spoilt(
+        "the last step of an attempt deleted",
+        f"DELETE FROM rails.attempt_history WHERE attempt_id = {_ATTEMPT} AND state = 'paid'",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_differs_from_history",
+    ),
+    spoilt(
+        "all steps of an attempt deleted",
+        f"DELETE FROM rails.attempt_history WHERE attempt_id = {_ATTEMPT}",
+        names=f"SELECT {_ATTEMPT}",
+        O7="attempt_history_missing",
+    ),
+)
+
+DELIVERY = (
+    spoilt(
+        "an event deleted from the outbox",
+        "DELETE FROM ledger.outbox WHERE seq = 7",
+        names="SELECT 8",
+        O8="outbox_gap",
+    ),
+    spoilt(
+        "the last event deleted from the outbox",
+        "DELETE FROM ledger.outbox WHERE seq = (SELECT max(seq) FROM ledger.outbox)",
+        O8="outbox_end_missing",
+    ),
+    spoilt(
+        "an event written twice",
+        "UPDATE ledger.outbox SET event_id = (SELECT event_id FROM ledger.outbox WHERE seq = 1)"
+        " WHERE seq = 2",
+        names="SELECT event_id FROM ledger.outbox WHERE seq = 1",
+        O8="event_written_twice",
+    ),
+    spoilt(
+        "a relay ahead of its outbox",
+        "UPDATE payouts.relay SET position = position + 1",
+        names="SELECT 'payouts'",
+        O8="sent_more_than_written",
+    ),
+    spoilt(
+        "an event its consumer never took in",
+        "DELETE FROM ledger.inbox WHERE event_key ="
+        " (SELECT event_id FROM funding.outbox WHERE topic = 'ledger.commands.v1' ORDER BY seq LIMIT 1)",
+        names="SELECT event_id FROM funding.outbox WHERE topic = 'ledger.commands.v1' ORDER BY seq"
+        " LIMIT 1",
+        O8="event_not_taken_in",
+    ),
+    spoilt(
+        "a consumer that took in nothing of a type it must read",
+        "DELETE FROM rails.inbox WHERE event_key IN (SELECT event_id FROM payouts.outbox)",
+        names="SELECT event_id FROM payouts.outbox WHERE topic = 'rails.ach.commands.v1'",
+        O8="event_not_taken_in",
+    ),
+    spoilt(
+        "an event the portfolio missed",
+        "DELETE FROM portfolio.inbox WHERE event_key ="
+        " (SELECT event_id FROM payouts.outbox WHERE topic = 'payouts.payout.v1' ORDER BY seq LIMIT 1)",
+        O8="event_not_taken_in",
+    ),
+    spoilt(
+        "a quarantined record's reason changed",
+        "UPDATE funding.quarantine SET code = 'bad_time' WHERE code = 'not_json' AND state = 'open'",
+        names="SELECT 'bad_time'",
+        O11="told_but_not_kept",
+    ),
+    spoilt(
+        "a record set aside in silence",
+        "INSERT INTO ledger.quarantine SELECT gen_random_uuid(), 'ledger', 'ledger.commands.v1', 0,"
+        " 12345, record_key, headers, payload, fingerprint, NULL, 'not_json', field, detail, trace,"
+        " blocks, NULL, 'open', quarantined_at, NULL, NULL FROM funding.quarantine"
+        " WHERE state = 'open' LIMIT 1",
+        names="SELECT 12345",
+        O11="set_aside_untold",
+    ),
+    spoilt(
+        "a payout the portfolio shows otherwise",
+        f"UPDATE portfolio.payout SET state = 'in_transit' WHERE payout_id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        O9="portfolio_differs",
+    ),
+    spoilt(
+        "a payout the portfolio does not show",
+        f"DELETE FROM portfolio.payout WHERE payout_id = {_PAID}",
+        names=f"SELECT {_PAID}",
+        O9="portfolio_differs",
+    ),
+    spoilt(
+        "a pay-in the portfolio shows with another amount",
+        f"UPDATE portfolio.pay_in SET amount = amount + 1 WHERE pay_in_id = {_PAY_IN}",
+        names=f"SELECT {_PAY_IN}",
+        O9="portfolio_differs",
+    ),
+)
+
+CASES = (*LEDGER, *FUNDING, *PAYOUTS, *MONEY, *RAILS, *DELIVERY)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_changed_row_turns_its_check_red_and_is_named(day: Day, case: Spoilt):
     names = await day.names(case.names)
     await day.spoil(*case.statements, drop=case.drop)

@@ -22,8 +22,8 @@ async def test_a_sound_day_is_green_in_every_check(day: Day):
 async def test_every_record_on_the_inbound_topics_is_accounted_for(day: Day):
     figures = (await day.judge()).check("O3").figures
     assert figures == {
-        "records": 13,
-        "booked": 7,
+        "records": 14,
+        "booked": 8,
         "repeats": 2,
         "copies": 2,
         "quarantined": 2,
@@ -38,7 +38,7 @@ async def test_a_standing_payout_names_who_must_act(day: Day):
         "claimable (payee)": 2,
         "failed": 1,
         "in_transit (rail)": 1,
-        "paid": 1,
+        "paid": 2,
         "returned": 1,
     }
 
@@ -50,13 +50,13 @@ async def test_the_money_table_says_where_every_unit_is(day: Day):
     assert money["USD", "clearing", "ach"].posted == 9720
     assert money["USD", "wallet", ""].held == 9720
     assert money["JPY", "wallet", ""].posted == 12000
-    for code in ("USD", "JPY"):
+    for code in ("USD", "JPY", "KWD"):
         assert sum(h.posted for h in money.values() if h.currency == code) == 0
 
 
 async def test_looking_changes_nothing(told: Bench):
     async with session(told.database.admin_dsn) as conn:
-        sources = Sources("unused", "unused", schemas=("funding", "ledger", "payouts"))
+        sources = Sources("unused", "unused")
         before = await _everything(told)
         assert (await judge(sources, conn, told.broker)).verdict is Verdict.GREEN
         async with snapshot(conn, sources.schemas) as snap:
@@ -84,3 +84,23 @@ async def test_a_database_without_the_platform_is_no_proof(day: Day):
     elsewhere = Day(day.conn, day.broker, schemas=("ledger", "rails_of_another"))
     with pytest.raises(SchemaAbsent, match="rails_of_another"):
         await elsewhere.judge()
+
+
+async def test_what_came_in_is_what_went_out_and_what_is_left(day: Day):
+    figures = (await day.judge()).check("O6").figures
+    assert {name: figures[f"USD_{name}"] for name in ("came_in", "went_out", "suspense")} == {
+        "came_in": "60000",
+        "went_out": "9720",
+        "suspense": "10000",
+    }
+    assert int(str(figures["USD_wallets"])) == 60000 - 9720 - 10000
+    # By the wallet rail money leaves one wallet for another: nothing goes out.
+    assert figures["KWD_went_out"] == "0"
+    assert figures["KWD_wallets"] == "12345"
+
+
+async def test_quarantine_is_counted_by_reason_and_field(day: Day):
+    report = await day.judge()
+    expected = {"funding: id_conflict(ce_id)": 1, "funding: not_json": 1}
+    assert report.check("O11").figures == expected
+    assert report.counts["quarantined"] == expected

@@ -60,6 +60,14 @@ _JUDGED: Mapping[str, str] = {
     "booked": "numeric",
     "by_statement": "boolean",
 }
+BANK: Mapping[str, str] = {
+    "entry_id": "bigint",
+    "trace": "text",
+    "cents": "numeric",
+    "direction": "text",
+    "state": "text",
+    "since": "text",
+}
 _FIRST_KEPT: Mapping[str, str] = {"topic": "text", "partition": "int", "since": "timestamptz"}
 Row = tuple[object, ...]
 
@@ -185,5 +193,6 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
     **{table: columns for table, columns, _ in _KINDS.values()},
     "judged_funding": _JUDGED,
     "first_kept": _FIRST_KEPT,
+    "seen_bank": BANK,
 }
 _AS_STORED = ' COLLATE "C"'

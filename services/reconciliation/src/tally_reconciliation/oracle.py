@@ -9,15 +9,18 @@ from tally_reconciliation.broker import Broker, kafka_broker
 from tally_reconciliation.checks import money
 from tally_reconciliation.checks.books import check_books
 from tally_reconciliation.checks.chain import check_chain
+from tally_reconciliation.checks.delivery import check_delivery, check_quarantine
 from tally_reconciliation.checks.entries import check_entries
 from tally_reconciliation.checks.funding import check_funding
 from tally_reconciliation.checks.holds import check_holds
+from tally_reconciliation.checks.identity import check_identity
 from tally_reconciliation.checks.payouts import check_payout_holds, check_payouts
+from tally_reconciliation.checks.rails import check_rails
 from tally_reconciliation.checks.status import check_status
 from tally_reconciliation.errors import SchemaAbsent
 from tally_reconciliation.evidence import Evidence, gather
 from tally_reconciliation.quiet import Standing, judge_quiet, standing
-from tally_reconciliation.report import Check, Quiet, Report
+from tally_reconciliation.report import Check, Quiet, Report, Verdict
 from tally_reconciliation.snapshot import Snapshot, session, snapshot
 from tally_reconciliation.sources import Sources
 from tally_runtime import SystemClock
@@ -28,7 +31,7 @@ _PAUSE_S = 0.5
 async def verify(sources: Sources, *, wait_s: float = 0) -> Report:
     """Judge the platform as it is now; nothing is changed, whatever is found.
 
-    With `wait_s`, looks again until it finds the platform at rest or that many seconds are over.
+    With `wait_s`, looks again until all can be judged or that many seconds are over.
     Raises `ReconciliationError` where it could not look, and the errors of `tally_postgres`.
     """
     clock = SystemClock()
@@ -37,7 +40,7 @@ async def verify(sources: Sources, *, wait_s: float = 0) -> Report:
         while True:
             async with session(sources.postgres_dsn) as conn:
                 report = await judge(sources, conn, broker)
-            if report.quiet.is_quiet or clock.monotonic() + _PAUSE_S > deadline:
+            if report.verdict is not Verdict.SKIPPED or clock.monotonic() + _PAUSE_S > deadline:
                 return report
             await asyncio.sleep(_PAUSE_S)
 
@@ -75,15 +78,30 @@ async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: S
     return Report(
         taken_at=seen.at,
         quiet=quiet,
-        checks=tuple(await _checks(snap, seen.evidence, quiet)),
+        checks=tuple(await _checks(snap, _Known(sources.bank_url, seen.evidence, after, quiet))),
         money=await money.holdings(snap) if "ledger" in snap.schemas else (),
         counts=await money.counts(snap),
     )
 
 
-async def _checks(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> list[Check]:
-    checks: list[Check] = []
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the checks go by besides the rows."""
+
+    bank_url: str | None
+    evidence: Evidence
+    standing: Standing
+    quiet: Quiet
+
+
+async def _checks(snap: Snapshot, known: _Known) -> list[Check]:
+    """Every check whose tables are there, in the order of their ids."""
+    evidence, quiet = known.evidence, known.quiet
     has = snap.schemas
+    checks: list[Check] = [
+        await check_delivery(snap, known.standing, quiet),
+        await check_quarantine(snap, evidence, quiet),
+    ]
     if "ledger" in has:
         checks += await check_books(snap)
         checks += await check_entries(snap)
@@ -93,7 +111,11 @@ async def _checks(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> list[Chec
         checks.append(await check_funding(snap, evidence, quiet))
     if "payouts" in has:
         checks.append(await check_payouts(snap, quiet))
-        if "ledger" in has:
-            checks.append(await check_payout_holds(snap, quiet))
         checks.append(await check_status(snap, evidence, quiet))
+    if has >= {"payouts", "ledger"}:
+        checks.append(await check_payout_holds(snap, quiet))
+    if has >= {"funding", "payouts", "ledger"}:
+        checks.append(await check_identity(snap, quiet))
+    if has >= {"payouts", "rails"}:
+        checks.append(await check_rails(snap, known.bank_url, quiet))
     return sorted(checks, key=lambda check: (check.id[0], int(check.id[1:])))

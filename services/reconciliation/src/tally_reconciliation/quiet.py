@@ -66,4 +66,8 @@ async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quie
         )
         if unsent > 0:
             moving.append(f"{schema} has {unsent} records to publish")
+    if "rails" in snap.schemas:
+        due = await snap.value("SELECT count(*) FROM rails.job WHERE next_at <= now()")
+        if due:
+            moving.append(f"rails has {due} jobs due")
     return Quiet(tuple(moving))

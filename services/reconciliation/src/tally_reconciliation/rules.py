@@ -25,3 +25,22 @@ FOLLOWS: Mapping[str | None, frozenset[str]] = {
 
 PLATFORM = "platform"
 """Who must act where nobody outside is waited for: such a payout cannot stand still."""
+
+LEFT = frozenset({"paid", "returned"})
+"""States of an attempt that the money has left in."""
+
+_UNSENT_ENDS = frozenset({"paid", "failed"})
+
+ATTEMPT_FOLLOWS: Mapping[str | None, frozenset[str]] = {
+    None: frozenset({"scheduled", "submitting", "submitted", "in_transit", "paid", "failed"}),
+    "scheduled": frozenset({"submitting", "cancelled", "failed"}),
+    "submitting": _UNSENT_ENDS | {"unknown", "submitted", "in_transit"},
+    "unknown": _UNSENT_ENDS | {"submitted", "in_transit"},
+    "submitted": _UNSENT_ENDS | {"in_transit"},
+    "in_transit": _UNSENT_ENDS,
+    "paid": frozenset({"returned"}),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+    "returned": frozenset(),
+}
+"""States of an attempt and their successors; None stands before the first."""

@@ -43,6 +43,25 @@ ORDER BY h.payout_id, h.sequence
 """
 
 
+_PORTFOLIO = """
+SELECT coalesce(p.id, r.payout_id) AS payout, p.state, p.sequence, p.amount, p.currency,
+       r.state AS r_state, r.sequence AS r_sequence, r.amount AS r_amount, r.currency AS r_currency
+FROM payouts.payout p FULL JOIN portfolio.payout r ON r.payout_id = p.id
+WHERE (p.state, p.sequence::bigint, p.amount, p.currency)
+    IS DISTINCT FROM (r.state, r.sequence, r.amount, r.currency)
+ORDER BY 1
+"""
+
+_PORTFOLIO_PAY_INS = """
+SELECT coalesce(p.pay_in_id, r.pay_in_id) AS pay_in, p.state, p.amount, p.currency,
+       r.state AS r_state, r.amount AS r_amount, r.currency AS r_currency
+FROM funding.pay_in p FULL JOIN portfolio.pay_in r USING (pay_in_id)
+WHERE (p.amount, p.currency) IS DISTINCT FROM (r.amount, r.currency)
+   OR (p.state IN ('allocated', 'suspense') AND p.state <> r.state)
+ORDER BY 1
+"""
+
+
 async def check_status(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> Check:
     """Judge the public status topic against the payouts and their history."""
     found = Findings("O9", "public statuses rise strictly and end at the payout's state")
@@ -58,6 +77,8 @@ async def check_status(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> Chec
         found.unfinished(
             "status_untold", payout=row["payout_id"], sequence=row["sequence"], state=row["state"]
         )
+    if "portfolio" in snap.schemas:
+        await _read_models(snap, found)
     records = evidence.read_of(STATUS)
     found.figures.update(
         records=records, statuses=statuses, repeats=records - statuses, payouts=payouts
@@ -99,4 +120,24 @@ def _step(row: Record, found: Findings) -> None:
     if row["is_last"] and (row["sequence"], row["state"]) != (row["p_sequence"], row["p_state"]):
         found.unfinished(
             "last_status_differs", **where, payout_says=f"{row['p_sequence']} {row['p_state']}"
+        )
+
+
+async def _read_models(snap: Snapshot, found: Findings) -> None:
+    """What people are shown is what the services hold."""
+    async for row in snap.rows(_PORTFOLIO):
+        found.unfinished(
+            "portfolio_differs",
+            payout=row["payout"],
+            portfolio_says=f"{row['r_sequence']} {row['r_state']} {row['r_amount']}",
+            payout_says=f"{row['sequence']} {row['state']} {row['amount']}",
+        )
+    if "funding" not in snap.schemas:
+        return
+    async for row in snap.rows(_PORTFOLIO_PAY_INS):
+        found.unfinished(
+            "portfolio_differs",
+            pay_in=row["pay_in"],
+            portfolio_says=f"{row['r_state']} {row['r_amount']} {row['r_currency']}",
+            funding_says=f"{row['state']} {row['amount']} {row['currency']}",
         )
