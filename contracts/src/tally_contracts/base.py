@@ -1,7 +1,7 @@
 """What every event and command shares: strict scalars, money on the wire, the five Ws."""
 
 from datetime import date
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, cast
 
 from pydantic import (
     AwareDatetime,
@@ -10,8 +10,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -99,22 +100,27 @@ class Amount(Shape):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
     amount: Annotated[str, WithJsonSchema(_DECIMAL)]
 
-    @model_validator(mode="after")
-    def _parses(self) -> Self:
-        self.money()
-        return self
+    # On the field, not the model: an instance that takes its place in an event was checked already.
+    @field_validator("amount", mode="after")
+    @classmethod
+    def _parses(cls, amount: str, seen: ValidationInfo) -> str:
+        code = seen.data.get("currency")
+        if code is not None:
+            try:
+                Money.parse(amount, code)
+            except MoneyError as error:
+                raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
+        return amount
 
     def money(self) -> Money:
         """The same amount in integer minor units."""
-        try:
-            return Money.parse(self.amount, self.currency)
-        except MoneyError as error:
-            raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
+        return Money.parse(self.amount, self.currency)
 
     @classmethod
-    def of(cls, money: Money) -> "Amount":
+    def of(cls, money: Money) -> Self:
         """Wire form of money that is already exact; skips the parse that would only repeat it."""
-        return cls.model_construct(currency=money.currency.code, amount=money.wire_amount)
+        wire = cls.model_construct(currency=money.currency.code, amount=money.wire_amount)
+        return cast("Self", wire)
 
 
 class PositiveAmount(Amount):
@@ -122,11 +128,12 @@ class PositiveAmount(Amount):
 
     amount: Annotated[str, WithJsonSchema({**_DECIMAL, "not": {"pattern": r"^0(\.0+)?$"}})]
 
-    @model_validator(mode="after")
-    def _positive(self) -> Self:
-        if not self.amount.strip("0."):
+    @field_validator("amount", mode="after")
+    @classmethod
+    def _positive(cls, amount: str) -> str:
+        if not amount.strip("0."):
             raise PydanticCustomError("amount_not_positive", "the amount must be above zero")
-        return self
+        return amount
 
 
 class Who(Shape):
