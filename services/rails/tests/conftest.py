@@ -34,7 +34,7 @@ from tally_rails.desk import Desk
 from tally_rails.rails import REGISTRY
 from tally_rails.rails.ach.config import AchSettings
 from tally_rails.settings import RailsSettings
-from tally_runtime import FixedClock, Metrics, derived_id
+from tally_runtime import FixedClock, Metrics, ServiceSettings, derived_id
 from tally_testkit import ServiceDatabase, event_headers
 
 AT = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -180,6 +180,10 @@ class World:
         self.last = records[-1]
         await self.processor.process(records)
 
+    def record(self, event: Event) -> Raw:
+        """The event as its sender would publish it."""
+        return raw(event)
+
     @property
     def transactor(self) -> Transactor:
         return self.app.transactor(pool=self.pool)
@@ -322,6 +326,17 @@ class BankProcess:
         shown = self.call("GET", "/book")
         assert shown["repeated_traces"] == []
         return {entry["trace"]: entry for entry in shown["entries"]}
+
+    def environment(self) -> dict[str, str]:
+        """How a service of its own process reaches this bank."""
+        settings = ach_settings(self, lease_s=2, window_s=1, poll_ms=50)
+        return {
+            f"TALLY_RAILS_ACH_{name.upper()}": str(
+                value.get_secret_value() if isinstance(value, SecretStr) else value
+            )
+            for name in AchSettings.model_fields.keys() - ServiceSettings.model_fields.keys()
+            if (value := getattr(settings, name)) is not None
+        }
 
     def uploads(self) -> list[dict[str, Any]]:
         uploads: list[dict[str, Any]] = self.call("GET", "/files")["uploads"]

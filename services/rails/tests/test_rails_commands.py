@@ -177,7 +177,7 @@ async def test_number_of_statements_does_not_depend_on_the_size_of_the_batch(
     many = await count_statements(*batch("many", 60))
     assert few == many
     assert many <= 10
-    assert len(await world.events(AttemptChanged)) == 62 * 6
+    assert len(await world.events(AttemptChanged)) == 62 * 5
     assert await world.quarantined() == []
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tally_postgres import Connection
+from tally_postgres import Connection, Pool
 from tally_runtime import derived_id
 
 _ADD_JOBS = """
@@ -90,7 +90,7 @@ async def take_jobs(
 
 
 async def due_subjects(
-    conn: Connection, rail: str, kind: str, *, now: datetime, limit: int
+    conn: Connection | Pool, rail: str, kind: str, *, now: datetime, limit: int
 ) -> list[str]:
     """Subjects of due work, the longest due first."""
     return [row[0] for row in await conn.fetch(_DUE, rail, kind, now, limit)]

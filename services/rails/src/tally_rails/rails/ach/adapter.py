@@ -1,5 +1,6 @@
 """The ACH rail as the service sees it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -89,6 +90,9 @@ class AchRail:
         if config.host is None:
             _LOG.warning("ach_not_connected", remedy="set TALLY_RAILS_ACH_HOST")
             return ()
+        for library in ("asyncssh", "httpx"):
+            # A line for each call they make would be many a second.
+            logging.getLogger(library).setLevel(logging.WARNING)
         out, back = BankLine(config), BankLine(config)
         return (
             TurnWorker("ach_sender", self.sender(parts, out), out, config, parts.alarms),

@@ -10,6 +10,7 @@ from typing import Final
 from tally_bankfiles import add_banking_days
 from tally_bankfiles.nacha import Credit, build_credit_file, write_file
 from tally_messaging import UnitOfWork
+from tally_postgres import Pool
 from tally_railkit import AttemptState, InstrumentProblem, News
 from tally_railkit.sealing import Keyring, SealingError, unseal
 from tally_rails.desk import Desk, DeskFactory
@@ -41,6 +42,10 @@ class Cutter:
     config: AchSettings
     keys: Keyring
     desks: DeskFactory
+
+    async def is_due(self, pool: Pool, now: datetime) -> bool:
+        """Whether any payout's window is over."""
+        return bool(await work.due_subjects(pool, NAME, SEND, now=now, limit=1))
 
     async def cut(self, uow: UnitOfWork, banking_date: date) -> int:
         """Store one file of due payouts; gives how many are in it, 0 when nothing is due.

@@ -36,8 +36,10 @@ class Sender:
 
     async def turn(self, context: WorkerContext) -> bool:
         """Do what is due once; True where there may be more."""
-        today = await self.banking_date.today(context.clock)
-        cut = await context.transactor.run(lambda uow: self.cutter.cut(uow, today))
+        cut = 0
+        if await self.cutter.is_due(context.pool, context.clock.now()):
+            today = await self.banking_date.today(context.clock)
+            cut = await context.transactor.run(lambda uow: self.cutter.cut(uow, today))
         sent = False
         for file_id, tries in await self._take(context):
             sent |= await self._send(context, file_id, tries)
