@@ -73,7 +73,7 @@ def serving(bank: Bank) -> Iterator[str]:
             """Nothing of it belongs in the test's output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

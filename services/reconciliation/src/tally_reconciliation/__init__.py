@@ -2,7 +2,7 @@
 
 from tally_reconciliation.errors import (
     BankUnreadable,
-    BrokerSilent,
+    BrokerUnreadable,
     ReconciliationError,
     SchemaAbsent,
 )
@@ -13,7 +13,7 @@ from tally_reconciliation.sources import SCHEMAS, Sources
 __all__ = [
     "SCHEMAS",
     "BankUnreadable",
-    "BrokerSilent",
+    "BrokerUnreadable",
     "Check",
     "Fault",
     "Holding",

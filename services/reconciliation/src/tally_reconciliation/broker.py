@@ -2,16 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
+from aiokafka.structs import OffsetAndMetadata
 
-from tally_reconciliation.errors import BrokerSilent
+from tally_reconciliation.errors import BrokerUnreadable
 from tally_reconciliation.records import RawRecord
 
 _SILENCE_S = 30.0
@@ -48,9 +53,17 @@ class Broker(Protocol):
         ...
 
 
+@contextmanager
+def _reading(kafka: str) -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        raise BrokerUnreadable(kafka, f"{type(error).__name__}: {error}"[:200]) from error
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaBroker:
-    """A real broker."""
+    """A real broker; what fails about it is `BrokerUnreadable`."""
 
     kafka: str
     _probe: AIOKafkaConsumer
@@ -58,30 +71,47 @@ class KafkaBroker:
 
     async def topics(self, pattern: str) -> tuple[str, ...]:
         whole = re.compile(pattern)
-        return tuple(sorted(name for name in await self._probe.topics() if whole.fullmatch(name)))
+        with _reading(self.kafka):
+            names = await self._probe.topics()
+        return tuple(sorted(name for name in names if whole.fullmatch(name)))
 
     async def extents(self, topics: Collection[str]) -> Mapping[Partition, Extent]:
-        # The consumer knows the partitions of no topic it does not read: the broker is asked.
-        wanted = sorted(set(topics) & await self._probe.topics())
-        told = await self._admin.describe_topics(wanted) if wanted else []
-        partitions = [
-            TopicPartition(topic["topic"], partition["partition"])
-            for topic in told
-            for partition in topic["partitions"]
-        ]
-        if not partitions:
-            return {}
-        firsts = await self._probe.beginning_offsets(partitions)
-        ends = await self._probe.end_offsets(partitions)
+        with _reading(self.kafka):
+            # Metadata first: partitions of a topic not looked at before are unknown to the client.
+            known = await self._probe.topics()
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in topics
+                if topic in known
+                for number in sorted(self._probe.partitions_for_topic(topic) or ())
+            ]
+            if not partitions:
+                return {}
+            firsts = await self._probe.beginning_offsets(partitions)
+            ends = await self._probe.end_offsets(partitions)
         return {(p.topic, p.partition): Extent(firsts[p], ends[p]) for p in partitions}
 
     async def committed(self, group: str) -> Mapping[Partition, int]:
-        found = await self._admin.list_consumer_group_offsets(group)
+        with _reading(self.kafka):
+            found = await self._group_offsets(group)
         return {
             (partition.topic, partition.partition): at.offset
             for partition, at in found.items()
             if at.offset >= 0
         }
+
+    async def _group_offsets(self, group: str) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        """Ask until a coordinator answers: a broker that just started has none yet."""
+        async with asyncio.timeout(_SILENCE_S):
+            while True:
+                try:
+                    found: Mapping[
+                        TopicPartition, OffsetAndMetadata
+                    ] = await self._admin.list_consumer_group_offsets(group)
+                except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+                    await asyncio.sleep(_POLL_MS / 1000)
+                else:
+                    return found
 
     async def records(
         self, extents: Mapping[Partition, Extent]
@@ -94,43 +124,47 @@ class KafkaBroker:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.kafka, enable_auto_commit=False, auto_offset_reset="earliest"
         )
-        await consumer.start()
+        with _reading(self.kafka):
+            await consumer.start()
         try:
             consumer.assign(list(left))
             for partition in left:
                 consumer.seek(partition, extents[partition.topic, partition.partition].first)
             silent_since = asyncio.get_running_loop().time()
             while left:
-                fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+                with _reading(self.kafka):
+                    fetched = await consumer.getmany(
+                        timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS
+                    )
                 for partition, batch in fetched.items():
                     end = left.get(partition)
                     if end is not None:
                         yield [record for record in batch if record.offset < end]
                 now = asyncio.get_running_loop().time()
-                done = [p for p, end in left.items() if await consumer.position(p) >= end]
+                with _reading(self.kafka):
+                    done = [p for p, end in left.items() if await consumer.position(p) >= end]
                 for partition in done:
                     del left[partition]
                     consumer.pause(partition)
                 if fetched or done:
                     silent_since = now
                 elif now - silent_since > _SILENCE_S:
-                    raise BrokerSilent(self.kafka, _SILENCE_S, "topics were read")
+                    raise BrokerUnreadable(self.kafka, f"no records for {_SILENCE_S:.0f} s")
         finally:
             await consumer.stop()
 
 
 @asynccontextmanager
 async def kafka_broker(kafka: str) -> AsyncIterator[KafkaBroker]:
-    """Connect; raises `BrokerSilent` when nobody answers."""
+    """Connect; raises `BrokerUnreadable` when nobody answers."""
     probe = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     try:
-        async with asyncio.timeout(_SILENCE_S):
-            await probe.start()
-            await admin.start()
+        with _reading(kafka):
+            async with asyncio.timeout(_SILENCE_S):
+                await probe.start()
+                await admin.start()
         yield KafkaBroker(kafka, probe, admin)
-    except (KafkaError, TimeoutError) as error:
-        raise BrokerSilent(kafka, _SILENCE_S, f"it was asked ({type(error).__name__})") from error
     finally:
         await probe.stop()
         await admin.close()

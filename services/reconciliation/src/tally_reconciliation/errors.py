@@ -20,16 +20,16 @@ class SchemaAbsent(ReconciliationError):  # noqa: N818 - named for what it says
         )
 
 
-class BrokerSilent(ReconciliationError):  # noqa: N818 - named for what it says
-    """The broker stopped answering while a topic was read."""
+class BrokerUnreadable(ReconciliationError):  # noqa: N818 - named for what it says
+    """The broker did not answer, or not with what was asked for."""
 
-    code = "broker_silent"
+    code = "broker_unreadable"
     retryable = True
 
-    def __init__(self, kafka: str, waited_s: float, doing: str) -> None:
+    def __init__(self, kafka: str, detail: str) -> None:
         super().__init__(
-            f"the broker at {kafka} gave no answer for {waited_s:.0f} s while {doing}: "
-            "look at the broker or correct TALLY_KAFKA, then verify again"
+            f"the broker at {kafka} cannot be read ({detail}): look at the broker or correct "
+            "TALLY_KAFKA, then verify again"
         )
 
 
