@@ -147,6 +147,7 @@ async def test_refused_file_or_batch_fails_its_payouts_and_no_other(ach, bank, b
     await ach.reaches("failed", "three")
     change = (await ach.changes("three"))[-1]
     assert (change.code, change.action) == ("over_limit", "operator")
+    assert await ach.cases() == ["file_refused" if "file" in behaviour else "entries_refused"]
     assert {(await ach.states(name))[-1] for name in ("one", "two")} == {"in_transit"}
 
 

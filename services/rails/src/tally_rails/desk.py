@@ -97,8 +97,12 @@ class Desk:
         tracked = self._attempts[attempt_id]
         return self._decided(tracked, decide_cancel(tracked.attempt), self.uow.now, "cancel")
 
-    def observe(self, news: News, *, settlement_date: date | None = None) -> None:
+    def observe(
+        self, news: News, *, settlement_date: date | None = None, shared_case: bool = False
+    ) -> None:
         """Take in news about a loaded attempt.
+
+        `shared_case`: the caller opens one case for all attempts the same news is about.
 
         A code that is not in the rail's table changes nothing and opens a case. The provider's own
         reason, where it gives one, is shown instead of the code.
@@ -126,7 +130,7 @@ class Desk:
         decision = decide_sighting(tracked.attempt, seen)
         self._decided(tracked, decision, news.occurred_at, f"{code}:{news.reference}")
         if isinstance(decision, Moved):
-            self._follow_up(decision.attempt)
+            self._follow_up(decision.attempt, shared_case=shared_case)
 
     def open_case(self, rail: str, code: str, subject: str, detail: str) -> None:
         """Have a person look at something."""
@@ -178,10 +182,10 @@ class Desk:
                 )
         return decision
 
-    def _follow_up(self, attempt: Attempt) -> None:
+    def _follow_up(self, attempt: Attempt, *, shared_case: bool) -> None:
         if attempt.action in DEAD:
             self._dead[attempt.order.instrument_id] = attempt
-        elif attempt.action in FOR_PEOPLE:
+        elif attempt.action in FOR_PEOPLE and not shared_case:
             self.open_case(
                 attempt.rail, f"attempt_{attempt.state}", attempt.id,
                 f"{attempt.state} with code {attempt.code}, action {attempt.action}: the money is "

@@ -50,6 +50,7 @@ _LOG = get_logger("tally_rails.ach")
 _ACK_NAME: Final = re.compile(r"(?P<upload>.+\.ach)(?:\.[0-9]+)?\.ack").fullmatch
 _RETURN_NAME: Final = re.compile(r".+\.ach").fullmatch
 _USD: Final = currency("USD")
+_SHOWN: Final = 5
 Item = Entry | IatEntry
 
 
@@ -112,15 +113,18 @@ class Incoming:
             return
         strangers = ack.entries.keys() - {entry.trace for entry in entries}
         if strangers:
-            detail = f"{upload} has no entries {', '.join(sorted(strangers)[:5])}"
+            detail = f"{upload} has no entries {', '.join(sorted(strangers)[:_SHOWN])}"
             desk.open_case(NAME, "acknowledgement_differs", file.id, detail)
         state = FileState.ACKNOWLEDGED if ack.reason is None else FileState.REFUSED
         await store.mark_file(uow.conn, file.id, state, (*OPEN, FileState.UPLOADED), uow.now)
         jobs = [(NAME, UPLOAD, file.id), (NAME, ACKNOWLEDGEMENT, file.id)]
         await work.end_jobs(uow.conn, jobs)
         settlement = max(file.effective_date, add_banking_days(banking_date, 0))
+        refused = []
         for entry in entries:
             reason = ack.refusal_of(entry.batch_number, entry.trace)
+            if reason is not None:
+                refused.append(f"{entry.trace} {reason}")
             news = News(
                 attempt_id=entry.attempt_id,
                 provider_code=ACCEPTED if reason is None else refusal_code(reason),
@@ -130,10 +134,16 @@ class Incoming:
                 source="acknowledgement",
                 reason=reason,
             )
-            desk.observe(news, settlement_date=settlement if reason is None else None)
-        if ack.reason is not None:
-            detail = f"the bank refused {upload} whole: {ack.reason}"
-            desk.open_case(NAME, "file_refused", file.id, detail)
+            desk.observe(
+                news,
+                settlement_date=settlement if reason is None else None,
+                shared_case=True,
+            )
+        if refused:
+            code = "entries_refused" if ack.reason is None else "file_refused"
+            shown = ", ".join(refused[:_SHOWN])
+            detail = f"{len(refused)} of {len(entries)} payouts of {upload} refused: {shown}"
+            desk.open_case(NAME, code, file.id, detail)
 
     async def _had_before(
         self, uow: UnitOfWork, desk: Desk, file: StoredFile, entries: list[StoredEntry]

@@ -57,53 +57,53 @@ class Sender:
             if file.state not in OPEN:
                 # Its acknowledgement came before the outcome of the upload was saved.
                 await work.end_jobs(uow.conn, [(NAME, UPLOAD, file_id)])
-            elif tries == 1:
-                await store.mark_sent(uow.conn, file_id, uow.now)
+            elif file.state is FileState.STORED:
+                await store.mark_sending(uow.conn, file_id, uow.now)
             return file
 
         file = await context.transactor.run(begin)
         if file.state not in OPEN:
             return True
-        answer = await self._answer(file, tries, context.clock.now())
+        answer = await self._answer(context, file)
         await self.step("called")
         await context.transactor.run(lambda uow: self._record(uow, file, answer, tries))
         return isinstance(answer, Accepted)
 
-    async def _answer(self, file: StoredFile, tries: int, now: datetime) -> Result:
-        """Send at the first try; later ask first, and send the same again where that is safe."""
-        if tries == 1:
+    async def _answer(self, context: WorkerContext, file: StoredFile) -> Result:
+        """Send what has not left; ask about what may have, and send it again once that is safe."""
+        if file.state is FileState.STORED:
             return await self.bank.submit(file)
         known = await self.bank.query(file)
-        if not isinstance(known, Unknown):
+        assert file.sent_at is not None, "a file in doubt was sent"
+        proven_at = file.sent_at + timedelta(seconds=self.config.not_found_after_s)
+        if not isinstance(known, Unknown) or context.clock.now() < proven_at:
             return known
-        proven_after = timedelta(seconds=self.config.not_found_after_s)
-        if file.sent_at is not None and now - file.sent_at < proven_after:
-            return known
+        await context.transactor.run(lambda uow: store.mark_sending(uow.conn, file.id, uow.now))
         return await self.bank.submit(file)
 
     async def _record(self, uow: UnitOfWork, sent: StoredFile, answer: Result, tries: int) -> None:
+        """Save what came of it; `sent` is the file as it was before."""
         conn, now = uow.conn, uow.now
         file = await store.lock_file(conn, sent.id)
-        job = (NAME, UPLOAD, file.id)
         if file.state not in OPEN:
-            await work.end_jobs(conn, [job])
+            await work.end_jobs(conn, [(NAME, UPLOAD, file.id)])
             return
         desk = self.desks(uow)
         entries = await store.entries_of(conn, file.id)
         await desk.load(entry.attempt_id for entry in entries)
-        in_doubt = file.state is FileState.IN_DOUBT or isinstance(answer, Unknown)
         match answer:
             case Accepted():
                 news: str | None = UPLOADED
                 await store.mark_file(conn, file.id, FileState.UPLOADED, OPEN, now)
-                await work.end_jobs(conn, [job])
+                await work.end_jobs(conn, [(NAME, UPLOAD, file.id)])
                 overdue = now + timedelta(seconds=self.config.ack_overdue_s)
                 desk.add_job(Job(NAME, ACKNOWLEDGEMENT, file.id, overdue))
                 _LOG.info("ach_file_uploaded", file_id=file.id, name=file.name, tries=tries)
             case Pending() | Unknown():
+                in_doubt = sent.state is FileState.IN_DOUBT or isinstance(answer, Unknown)
                 news = IN_DOUBT if in_doubt and self._too_long(file, now) else None
-                if in_doubt:
-                    await store.mark_file(conn, file.id, FileState.IN_DOUBT, OPEN, now)
+                if not in_doubt:
+                    await store.mark_not_sent(conn, file.id, now)
                 pause = self.config.pause(tries)
                 await work.put_off(conn, NAME, UPLOAD, [file.id], now + pause)
                 _LOG.warning("ach_upload_put_off", file_id=file.id, tries=tries, why=answer.reason)
@@ -122,11 +122,11 @@ class Sender:
                         reference=entry.trace,
                         amount=None,
                         occurred_at=now,
-                        source="answer" if tries == 1 else "poll",
+                        source="answer" if sent.state is FileState.STORED else "poll",
                     )
                 )
         await desk.save()
 
     def _too_long(self, file: StoredFile, now: datetime) -> bool:
-        assert file.sent_at is not None, "a file in doubt was sent"
-        return now - file.sent_at >= timedelta(seconds=self.config.doubt_after_s)
+        assert file.doubt_since is not None, "a file in doubt was sent"
+        return now - file.doubt_since >= timedelta(seconds=self.config.doubt_after_s)

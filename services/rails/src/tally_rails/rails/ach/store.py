@@ -36,16 +36,25 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[]) AS e (trace, atte
 """
 
 _FILE = """
-SELECT id, origin, created_on, created_time, modifier, name, content, effective_date, state, sent_at
+SELECT id, origin, created_on, created_time, modifier, name, content, effective_date, state, sent_at,
+       doubt_since
 FROM ach_file
 """
 
 _MARK = """
-UPDATE ach_file SET state = $2, sent_at = coalesce(sent_at, $3), changed_at = $3
-WHERE id = $1 AND state = ANY($4::text[])
+UPDATE ach_file SET state = $2, changed_at = $3 WHERE id = $1 AND state = ANY($4::text[])
 """
 
-_SENT = "UPDATE ach_file SET sent_at = coalesce(sent_at, $2) WHERE id = $1 RETURNING sent_at"
+_SENDING = """
+UPDATE ach_file
+SET state = 'in_doubt', sent_at = $2, doubt_since = coalesce(doubt_since, $2), changed_at = $2
+WHERE id = $1
+"""
+
+_NOT_SENT = """
+UPDATE ach_file SET state = 'stored', sent_at = NULL, doubt_since = NULL, changed_at = $2
+WHERE id = $1
+"""
 
 _ENTRIES = """
 SELECT trace, batch_number, attempt_id, rdfi, amount FROM ach_entry WHERE file_id = $1
@@ -73,7 +82,7 @@ _OUTCOME = "UPDATE ach_incoming SET outcome = $3 WHERE name = $1 AND sha256 = $2
 
 
 class FileState(StrEnum):
-    """STORED: not known to have left. IN_DOUBT: it may have. UPLOADED: the bank has it."""
+    """STORED: has not left. IN_DOUBT: it is being sent, or may have left. UPLOADED: it is there."""
 
     STORED = "stored"
     IN_DOUBT = "in_doubt"
@@ -88,7 +97,10 @@ ANSWERED: Final = (FileState.ACKNOWLEDGED, FileState.REFUSED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file as it is sent, however often. `created_time` is HHMM at the bank."""
+    """A file as it is sent, however often.
+
+    `created_time` is HHMM at the bank; `sent_at` is when it was sent last, `doubt_since` when first.
+    """
 
     id: str
     origin: str
@@ -100,6 +112,7 @@ class StoredFile:
     effective_date: date
     state: FileState = FileState.STORED
     sent_at: datetime | None = None
+    doubt_since: datetime | None = None
 
     @property
     def identity(self) -> str:
@@ -179,10 +192,14 @@ async def lock_file_named(conn: Connection, name: str) -> StoredFile | None:
     return None if row is None else _file(row)
 
 
-async def mark_sent(conn: Connection, file_id: str, now: datetime) -> datetime:
-    """Keep when a file was first sent; gives that time."""
-    sent_at: datetime = await conn.fetchval(_SENT, file_id, now)
-    return sent_at
+async def mark_sending(conn: Connection, file_id: str, now: datetime) -> None:
+    """Say before it happens that a file is sent: if nobody can say more, it may have left."""
+    await conn.execute(_SENDING, file_id, now)
+
+
+async def mark_not_sent(conn: Connection, file_id: str, now: datetime) -> None:
+    """Say that nothing of a file has ever left."""
+    await conn.execute(_NOT_SENT, file_id, now)
 
 
 async def mark_file(
@@ -241,7 +258,7 @@ async def mark_incoming(conn: Connection, name: str, sha256: str, outcome: str) 
 def _file(row: Record) -> StoredFile:
     (
         file_id, origin, created_on, created_time, modifier, name, content, effective_date, state,
-        sent_at,
+        sent_at, doubt_since,
     ) = row  # fmt: skip
     return StoredFile(
         id=file_id,
@@ -254,4 +271,5 @@ def _file(row: Record) -> StoredFile:
         effective_date=effective_date,
         state=FileState(state),
         sent_at=sent_at,
+        doubt_since=doubt_since,
     )

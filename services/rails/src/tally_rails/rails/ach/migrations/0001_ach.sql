@@ -21,7 +21,9 @@ CREATE TABLE ach_file (
     state text COLLATE "C" NOT NULL
         CHECK (state IN ('stored', 'in_doubt', 'uploaded', 'acknowledged', 'refused')),
     sent_at timestamptz,
+    doubt_since timestamptz,
     changed_at timestamptz NOT NULL,
+    CONSTRAINT ach_file_doubt_began CHECK (state <> 'in_doubt' OR doubt_since IS NOT NULL),
     CONSTRAINT ach_file_identity UNIQUE (origin, created_on, created_time, modifier),
     CONSTRAINT ach_file_name UNIQUE (name)
 );
