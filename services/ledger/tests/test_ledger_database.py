@@ -151,7 +151,7 @@ async def test_a_writer_with_an_old_version_is_told_to_start_again(funded: Ledge
 async def test_an_account_belongs_to_an_open_ledger_and_a_known_asset(
     funded: LedgerFixture,
 ) -> None:
-    for column, value in (("shard", "mian"), ("asset", "XXX")):
+    for column, value in (("shard", "nowhere"), ("asset", "XXX")):
         with pytest.raises(asyncpg.ForeignKeyViolationError):
             await funded.pool.execute(f"UPDATE account SET {column} = $1", value)
 

@@ -238,7 +238,7 @@ async def test_each_ledger_has_its_own_books_and_log(ledger: LedgerFixture) -> N
 
 
 async def test_a_command_to_no_ledger_is_refused_and_remembered(ledger: LedgerFixture) -> None:
-    command = FUNDING.model_copy(update={"ledger": "mian"})
+    command = FUNDING.model_copy(update={"ledger": "nowhere"})
     (first,) = await ledger.apply(command)
     (again,) = await ledger.apply(command)
     assert first.code == "ledger_unknown"
@@ -330,7 +330,7 @@ async def test_an_account_that_exists_as_another_or_in_no_ledger_is_refused(
     facts = await ledger.apply(
         open_account(account("ann", guarded=False)),
         open_account(WALLET, ledger="second"),
-        open_account(account("bob"), ledger="mian"),
+        open_account(account("bob"), ledger="nowhere"),
         open_account(account("bob", currency="XAU")),
     )
     assert {fact.type for fact in facts} == {"ledger.account.rejected.v1"}
