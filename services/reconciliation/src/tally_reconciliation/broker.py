@@ -77,13 +77,17 @@ class KafkaBroker:
 
     async def extents(self, topics: Collection[str]) -> Mapping[Partition, Extent]:
         with _reading(self.kafka):
-            # Metadata first: partitions of a topic not looked at before are unknown to the client.
-            known = await self._probe.topics()
+            there = sorted(set(topics) & await self._probe.topics())
+            # Asked by name: the consumer itself may not have heard of a new topic yet.
+            described = await self._admin.describe_topics(there) if there else []
+            for topic in described:
+                if topic["error_code"]:
+                    detail = f"topic {topic['topic']}: error {topic['error_code']}"
+                    raise BrokerUnreadable(self.kafka, detail)
             partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                if topic in known
-                for number in sorted(self._probe.partitions_for_topic(topic) or ())
+                TopicPartition(topic["topic"], part["partition"])
+                for topic in described
+                for part in topic["partitions"]
             ]
             if not partitions:
                 return {}
