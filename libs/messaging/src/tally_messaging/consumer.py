@@ -29,6 +29,9 @@ _WATCH_INTERVAL_S = 1.0
 
 def create_broker(settings: MessagingSettings, service: str) -> KafkaBroker:
     """A FastStream broker that only consumes: publishing is the relay's, topics the catalogue's."""
+    logger = logging.getLogger("tally_messaging.faststream")
+    # Below errors it says what is so on purpose, such as that it creates no topics.
+    logger.setLevel(logging.ERROR)
     return KafkaBroker(
         settings.kafka,
         client_id=f"tally-{service}",
@@ -38,7 +41,7 @@ def create_broker(settings: MessagingSettings, service: str) -> KafkaBroker:
         graceful_timeout=settings.graceful_timeout_s,
         request_timeout_ms=15_000,
         metadata_max_age_ms=30_000,
-        logger=logging.getLogger("tally_messaging.faststream"),
+        logger=logger,
         log_level=logging.DEBUG,
         # Fixed, so that generated documents name no address.
         specification_url="kafka:9092",

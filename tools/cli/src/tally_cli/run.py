@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -86,10 +87,12 @@ def up(var: VarOption = Path("var")) -> None:
             notes.print(
                 "  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify"
             )
-            notes.print(
-                f"  database {address.postgres_dsn.rpartition('@')[2]}, broker {address.kafka}"
-            )
-            notes.print(f"  bank simulator {bank.admin_url}")
+            for name, value in (
+                ("TALLY_KAFKA", address.kafka),
+                ("TALLY_POSTGRES_DSN", address.postgres_dsn),
+                ("TALLY_BANK_ADMIN_URL", bank.admin_url),
+            ):
+                typer.echo(f"export {name}={shlex.quote(value)}")
 
         code = run_process(lambda: run_platform(installation, ready))
     raise typer.Exit(code)
