@@ -287,3 +287,34 @@ async def test_file_is_cut_no_larger_than_the_settings_say_and_traces_ascend(ope
     assert sorted(bank.book()) == [f"12104288{n:07}" for n in range(1, 6)]
     sent = {derived_id("att", "test", f"n{n}")[-15:] for n in range(5)}
     assert {entry["individual_id"] for entry in bank.book().values()} == sent
+
+
+async def test_process_killed_while_sending_leaves_doubt_even_if_the_bank_cannot_be_asked(
+    open_ach, bank
+):
+    async def die(point: str) -> None:
+        if point == "called":
+            raise _Killed
+
+    dying = await open_ach(step=die)
+    await dying.paid_to(PLAIN)
+    with pytest.raises(_Killed):
+        await dying.send()
+    ach = await open_ach(at=dying.clock.now() + timedelta(minutes=10), doubt_after_s=60)
+    bank.post("/faults", fault="refuse_login", times=1)
+    await ach.send()
+    assert (await ach.states())[-1] == "unknown"
+    await ach.send()
+    await ach.reaches("in_transit")
+    assert len(bank.uploads()) == 1
+
+
+async def test_bank_that_was_never_reached_leaves_no_doubt(open_ach, bank):
+    ach = await open_ach(doubt_after_s=0)
+    bank.post("/faults", fault="refuse_login", times=2)
+    await ach.paid_to(PLAIN)
+    await ach.send()
+    await ach.send()
+    assert (await ach.states())[-1] == "submitting"
+    await ach.send()
+    assert (await ach.states())[-1] == "submitted"

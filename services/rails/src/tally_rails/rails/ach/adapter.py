@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from tally_bankfiles import is_banking_day
 from tally_messaging import Worker
 from tally_railkit import (
     Accepted,
@@ -93,6 +94,8 @@ class AchRail:
         for library in ("asyncssh", "httpx"):
             # A line for each call they make would be many a second.
             logging.getLogger(library).setLevel(logging.WARNING)
+        # The calendar is loaded at its first use: half a second, better now than between heartbeats.
+        is_banking_day(_EPOCH.date())
         out, back = BankLine(config), BankLine(config)
         return (
             TurnWorker("ach_sender", self.sender(parts, out), out, config, parts.alarms),

@@ -93,7 +93,7 @@ class AchSettings(ServiceSettings):
         description="a file is cut for each window that had payouts",
     )
     file_entries_max: int = Field(
-        default=2_000, validation_alias="TALLY_RAILS_ACH_FILE_ENTRIES_MAX", ge=1, le=50_000
+        default=1_000, validation_alias="TALLY_RAILS_ACH_FILE_ENTRIES_MAX", ge=1, le=50_000
     )
     effective_days: int = Field(
         default=1,
@@ -174,7 +174,7 @@ class AchSettings(ServiceSettings):
         description="largest file taken from the bank",
     )
     settle_batch: int = Field(
-        default=1_000, validation_alias="TALLY_RAILS_ACH_SETTLE_BATCH", ge=1, le=10_000
+        default=500, validation_alias="TALLY_RAILS_ACH_SETTLE_BATCH", ge=1, le=10_000
     )
     remove_processed: bool = Field(
         default=True,

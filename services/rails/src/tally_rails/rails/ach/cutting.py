@@ -13,6 +13,7 @@ from tally_messaging import UnitOfWork
 from tally_postgres import Pool
 from tally_railkit import AttemptState, InstrumentProblem, News
 from tally_railkit.sealing import Keyring, SealingError, unseal
+from tally_rails.breathing import breathing
 from tally_rails.desk import Desk, DeskFactory
 from tally_rails.domain.attempt import Attempt
 from tally_rails.domain.instrument import Instrument, InstrumentState
@@ -106,7 +107,7 @@ class Cutter:
             await store.advance_counter(
                 conn, origin.odfi_identification, last + len(entries), cycle
             )
-            for entry in entries:
+            async for entry in breathing(entries):
                 desk.observe(_news(entry.attempt_id, STORED, entry.trace, uow.now))
             desk.add_job(Job(NAME, UPLOAD, file.id, uow.now))
         await desk.save()
@@ -128,7 +129,7 @@ class Cutter:
         )
         details: dict[str, AchDetails] = {}
         ready = []
-        for attempt in waiting:
+        async for attempt in breathing(waiting):
             instrument = instruments[attempt.order.instrument_id]
             if instrument.state is InstrumentState.REFUSED:
                 desk.observe(_news(attempt.id, INSTRUMENT_REFUSED, None, uow.now))

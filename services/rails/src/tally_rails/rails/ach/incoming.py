@@ -20,6 +20,7 @@ from tally_bankfiles.nacha import (
 from tally_messaging import UnitOfWork
 from tally_money import Money, currency
 from tally_railkit import AttemptState, News
+from tally_rails.breathing import breathing
 from tally_rails.desk import Desk, DeskFactory
 from tally_rails.domain.attempt import Attempt
 from tally_rails.rails.ach import store
@@ -121,7 +122,7 @@ class Incoming:
         await work.end_jobs(uow.conn, jobs)
         settlement = max(file.effective_date, add_banking_days(banking_date, 0))
         refused = []
-        for entry in entries:
+        async for entry in breathing(entries):
             reason = ack.refusal_of(entry.batch_number, entry.trace)
             if reason is not None:
                 refused.append(f"{entry.trace} {reason}")
@@ -153,7 +154,7 @@ class Incoming:
             return
         await work.end_jobs(uow.conn, [(NAME, UPLOAD, file.id)])
         desk.add_job(work.Job(NAME, ACKNOWLEDGEMENT, file.id, uow.now))
-        for entry in entries:
+        async for entry in breathing(entries):
             desk.observe(
                 News(
                     attempt_id=entry.attempt_id,
@@ -177,7 +178,7 @@ class Incoming:
         )
         await desk.load(entry.attempt_id for found in known.values() for entry in found)
         changes = []
-        for item, notice in notices:
+        async for item, notice in breathing(notices):
             entry = self._find(desk, item, notice, known.get(notice.original_trace, []))
             if entry is None:
                 continue

@@ -7,6 +7,7 @@ from typing import Final
 from tally_messaging import UnitOfWork, WorkerContext
 from tally_messaging.batch import Step
 from tally_railkit import Accepted, News, PayoutRail, Pending, Rejected, Result, Unknown
+from tally_rails.breathing import breathing
 from tally_rails.desk import DeskFactory
 from tally_rails.rails.ach import store
 from tally_rails.rails.ach.banking_date import BankingDate
@@ -114,7 +115,7 @@ class Sender:
             case Rejected():
                 raise AssertionError("SFTP moves bytes: a file is refused by acknowledgement")
         if news is not None:
-            for entry in entries:
+            async for entry in breathing(entries):
                 desk.observe(
                     News(
                         attempt_id=entry.attempt_id,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from tally_messaging import UnitOfWork, WorkerContext
+from tally_rails.breathing import breathing
 from tally_rails.desk import DeskFactory
 from tally_rails.rails.ach import store
 from tally_rails.rails.ach.banking_date import BankingDate
@@ -67,7 +68,7 @@ class Watcher:
             return 0
         desk = self.desks(uow)
         await desk.load(due)
-        for attempt in desk.loaded():
+        async for attempt in breathing(desk.loaded()):
             desk.observe(settlement_of(attempt, uow.now))
         await desk.save()
         _LOG.info("ach_settled", attempts=len(due), banking_date=today.isoformat())
