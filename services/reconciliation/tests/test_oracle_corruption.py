@@ -55,6 +55,7 @@ LEDGER = (
         L1="posted_unbalanced",
         L3="counter_differs_from_replay",
         L4="last_entry_differs_from_account",
+        O2="balance_differs_from_entries",
     ),
     spoilt(
         "both pending counters of an asset raised",
@@ -101,6 +102,14 @@ LEDGER = (
         f"UPDATE ledger.entry SET amount = amount + 1 WHERE account = {_WALLET} AND seq = 1",
         names=f"SELECT {_WALLET}",
         L4="entry_differs_from_transfer",
+        O1="entries_do_not_sum_to_zero",
+        O2="balance_differs_from_entries",
+    ),
+    spoilt(
+        "a wallet whose transfers overdraw it",
+        f"UPDATE ledger.transfer SET amount = amount * 10 WHERE id = {_HOLD}",
+        names=f"SELECT {_WALLET}",
+        O2="replayed_below_floor",
     ),
     spoilt(
         "an entry's balance after changed",

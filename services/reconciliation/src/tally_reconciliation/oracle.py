@@ -75,12 +75,18 @@ async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: S
         raise SchemaAbsent(missing)
     after = await standing(broker, frozenset(sources.schemas))
     quiet = await judge_quiet(snap, seen.standing, after)
+    known = _Known(sources.bank_url, seen.evidence, after, quiet)
+    checks = {check.id: check for check in await _checks(snap, known)}
+    counts = await money.counts(snap)
+    if "O3" in checks:
+        figures = checks["O3"].figures
+        counts["funding_records"] = {n: v for n, v in figures.items() if isinstance(v, int)}
     return Report(
         taken_at=seen.at,
         quiet=quiet,
-        checks=tuple(await _checks(snap, _Known(sources.bank_url, seen.evidence, after, quiet))),
+        checks=tuple(checks.values()),
         money=await money.holdings(snap) if "ledger" in snap.schemas else (),
-        counts=await money.counts(snap),
+        counts=counts,
     )
 
 

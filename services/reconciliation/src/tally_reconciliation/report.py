@@ -42,9 +42,9 @@ class Check:
     fault_count: int = 0
 
     def line(self) -> str:
-        """The check on one line: id, verdict, what it saw."""
-        wrong = f": {self.fault_count} at fault" if self.fault_count else ""
-        return f"{self.id} {self.verdict} {self.title}{wrong}: {self.summary}"
+        """The check on one line: id, verdict, what it saw, what it holds to be true."""
+        wrong = f"{self.fault_count} at fault, " if self.fault_count else ""
+        return f"{self.id} {self.verdict} {wrong}{self.summary} ({self.title})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The ledger's standing figures: sums, floors, refusals, and the guards around the tables."""
 
+from collections.abc import Mapping
+
 from tally_reconciliation.findings import Findings
 from tally_reconciliation.report import Check
 from tally_reconciliation.snapshot import Snapshot
@@ -86,32 +88,38 @@ ORDER BY w.name
 
 async def check_books(snap: Snapshot) -> list[Check]:
     """Invariants 1, 2, 5, 7, 8, 10 and 12 of the ledger."""
+    accounts = f"{await snap.value('SELECT count(*) FROM ledger.account')} accounts"
+    refused = f"{await snap.value('SELECT count(*) FROM ledger.rejection')} refused requests"
+    journals = await snap.value("SELECT count(*) FROM ledger.journal")
+    twice = " UNION ALL ".join(
+        f"({_DOUBLED.format(table=table)})" for table in ("journal", "transfer", "rejection")
+    )
     return [
         await _sums(snap),
         await _listed(
-            snap, Findings("L2", "no counter is negative"), {"counter_negative": _NEGATIVE}
+            snap,
+            Findings("L2", "no counter is negative"),
+            {"counter_negative": _NEGATIVE},
+            accounts,
         ),
         await _listed(
             snap,
             Findings("L5", "no guarded account is below its floor, holds counted"),
             {"below_floor": _BELOW_FLOOR, "account_misplaced": _MISPLACED},
+            accounts,
         ),
         await _listed(
             snap,
             Findings("L7", "every request has one answer and every id one effect"),
-            {
-                "answered_twice": _ANSWERED_TWICE,
-                "id_twice": " UNION ALL ".join(
-                    f"({_DOUBLED.format(table=table)})"
-                    for table in ("journal", "transfer", "rejection")
-                ),
-            },
+            {"answered_twice": _ANSWERED_TWICE, "id_twice": twice},
+            f"{journals} journals, {refused}",
         ),
         await _guards(snap),
         await _listed(
             snap,
             Findings("L10", "a refused request left nothing behind"),
             {"refused_yet_moved": _REFUSED_YET_DONE, "refused_yet_held": _REFUSED_HOLD},
+            refused,
         ),
         await _owners(snap),
     ]
@@ -135,12 +143,14 @@ async def _sums(snap: Snapshot) -> Check:
     return found.judged(f"{accounts} accounts in {len(assets)} assets")
 
 
-async def _listed(snap: Snapshot, found: Findings, questions: dict[str, str]) -> Check:
+async def _listed(
+    snap: Snapshot, found: Findings, questions: Mapping[str, str], summary: str
+) -> Check:
     """Every row a question finds is a fault."""
     for what, query in questions.items():
         async for row in snap.rows(query):
             found.wrong(what, **{name: _shown(value) for name, value in row.items()})
-    return found.judged("none" if not found.count else "see the rows")
+    return found.judged(summary)
 
 
 async def _guards(snap: Snapshot) -> Check:

@@ -33,7 +33,7 @@ ORDER BY e.account, e.seq
 """
 
 _ACCOUNTS = """
-SELECT id, path, asset, shard, debits_posted, credits_posted, debits_pending, credits_pending, seq
+SELECT id, path, asset, shard, guarded, debits_posted, credits_posted, debits_pending, credits_pending, seq
 FROM ledger.account ORDER BY id
 """
 
@@ -83,14 +83,19 @@ class Replayed:
 
 @dataclass(slots=True)
 class _Pass:
+    whole: Findings
+    balances: Findings
     counters: Findings
     chain: Findings
     order: Findings
     entries: int = 0
     accounts: int = 0
     current: Replayed | None = None
-    posted_after: int = field(default=0)
-    pending_after: int = field(default=0)
+    posted_after: int = 0
+    pending_after: int = 0
+    posted_sum: int = 0
+    pending_sum: int = 0
+    sums: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def entry(self, row: Record) -> None:
         """One entry, in order."""
@@ -114,6 +119,8 @@ class _Pass:
                     after=str(after),
                 )
         self.posted_after, self.pending_after = row["posted_after"], row["pending_after"]
+        self.posted_sum += row["amount"]
+        self.pending_sum += row["pending"]
         self._against_transfer(row, replayed, where)
 
     def _against_transfer(
@@ -170,6 +177,7 @@ class _Pass:
             row["credits_posted"] - row["debits_posted"],
             row["credits_pending"] - row["debits_pending"],
         )
+        self._whole(row, replayed, stated_balance)
         if stated_balance != (self.posted_after, self.pending_after):
             self.chain.wrong(
                 "last_entry_differs_from_account",
@@ -180,17 +188,49 @@ class _Pass:
                 account_says=f"{stated_balance[0]}/{stated_balance[1]}",
             )
 
+    def _whole(self, row: Record, replayed: Replayed, stated: tuple[int, int]) -> None:
+        """The account's entries as a sum, and added to its currency's."""
+        where = {"account": row["id"], "path": row["path"], "currency": row["asset"]}
+        if stated != (self.posted_sum, self.pending_sum):
+            self.balances.wrong(
+                "balance_differs_from_entries",
+                **where,
+                stated=f"{stated[0]}/{stated[1]}",
+                entries=f"{self.posted_sum}/{self.pending_sum}",
+            )
+        if row["guarded"] and replayed.debits_posted + replayed.debits_pending > (
+            replayed.credits_posted
+        ):
+            self.balances.wrong("replayed_below_floor", **where, posted=str(replayed.posted))
+        key = (row["shard"], row["asset"])
+        posted, pending = self.sums.get(key, (0, 0))
+        self.sums[key] = (posted + self.posted_sum, pending + self.pending_sum)
+
+    def end(self) -> None:
+        """Judge the sums of each ledger's currencies."""
+        for (shard, asset), (posted, pending) in sorted(self.sums.items()):
+            if posted or pending:
+                self.whole.wrong(
+                    "entries_do_not_sum_to_zero",
+                    ledger=shard,
+                    currency=asset,
+                    posted=str(posted),
+                    pending=str(pending),
+                )
+
     def begin(self, account: str) -> None:
         self.current = Replayed(account)
-        self.posted_after = self.pending_after = 0
+        self.posted_after = self.pending_after = self.posted_sum = self.pending_sum = 0
 
 
 _COUNTERS = ("debits_posted", "credits_posted", "debits_pending", "credits_pending", "seq")
 
 
 async def check_entries(snap: Snapshot) -> list[Check]:
-    """Invariants 3, 4 and 13: counters are the replay, entries are chained, order is the log's."""
+    """O1, O2 and invariants 3, 4 and 13: sums, counters replayed, entries chained and in order."""
     work = _Pass(
+        Findings("O1", "per currency and ledger, all entries sum to zero"),
+        Findings("O2", "balances are their entries' sum, none below its floor"),
         Findings("L3", "counters = replay of transfers"),
         Findings("L4", "entries chain to the balance without gaps, two for each transfer"),
         Findings("L13", "every account's entries follow the order of transfers"),
@@ -206,9 +246,12 @@ async def check_entries(snap: Snapshot) -> list[Check]:
             )
         if not work.chain.count:
             work.chain.wrong("entry_count", entries=work.entries, transfers=transfers)
-    for found in (work.counters, work.chain, work.order):
+    work.end()
+    for found in (work.whole, work.balances, work.counters, work.chain, work.order):
         found.figures.update(accounts=work.accounts, entries=work.entries, transfers=int(transfers))
     return [
+        work.whole.judged(f"{work.entries} entries in {len(work.sums)} currencies"),
+        work.balances.judged(f"{work.accounts} balances"),
         work.counters.judged(f"{work.accounts} accounts replayed from {transfers} transfers"),
         work.chain.judged(f"{work.entries} entries of {transfers} transfers"),
         work.order.judged(f"{work.entries} entries"),
