@@ -398,6 +398,8 @@ class AchWorld(World):
         assert isinstance(self.app.clock, FixedClock)
         return self.app.clock
 
+    window = timedelta(seconds=61)
+
     def _context(self) -> WorkerContext:
         return WorkerContext(
             transactor=self.app.transactor(pool=self.pool),
@@ -416,7 +418,7 @@ class AchWorld(World):
 
     async def send(self, turns: int = 1) -> None:
         """Let the window pass, then cut and send."""
-        self.clock.advance(timedelta(seconds=61))
+        self.clock.advance(self.window)
         for _ in range(turns):
             await self._worker("ach_sender").turning.turn(self._context())
 

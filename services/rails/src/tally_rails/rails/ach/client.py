@@ -134,15 +134,19 @@ class BankSession:
                 found.append(Listed(int(attrs.mtime or 0), name, attrs.size or 0))
         return sorted(found)
 
-    async def read(self, name: str) -> bytes:
-        """A file of the outbound folder, whole; raises FileTooLarge beyond the settings' limit."""
+    async def read(self, name: str) -> bytes | None:
+        """A file of the outbound folder, whole; None when another of us has removed it meanwhile.
+
+        Raises FileTooLarge beyond the settings' limit.
+        """
         longest = self._config.file_bytes_max
         path = posixpath.join(_OUTBOUND, name)
-        async with (
-            _asking(f"read {path}", self._config.transfer_timeout_s),
-            self._sftp.open(path, "rb") as stream,
-        ):
-            data: bytes = await stream.read(longest + 1)
+        async with _asking(f"read {path}", self._config.transfer_timeout_s):
+            try:
+                async with self._sftp.open(path, "rb") as stream:
+                    data: bytes = await stream.read(longest + 1)
+            except asyncssh.SFTPNoSuchFile:
+                return None
         if len(data) > longest:
             raise FileTooLarge(
                 f"{path} has more than {longest} bytes; raise TALLY_RAILS_ACH_FILE_BYTES_MAX or ask "

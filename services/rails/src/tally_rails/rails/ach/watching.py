@@ -36,11 +36,10 @@ class Watcher:
         today = await self.banking_date.today(context.clock)
         async with self.line.session() as bank:
             listed = await bank.outbound()
-            new = await store.unknown_of(context.pool, listed)
-            for item in new:
-                await self._take(context, bank, item, today)
-            if self.config.remove_processed:
-                for item in listed:
+            new = set(await store.unknown_of(context.pool, listed))
+            for item in listed:
+                kept = item not in new or await self._take(context, bank, item, today)
+                if kept and self.config.remove_processed:
                     await bank.remove(item.name)
         settled = await context.transactor.run(lambda uow: self._settle(uow, today))
         await context.transactor.run(self._overdue)
@@ -48,14 +47,18 @@ class Watcher:
 
     async def _take(
         self, context: WorkerContext, bank: BankSession, item: Listed, today: date
-    ) -> None:
+    ) -> bool:
+        """Keep and apply a file; False where it is not in the database afterwards."""
         try:
             content = await bank.read(item.name)
         except FileTooLarge as error:
             detail = str(error)
             await context.transactor.run(lambda uow: self._case(uow, item, detail))
-            return
+            return False
+        if content is None:
+            return False
         await context.transactor.run(lambda uow: self.incoming.apply(uow, item, content, today))
+        return True
 
     async def _case(self, uow: UnitOfWork, item: Listed, detail: str) -> None:
         desk = self.desks(uow)
