@@ -97,7 +97,7 @@ def test_f12_a_statement_is_imported_once_and_a_broken_one_names_its_line(
     broken.write_bytes(content.replace(b"100.00", b"100.01", 1))
     told = up.tally("fund", str(broken))
     assert told.returncode == 2
-    assert "statement_unbalanced" in told.stderr
+    assert "statement_totals" in told.stderr
     assert f"{broken}:" in told.stderr
     assert "nothing was imported" in told.stderr
     good = tmp_path / "good.xml"

@@ -62,12 +62,12 @@ def running_installation(var: Path) -> Installation:
 
     Exits with a remedy when there is none.
     """
+    os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
     dsn, kafka = os.environ.get("TALLY_POSTGRES_DSN"), os.environ.get("TALLY_KAFKA")
     if dsn and kafka:
         return Installation(dsn, kafka, passwords(var))
     # An embedded platform is a sandbox; a service built for an operator's command is told so.
     os.environ.setdefault("TALLY_ENVIRONMENT", "development")
-    os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
     stack = embedded_stack(var)
     if not stack.status().is_running:
         typer.echo(

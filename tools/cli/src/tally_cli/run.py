@@ -90,6 +90,8 @@ def up(var: VarOption = Path("var")) -> None:
             for name, value in (
                 ("TALLY_KAFKA", address.kafka),
                 ("TALLY_POSTGRES_DSN", address.postgres_dsn),
+                ("TALLY_ENVIRONMENT", os.environ["TALLY_ENVIRONMENT"]),
+                ("TALLY_FUNDING_SOURCES", os.environ["TALLY_FUNDING_SOURCES"]),
                 ("TALLY_BANK_ADMIN_URL", bank.admin_url),
             ):
                 typer.echo(f"export {name}={shlex.quote(value)}")
