@@ -76,10 +76,21 @@ def test_the_readmes_python_follows_payout_statuses(
     )
 
 
-def test_the_readmes_kcat_follows_payout_statuses(
-    up: Any, published: str, project_root: Path
+def test_the_readmes_kcat_shows_payout_statuses(
+    up: Any, published: str, project_root: Path, wait_for: Callable[..., None]
 ) -> None:
     if shutil.which("kcat") is None:
         pytest.skip("kcat is not installed: the README offers it beside Python")
-    command = example(project_root, "kcat").replace(" -e ", " ")
-    follow(["bash", "-c", command], up.environment, lambda line: published in line)
+
+    def shown() -> bool:
+        done = subprocess.run(
+            ["bash", "-c", example(project_root, "kcat")],
+            env={**os.environ, **up.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return published in done.stdout
+
+    wait_for("kcat shows the payout", shown)

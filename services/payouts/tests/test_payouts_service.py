@@ -199,6 +199,14 @@ async def test_dead_instrument_disables_the_method_and_leaves_claimable_payouts_
     assert await world.states(ids("one")) == ["claimable", "approved"]
 
 
+async def test_other_details_turned_away_under_a_used_id_leave_the_method_in_force(
+    world, make, ids
+):
+    await world.with_method()
+    await world.feed(make.refused(code="id_conflict"), make.pay_in("one"))
+    assert (await world.row(ids("one")))["state"] == "approved"
+
+
 async def test_foreign_instrument_is_never_paid_to(world, make, ids):
     await world.feed(make.registered("eve", instrument="hers"), make.choose(instrument="hers"))
     await world.feed(make.pay_in("one"))

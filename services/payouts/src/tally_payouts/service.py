@@ -58,6 +58,7 @@ from tally_payouts.store.payouts import Case
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_payouts")
+_OTHER_DETAILS = "id_conflict"
 
 HoldFact = HoldPlaced | HoldCaptured | HoldReleased | HoldRejected
 JournalFact = JournalPosted | JournalRejected
@@ -206,6 +207,9 @@ class Turn:
             self.batch.owns(event.settlement_account, (event.owner, event.currency))
 
     def _refused(self, event: InstrumentRefused) -> None:
+        if event.code == _OTHER_DETAILS:
+            # Other details under a used id were turned away; the instrument registered first stands.
+            return
         before = self.batch.instruments[event.instrument_id]
         self._judge(
             Instrument(

@@ -1,14 +1,5 @@
 """NACHA files: a strict writer, a lenient reader and the code tables; see the README."""
 
-from tally_bankfiles.nacha.acknowledgement import (
-    Acknowledgement,
-    AcknowledgementError,
-    AckStatus,
-    BatchAck,
-    EntryAck,
-    read_acknowledgement,
-    write_acknowledgement,
-)
 from tally_bankfiles.nacha.addenda import (
     Addenda,
     Addenda05,
@@ -72,9 +63,6 @@ __all__ = [
     "AccountType",
     "AchFile",
     "AchTextError",
-    "AckStatus",
-    "Acknowledgement",
-    "AcknowledgementError",
     "Addenda",
     "Addenda05",
     "Addenda10",
@@ -94,13 +82,11 @@ __all__ = [
     "Addenda99Dishonored",
     "Addenda99Iat",
     "Batch",
-    "BatchAck",
     "BatchHeader",
     "CorrectedDataError",
     "CorrectedDetails",
     "Credit",
     "Entry",
-    "EntryAck",
     "FileHeader",
     "IatAddenda",
     "IatBatchHeader",
@@ -122,12 +108,10 @@ __all__ = [
     "iter_entries",
     "iter_events",
     "notice_of",
-    "read_acknowledgement",
     "read_file",
     "remittance_addenda",
     "return_transaction_code",
     "routing_check_digit",
     "to_ach_text",
-    "write_acknowledgement",
     "write_file",
 ]
