@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,6 @@ from tally_payouts.settings import PayoutsSettings
 from tally_portfolio.app import SCHEMA as PORTFOLIO
 from tally_portfolio.app import build_app as build_portfolio
 from tally_portfolio.settings import PortfolioSettings
-from tally_postgres import Connection
 from tally_rails.app import SCHEMA as RAILS
 from tally_rails.app import build_app as build_rails
 from tally_rails.rails.ach.config import AchSettings
@@ -36,7 +36,7 @@ from .platform_bench import START, Bench, ListBroker, tell_story
 class Day:
     """The platform at the end of a day, to be judged or spoilt in a transaction that ends undone."""
 
-    conn: Connection
+    conn: Any
     broker: ListBroker
     schemas: tuple[str, ...] = SCHEMAS
 
@@ -58,10 +58,15 @@ class Day:
 
     async def judge(self, bank_url: str | None = None) -> Report:
         sources = Sources("unused", "unused", bank_url, self.schemas)
-        seen = await look_at_topics(sources, self.conn, self.broker)
-        there = {row[0] for row in await self.conn.fetch("SELECT nspname::text FROM pg_namespace")}
-        snap = Snapshot(self.conn, frozenset(self.schemas) & there)
-        return await look_at_rows(sources, snap, self.broker, seen)
+        undone = self.conn.transaction()
+        await undone.start()
+        try:
+            seen = await look_at_topics(sources, self.conn, self.broker)
+            rows = await self.conn.fetch("SELECT nspname::text FROM pg_namespace")
+            snap = Snapshot(self.conn, frozenset(self.schemas) & {row[0] for row in rows})
+            return await look_at_rows(sources, snap, self.broker, seen)
+        finally:
+            await undone.rollback()
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +74,17 @@ async def told(databases: Databases) -> AsyncIterator[Bench]:
     """The services after the day's story; nobody is connected any more."""
     database = databases.clone(FUNDING, LEDGER, PAYOUTS, RAILS, PORTFOLIO)
     bench = Bench(database, FixedClock(START))
+    try:
+        await _tell(bench)
+    finally:
+        await bench.stop()
+    yield bench
+    databases.drop(database)
+
+
+async def _tell(bench: Bench) -> None:
     await bench.start("ledger", build_ledger, LedgerSettings)
-    await bench.start("funding", build_funding, FundingSettings, sources="cards,invoices")
+    await bench.start("funding", build_funding, FundingSettings, sources="cards,invoices,bank")
     await bench.start("payouts", build_payouts, PayoutsSettings)
     await bench.start(
         "rails",
@@ -81,9 +95,6 @@ async def told(databases: Databases) -> AsyncIterator[Bench]:
     )
     await bench.start("portfolio", build_portfolio, PortfolioSettings)
     await tell_story(bench)
-    await bench.stop()
-    yield bench
-    databases.drop(database)
 
 
 @pytest.fixture
@@ -91,12 +102,8 @@ async def day(told: Bench) -> AsyncIterator[Day]:
     """The day's database as it was told, whatever another test did to it."""
     async with session(told.database.admin_dsn) as conn:
         undone = conn.transaction(isolation="repeatable_read")
-        await undone.__aenter__()
+        await undone.start()
         try:
             yield Day(conn, told.broker.copy())
         finally:
-            await undone.__aexit__(_Undo, _Undo(), None)
-
-
-class _Undo(Exception):  # noqa: N818 - not an error
-    """Ends a transaction without keeping anything of it."""
+            await undone.rollback()

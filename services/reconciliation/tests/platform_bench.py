@@ -1,5 +1,7 @@
 """The platform's real services over a real database, with lists in the place of Kafka's topics."""
 
+import base64
+import gzip
 import json
 import re
 from collections import defaultdict
@@ -10,14 +12,23 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from tally_bankfiles.camt import (
+    Account,
+    BankTransactionCode,
+    EntryTransaction,
+    Statement,
+    StatementEntry,
+    write_camt053,
+)
 from tally_contracts.base import Event, Where, Who, Why
-from tally_contracts.funding import FundingReceived
+from tally_contracts.funding import FundingReceived, ImportStatement
 from tally_contracts.ledger import AccountSpec, OpenAccount
 from tally_contracts.payouts import ChooseMethod
 from tally_contracts.rails import RegisterInstrument
 from tally_messaging import Service, UnitOfWork
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CORRELATION_ID
+from tally_money import Money, currency
 from tally_postgres import Pool, create_pool
 from tally_railkit import News
 from tally_railkit.sealing import SealingKey, seal
@@ -275,6 +286,53 @@ class Bench:
         )
         return account.id
 
+    def import_statement(self, *lines: str) -> None:
+        """A bank's statement of credits (amount and reference); the middle one names a payee."""
+        dollars = currency("USD")
+        entries = []
+        for index, (amount, reference) in enumerate(text.split() for text in lines):
+            said = "TALLY:supplier-payments:pty_1" if index == 1 else "Thank you"
+            money = Money.parse(amount, "USD")
+            entries.append(
+                StatementEntry(
+                    index=index,
+                    line=0,
+                    amount=money,
+                    credit=True,
+                    booking_date=START.date(),
+                    value_date=START.date(),
+                    account_servicer_ref=reference,
+                    bank_transaction_code=BankTransactionCode(
+                        domain="PMNT", family="RCDT", sub_family="ESCT"
+                    ),
+                    transactions=(
+                        EntryTransaction(
+                            amount=money,
+                            credit=True,
+                            account_servicer_ref=reference,
+                            unstructured=(said,),
+                        ),
+                    ),
+                )
+            )
+        statement = Statement(
+            message_id="message-1",
+            id="statement-1",
+            account=Account("900100200", is_iban=False),
+            currency=dollars,
+            created_at=START,
+            opening=Money(0, dollars),
+            opening_date=START.date(),
+            closing=Money(sum(entry.amount.minor for entry in entries), dollars),
+            closing_date=START.date(),
+            entries=tuple(entries),
+        )
+        packed = base64.b64encode(gzip.compress(write_camt053(statement))).decode()
+        command = ImportStatement(
+            import_id=derived_id("imp", "1"), file_name="one.xml", content=packed, who=WHO
+        )
+        self.publish("funding.commands.v1", command, event_id="ce-statement")
+
     async def file(self, *external_ids: str) -> None:
         """The rail stores a file with these payouts' entries, before it is sent."""
         rails = self.running["rails"].pool
@@ -343,6 +401,10 @@ async def tell_story(bench: Bench) -> None:
     await bench.bank_says("returned", *sent, "settled", "R02")
     await bench.bank_says("failed", "stored", "uploaded", "rejected")
     await bench.bank_says("transit", *sent)
+    # A bank statement: one credit announced before, one for a payee, one nobody knows the use of.
+    bench.announce("bank-known", "80.00", party="pty_3", source="bank")
+    await bench.settle()
+    bench.import_statement("80.00 bank-known", "33.10 bank-new", "5.00 bank-odd")
     # The same record again, the same money under another record id, the same money but more of it.
     bench.announce("paid")
     bench.announce("paid", ce="ce-again")

@@ -369,13 +369,13 @@ FUNDING = (
     spoilt(
         "suspense without its case",
         "DELETE FROM funding.suspense_case WHERE reason_code = 'no_beneficiary'",
-        names="SELECT pay_in_id FROM funding.pay_in WHERE state = 'suspense'",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'nobody'",
         O3="suspense_without_case",
     ),
     spoilt(
         "suspense money booked to a wallet",
         "UPDATE ledger.account SET purpose = 'wallet' WHERE purpose = 'suspense'",
-        names="SELECT pay_in_id FROM funding.pay_in WHERE state = 'suspense'",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'nobody'",
         O3="booked_elsewhere",
     ),
     spoilt(
@@ -392,9 +392,29 @@ FUNDING = (
     ),
     spoilt(
         "a repeat not counted",
-        "UPDATE funding.repeated_announcement SET same = 0 WHERE same = 1",
-        names="SELECT pay_in_id FROM funding.repeated_announcement WHERE conflicting = 0",
+        f"UPDATE funding.repeated_announcement SET same = 0 WHERE pay_in_id = {_PAY_IN}",
+        names=f"SELECT {_PAY_IN}",
         O3="repeats_miscounted",
+    ),
+    spoilt(
+        "a line of a statement not counted as known",
+        "UPDATE funding.repeated_announcement SET same = 0 WHERE pay_in_id ="
+        " (SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'bank-known')",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'bank-known'",
+        O3="repeats_miscounted",
+    ),
+    spoilt(
+        "a pay-in whose line of a statement is gone",
+        "DELETE FROM funding.statement_entry WHERE outcome = 'pay_in' AND amount = 3310",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'bank-new'",
+        O3="statement_line_missing",
+    ),
+    spoilt(
+        "a pay-in that differs from its line of a statement",
+        "UPDATE funding.statement_entry SET amount = amount + 1 WHERE outcome = 'pay_in'"
+        " AND amount = 3310",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'bank-new'",
+        O3="conflict_not_counted",
     ),
     spoilt(
         "a conflict not counted",

@@ -181,6 +181,29 @@ async def test_a_record_set_aside_and_booked_all_the_same_is_red(day: Day):
     assert check.faults[0].row["external_id"] == "failed"
 
 
+async def test_copies_of_a_record_that_failed_in_its_use_case_are_not_lost(day: Day):
+    record = next(r for r in day.broker.logs[CARDS, 0] if r.value)
+    failed = replace(
+        changed(record, external_id="fails"),
+        headers=tuple((n, b"ce-fails" if n == "ce_id" else v) for n, v in record.headers),
+    )
+    _appended(day, failed)
+    offset = len(day.broker.logs[CARDS, 0]) - 1
+    _appended(day, failed)
+    assert (await judged(day, "O3"))[1] == ["record_lost", "record_lost"]
+    # The platform's answer: one row of quarantine, and the event's key in the inbox.
+    await day.spoil(
+        f"INSERT INTO funding.quarantine SELECT gen_random_uuid(), consumer, topic, 0, {offset},"
+        " record_key, headers, payload, fingerprint || '\\x01'::bytea, gen_random_uuid(),"
+        " 'use_case_error', field, detail, trace, blocks, NULL, 'open', quarantined_at, NULL, NULL"
+        " FROM funding.quarantine WHERE code = 'not_json' AND state = 'open'"
+    )
+    check, said = await judged(day, "O3")
+    assert said == []
+    assert check.figures["quarantined"] == 3
+    assert check.figures["copies"] == 3
+
+
 async def test_one_id_with_two_bodies_must_not_both_be_applied(day: Day):
     await day.spoil("DELETE FROM funding.quarantine WHERE code = 'id_conflict'")
     _, said = await judged(day, "O3")
