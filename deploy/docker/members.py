@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Print the workspace members one of them needs, itself last: what its image holds, and no more.
 
 `python deploy/docker/members.py funding` reads the members' own pyproject.toml files; it runs in the
