@@ -11,6 +11,9 @@ from tally_bankfiles.nacha.routing import is_routing_number
 
 _MODIFIER: Final = re.compile(r"[A-Z0-9]").fullmatch
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,10}").fullmatch
+# A bank's own files, returns above all, are addressed to the id it gave its customer.
+_DESTINATION: Final = _ORIGIN
+_NINE_DIGITS: Final = re.compile(r"[0-9]{9}").fullmatch
 _PADDED_ROUTING: Final = re.compile(r"0[0-9]{9}").fullmatch
 _FIXED: Final = (
     ("priority_code", "01"),
@@ -56,7 +59,7 @@ FILE_CONTROL: Final = Layout(
 class FileHeader:
     """Who sends the file to whom, and which of the day's files it is.
 
-    `immediate_destination` is a routing number; `immediate_origin` one, or an id of up to ten
+    Each of `immediate_destination` and `immediate_origin` is a routing number, or an id of up to ten
     characters that the bank gave out. Date and time are the sender's wall clock.
     Origin, creation date and id modifier together name the file.
     """
@@ -95,7 +98,12 @@ def parse_file_header(text: str, line: int, log: ErrorLog) -> FileHeader | None:
     if _PADDED_ROUTING(values["immediate_destination"]):
         values["immediate_destination"] = values["immediate_destination"][1:]
     header = FileHeader(**values)
-    if not is_routing_number(header.immediate_destination):
+    if not _DESTINATION(header.immediate_destination):
+        rule = f"letters and digits expected, found {header.immediate_destination!a}"
+        log.add("immediate_destination", line, "immediate_destination", rule)
+    elif _NINE_DIGITS(header.immediate_destination) and not is_routing_number(
+        header.immediate_destination
+    ):
         rule = f"a routing number with its check digit expected, {header.immediate_destination!a}"
         log.add("check_digit", line, "immediate_destination", rule)
     if not _ORIGIN(header.immediate_origin):
