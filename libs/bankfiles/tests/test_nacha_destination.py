@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 import pytest
+
 from tally_bankfiles.nacha import (
     Credit,
     NachaFileError,
@@ -18,7 +19,7 @@ ORIGIN = Origin(
     immediate_destination_name="BANK",
     immediate_origin="1234567890",
     immediate_origin_name="US",
-    odfi="12104288",
+    odfi_identification="12104288",
     company_name="US",
     company_identification="1234567890",
 )
