@@ -7,7 +7,7 @@ uv=${UV:-.venv/bin/uv}
 "$uv" lock --quiet "$@"
 export_() { "$uv" export --quiet --frozen --no-emit-workspace --no-header --no-annotate --format requirements-txt "$@"; }
 export_ --all-packages --all-groups >requirements/workspace.txt
-for service in services/*/ tools/bank_simulator/; do
+for service in services/*/ tools/*/; do
   name=$(basename "$service")
   export_ --package "tally-${name//_/-}" --no-dev >"requirements/${name}.txt"
 done

@@ -12,6 +12,13 @@ import pytest
 
 from tally_embedded import Stack
 from tally_testkit import RawRecord, event_headers
+from tally_testkit.toy import StepAdded
+
+
+def raw_step(name: str, n: int) -> RawRecord:
+    body = f'{{"name": "{name}", "n": {n}}}'.encode()
+    return RawRecord(body, event_headers(f"{name}-{n}", StepAdded.TYPE), name.encode())
+
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -150,6 +157,16 @@ async def test_poison_amid_batches_is_set_aside_once_and_holds_nothing_up(toys: 
         ("not_json", "open"),
         ("tombstone", "open"),
     ]
+
+
+async def test_records_compressed_by_any_codec_are_read(toys: Any) -> None:
+    toys.start()
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        name = f"k-{codec}"
+        toys.published[name].extend(range(5))
+        records = [raw_step(name, n) for n in range(5)]
+        await toys.topics.publish(toys.input, records, compression=codec)
+    await toys.judge()
 
 
 async def test_b12_an_event_its_topic_is_too_small_for_does_not_hold_up_the_others(

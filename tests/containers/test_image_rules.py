@@ -135,7 +135,7 @@ def test_a_name_that_is_no_member_is_refused_with_those_that_are(project_root: P
 
 
 def lock_file(root: Path, name: str) -> Path:
-    return root / ("deploy/docker/cli.txt" if name == "cli" else f"requirements/{name}.txt")
+    return root / f"requirements/{name}.txt"
 
 
 def direct_dependencies(root: Path, folder: str) -> Iterator[str]:

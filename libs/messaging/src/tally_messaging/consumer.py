@@ -68,6 +68,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._paused = False
         self._progress_at = clock.monotonic()
         self._batch_since = clock.monotonic()
+        self._started_at = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._resume: asyncio.TimerHandle | None = None
         name = self.router.consumer
@@ -133,7 +134,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Partitions arrive unpaused."""
         self._paused = False
-        self._progress_at = self._clock.monotonic()
         _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
@@ -218,15 +218,18 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             _LOG.info("offset_commit_failed", consumer=self.router.consumer, error=repr(error))
 
     async def _watch(self) -> None:
-        """Restart the consumer when it neither progresses nor gets answers to its fetches.
+        """Restart the consumer when it makes no progress; the last remedy is `/live`'s.
 
-        aiokafka can stay alive without ever rejoining after a broker restart.
+        aiokafka can stay alive without ever rejoining after a broker restart, and a record it cannot
+        decode makes every fetch fail.
         """
+        limit = self._settings.stall_limit_s
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            if self._fetches_answered():
+            if await self._progresses():
                 self._progress_at = self._clock.monotonic()
-            if self.seconds_without_progress > self._settings.stall_limit_s:
+            since_start = self._clock.monotonic() - self._started_at
+            if min(self.seconds_without_progress, since_start) > limit:
                 _LOG.error(
                     "consumer_restarted",
                     consumer=self.router.consumer,
@@ -237,29 +240,40 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                     await self.subscriber.stop()
                 await self._start_subscriber()
 
-    def _fetches_answered(self) -> bool:
+    async def _progresses(self) -> bool:
+        """Whether a batch or a pause is under way, or fetches are answered and nothing is left lying."""
         consumer = self.subscriber.consumer
         if consumer is None:
             return False
         if self._paused:
             return True
+        now = self._clock.monotonic()
         if self._busy.locked():
             # A long batch is work, up to the time after which the group gives its partitions away.
-            batch_s = self._clock.monotonic() - self._batch_since
-            return batch_s * 1000 < self._settings.max_poll_interval_ms
+            return (now - self._batch_since) * 1000 < self._settings.max_poll_interval_ms
         assigned = consumer.assignment()
         if not assigned:
             # A spare replica without partitions is healthy while its group is.
             return bool(getattr(consumer._coordinator, "generation", -1) > 0)  # noqa: SLF001 - no public name
         now_ms = self._clock.now().timestamp() * 1000
-        stamps = [consumer.last_poll_timestamp(partition) for partition in assigned]
-        newest = max((stamp for stamp in stamps if stamp is not None), default=None)
-        return newest is not None and now_ms - newest < self._settings.stall_limit_s * 500
+        newest = max((consumer.last_poll_timestamp(p) or 0 for p in assigned), default=0)
+        if now_ms - newest > self._settings.stall_limit_s * 500:
+            return False
+        recently = now - max(self._batch_since, self._started_at) < self._settings.stall_limit_s
+        return recently or not await self._left_lying(consumer, assigned)
+
+    async def _left_lying(self, consumer: Any, assigned: set[TopicPartition]) -> bool:
+        """Whether the broker has records that are not taken although nothing is in work."""
+        for partition in assigned:
+            end = consumer.highwater(partition)
+            if end is not None and end > await consumer.position(partition):
+                return True
+        return False
 
     async def _start_subscriber(self) -> None:
         delay = self._settings.back_off_initial_ms / 1000
         while True:
-            self._progress_at = self._clock.monotonic()
+            self._started_at = self._clock.monotonic()
             self._paused = False
             self._failures = 0
             try:
@@ -273,6 +287,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                     remedy="start the broker or correct TALLY_KAFKA; this consumer keeps trying",
                 )
                 await self.subscriber.stop()
+                # Waiting for a broker that is away is what this consumer should do.
+                self._progress_at = self._clock.monotonic()
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 delay = min(delay * 2, self._settings.back_off_max_ms / 1000)
             else:

@@ -49,11 +49,19 @@ class Topics:
         )
 
     async def publish(
-        self, topic: str, records: Sequence[RawRecord], *, partition: int | None = None
+        self,
+        topic: str,
+        records: Sequence[RawRecord],
+        *,
+        partition: int | None = None,
+        compression: str | None = None,
     ) -> None:
         """Publish records in order and wait for the broker's word."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka, enable_idempotence=True, max_batch_size=1024 * 1024
+            bootstrap_servers=self.kafka,
+            enable_idempotence=True,
+            max_batch_size=1024 * 1024,
+            compression_type=compression,
         )
         await producer.start()
         try:
