@@ -1,10 +1,11 @@
 """The outbox: a gap-free sequence per lane, written in the transaction of the change it tells of."""
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic_core import from_json, to_json
 
 from tally_postgres import Connection, Pool
 
@@ -93,7 +94,7 @@ async def append(
         [record.event_id for record in records],
         [record.topic for record in records],
         [record.key for record in records],
-        [json.dumps(record.headers, separators=(",", ":")) for record in records],
+        [to_json(record.headers).decode() for record in records],
         [record.payload for record in records],
         now,
     )
@@ -104,7 +105,7 @@ async def page(pool: Pool, lane: int, after: int, limit: int) -> list[StoredReco
     """The next records of a lane, oldest first."""
     rows = await pool.fetch(_PAGE, lane, after, limit)
     return [
-        StoredRecord(seq, topic, key, json.loads(headers), payload)
+        StoredRecord(seq, topic, key, from_json(headers), payload)
         for seq, topic, key, headers, payload in rows
     ]
 

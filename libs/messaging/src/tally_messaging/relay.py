@@ -53,6 +53,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
+        # Lane: when its lease was last extended, by this process's clock, and the position then.
+        self._held: dict[int, tuple[float, int]] = {}
         self.progress_at = clock.monotonic()
 
     def wake(self) -> None:
@@ -121,6 +123,7 @@ class Relay:
             error=repr(error)[:300],
             delay_ms=round(delay * 1000),
         )
+        self._held.clear()
         await self._close_producer()
         await asyncio.sleep(delay)
 
@@ -136,11 +139,18 @@ class Relay:
 
     async def _publish_lane(self, lane: int) -> int:
         settings = self._settings
-        position = await outbox.lease(self._pool, lane, self._owner, settings.relay_lease_s)
+        position = await self._hold(lane)
         if position is None:
             return 0
         published = 0
-        while records := await outbox.page(self._pool, lane, position, settings.relay_page_records):
+        full = settings.relay_page_records
+        last = full
+        # A page that was not full was the last: what is committed since wakes the relay again.
+        while last == full:
+            records = await outbox.page(self._pool, lane, position, full)
+            last = len(records)
+            if not records:
+                break
             expected = range(position + 1, position + 1 + len(records))
             assert [r.seq for r in records] == list(expected), f"outbox lane {lane} has a gap"
             await self._step("sending")
@@ -151,12 +161,32 @@ class Relay:
             position = records[-1].seq
             self._metrics.published().inc(len(records))
             published += len(records)
+            extended_at = self._clock.monotonic()
             if not await outbox.advance(
                 self._pool, lane, self._owner, position, settings.relay_lease_s
             ):
                 _LOG.warning("relay_lost_lease", owner=self._owner, lane=lane)
+                self._held.pop(lane, None)
                 break
+            self._held[lane] = (extended_at, position)
         return published
+
+    async def _hold(self, lane: int) -> int | None:
+        """The position of a lane this relay may publish, or None.
+
+        A lease that was taken or extended less than a quarter of its time ago is not asked for again.
+        """
+        now = self._clock.monotonic()
+        if lane in self._held:
+            taken_at, position = self._held[lane]
+            if now - taken_at < self._settings.relay_lease_s / 4:
+                return position
+        leased = await outbox.lease(self._pool, lane, self._owner, self._settings.relay_lease_s)
+        if leased is None:
+            self._held.pop(lane, None)
+        else:
+            self._held[lane] = (now, leased)
+        return leased
 
     async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
         producer = self._producer or await self._open_producer()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from opentelemetry import trace
+
 from tally_messaging import quarantine
 from tally_messaging.batch import BatchProcessor, Step, no_step
 from tally_messaging.consumer import Consumer, create_broker
@@ -181,6 +183,8 @@ class Service:
             lanes=self.settings.outbox_lanes,
             max_payload_bytes=self.settings.payload_bytes_max,
             wake_relay=(lambda: None) if relay is None else relay.wake,
+            # Spans that nobody collects would cost as much as those somebody does.
+            tracer=trace.get_tracer("tally_messaging") if self.settings.otlp_endpoint else None,
         )
 
     def processor(self, router: Router, transactor: Transactor) -> BatchProcessor:

@@ -19,6 +19,21 @@ class MessagingSettings(ServiceSettings):
         description="stable name of this replica (a pod's name): makes its group membership static",
     )
     batch_records_max: int = Field(default=500, ge=1, le=5000)
+    batch_interval_ms: int = Field(
+        default=60,
+        ge=0,
+        le=10_000,
+        description="least time between two small batches: a record that comes alone is not held up",
+    )
+    fetch_wait_ms: int = Field(
+        default=40,
+        ge=1,
+        le=5_000,
+        description="longest the broker gathers records for one answer; idle consumers ask this often",
+    )
+    fetch_min_bytes: int = Field(
+        default=65_536, ge=1, le=50_000_000, description="enough for an answer at once"
+    )
     poll_timeout_ms: int = Field(default=20, ge=1, le=1000)
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=120_000)
     max_poll_interval_ms: int = Field(default=300_000, ge=10_000, le=3_600_000)

@@ -18,8 +18,10 @@ from tally_messaging.records import Received
 _LINKS_MAX = 128
 
 
-def publishing_traceparent(tracer: Tracer, topic: str, inherited: str | None) -> str | None:
+def publishing_traceparent(tracer: Tracer | None, topic: str, inherited: str | None) -> str | None:
     """The `traceparent` to store with an event: of a new child span, or the inherited one when tracing is off."""
+    if tracer is None:
+        return inherited
     parent = _context(inherited)
     span = tracer.start_span(
         f"send {topic}",
@@ -34,9 +36,12 @@ def publishing_traceparent(tracer: Tracer, topic: str, inherited: str | None) ->
 
 @contextmanager
 def batch_span(
-    tracer: Tracer, consumer: str, messages: Sequence[Received[BaseModel]]
+    tracer: Tracer | None, consumer: str, messages: Sequence[Received[BaseModel]]
 ) -> Iterator[None]:
     """The span of one batch, linked to the spans of its records."""
+    if tracer is None:
+        yield
+        return
     contexts = (_context(message.envelope.cause.traceparent) for message in messages[:_LINKS_MAX])
     links = [Link(context) for context in contexts if context is not None]
     with tracer.start_as_current_span(

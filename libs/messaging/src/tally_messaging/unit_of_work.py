@@ -46,7 +46,7 @@ class UnitOfWork:
     ids: Ids
     source: str
     max_payload_bytes: int
-    tracer: trace.Tracer
+    tracer: trace.Tracer | None
     outgoing: list[OutgoingRecord] = field(default_factory=list)
 
     def emit(
@@ -111,7 +111,7 @@ class Transactor:
     lanes: int = 1
     max_payload_bytes: int = 900_000
     wake_relay: Callable[[], None] = lambda: None
-    tracer: trace.Tracer = field(default_factory=lambda: trace.get_tracer("tally_messaging"))
+    tracer: trace.Tracer | None = None
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run one unit; on a deadlock or serialization failure the whole of it again."""

@@ -1,6 +1,7 @@
 """Run apps until a signal or a crash, then let them finish what they hold."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
@@ -10,6 +11,7 @@ from tally_runtime.logs import get_logger
 
 GRACEFUL_TIMEOUT_S = 20.0
 _ABORT_BASE = 128
+_GC_THRESHOLD = 50_000
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = get_logger(__name__)
@@ -83,6 +85,10 @@ async def run_all(
 
 def run_process(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run `main` on uvloop where it is installed, on asyncio elsewhere; return its exit code."""
+    # What was imported lives for ever, and batches make many short-lived objects: the collector's
+    # default of a run per 700 of them takes a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         # Imported here: Windows has no uvloop.
         import uvloop  # noqa: PLC0415

@@ -12,3 +12,9 @@ class PortfolioSettings(MessagingSettings):
         validation_alias="TALLY_PORTFOLIO_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the portfolio schema",
     )
+    batch_interval_ms: int = Field(
+        default=150,
+        ge=0,
+        le=10_000,
+        description="a view a moment behind costs far less than one up to the moment",
+    )
