@@ -38,7 +38,7 @@ class TurnWorker:
         """A turn is many bounded calls; each file marks none, so the bound is generous."""
         config = self.config
         longest = 10 * (config.transfer_timeout_s + config.call_timeout_s)
-        return float(max(longest, config.retry_max_s) + config.poll_ms / 1000)
+        return max(longest, config.retry_max_s) + config.poll_ms / 1000
 
     async def run(self, context: WorkerContext) -> None:
         failures = 0
