@@ -14,15 +14,19 @@ Lines = Callable[[], list[dict[str, object]]]
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    stream = io.StringIO()
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    seen: list[str] = []
+
+    def read() -> list[dict[str, object]]:
+        seen.extend(capsys.readouterr().err.splitlines())
+        return [json.loads(line) for line in seen]
+
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     # basicConfig closes the handlers it replaces: pytest's own stay out of its reach.
     root.handlers[:] = []
-    monkeypatch.setattr(sys, "stderr", stream)
     configure_logging("ledger", "INFO")
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    yield read
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)

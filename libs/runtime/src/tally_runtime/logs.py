@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 from opentelemetry import trace
@@ -14,6 +14,16 @@ from tally_runtime.redaction import redact, redact_text
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}")
 # Their values are made here, not by callers; they open every line.
 _FIRST_KEYS = ("time", "level", "event", "service")
+
+
+class _CurrentStderr:
+    """Whatever standard error is when a line is written: a test or a shell may have replaced it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure_logging(service: str, level: str = "INFO", *, json: bool = True) -> None:
@@ -31,10 +41,10 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = True) -
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _CurrentStderr())),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast("TextIO", _CurrentStderr()))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
