@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tally_contracts.catalogue import topic
-from tally_embedded import Stack, TopicSpec, ensure_topics
+from tally_embedded import TopicSpec, ensure_topics
 from tally_ledger import wire
 from tally_ledger.app import SCHEMA, build_app
 from tally_ledger.errors import AssetScaleChanged
@@ -28,8 +28,8 @@ FACTS = (wire.JOURNALS, wire.HOLDS, wire.ACCOUNTS)
 
 
 @pytest.fixture
-def kafka(kafka_stack: Stack) -> str:
-    return kafka_stack.address.kafka
+def kafka(fresh_kafka: str) -> str:
+    return fresh_kafka
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tally_embedded import TopicSpec, ensure_topics
 from tally_messaging.envelope import CE_TYPE
 from tally_payouts.app import build_app
 from tally_payouts.handlers import TOPICS
-from tally_testkit import RawRecord
+from tally_testkit import RawRecord, Topics
 
 
 def test_topics_read_are_the_ones_the_catalogue_names():
@@ -21,8 +21,9 @@ def test_topics_read_are_the_ones_the_catalogue_names():
 
 @pytest.mark.stack
 async def test_payout_travels_through_real_topics_to_its_public_status(
-    settings, make, ids, topics, raw
+    settings, make, ids, fresh_kafka, raw
 ):
+    topics = Topics(fresh_kafka, "payouts")
     catalogue = expand(["cards"])
     specs = [TopicSpec(name, topic.partitions, topic.config()) for name, topic in catalogue.items()]
     await ensure_topics(topics.kafka, specs)

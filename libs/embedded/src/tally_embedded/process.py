@@ -23,6 +23,7 @@ from tally_embedded.errors import (
 )
 
 POLL_SECONDS = 0.05
+PORT_SECONDS = 3.0
 LOCK_SECONDS = 120.0
 LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_TAIL_BYTES = 3000
@@ -302,10 +303,16 @@ def is_free(port: int) -> bool:
 def ensure_free(server: str, port: int, ports_file: Path) -> None:
     """Check a remembered port before a server is started on it.
 
+    A server that was just killed may hold its port a moment longer, until its last child has ended.
+
     Raises:
         PortInUseError: names the port, the program that holds it where it may be seen, the remedy.
     """
-    if not is_free(port):
+    deadline = time.monotonic() + PORT_SECONDS
+    while not is_free(port):
+        if time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            continue
         raise PortInUseError(
             f"{server} cannot listen on 127.0.0.1:{port}: {_holder(port)} does. End that program, "
             f"or delete {ports_file} to have other ports chosen."

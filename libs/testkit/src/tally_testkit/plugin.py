@@ -26,6 +26,14 @@ def kafka_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture
+def fresh_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka of this test's own, for tests that use the platform's real topic names."""
+    folder = tmp_path_factory.mktemp("fresh_kafka")
+    with running_stack(folder, postgres=False, ephemeral=True) as stack:
+        yield stack.address.kafka
+
+
 @pytest.fixture(scope="session")
 def databases(postgres_stack: Stack) -> Databases:
     """Makes databases on the session's Postgres."""
