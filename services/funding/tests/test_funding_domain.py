@@ -1,5 +1,6 @@
 """The decisions alone: exact shares for every currency and rule, and the state machine."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_f23_shares_sum_exactly_for_every_currency_and_rule(
     decision = decide(rule, amount)
     if isinstance(decision, Suspense):
         assert decision.reason is Reason.RULE_EXCEEDS_AMOUNT
-        fixed = sum(s.part[code].minor for s in rule.shares if isinstance(s.part, dict))
+        fixed = sum(s.part[code].minor for s in rule.shares if isinstance(s.part, Mapping))
         assert fixed > 0, "percentages under the whole never exceed it"
         return
     assert sum(part.amount.minor for part in decision) == minor
@@ -104,7 +105,7 @@ def test_the_bundled_rule_divides_or_suspends_every_amount(code: str, minor: int
         assert isinstance(decision, Suspense)
         assert decision.reason is Reason.CURRENCY_NOT_COVERED
     elif isinstance(decision, Suspense):
-        fixed = sum(s.part[code].minor for s in rule.shares if isinstance(s.part, dict))
+        fixed = sum(s.part[code].minor for s in rule.shares if isinstance(s.part, Mapping))
         assert minor <= fixed + fixed // 10 + 1, "only amounts around the fixed fee are too small"
     else:
         assert sum(part.amount.minor for part in decision) == minor
