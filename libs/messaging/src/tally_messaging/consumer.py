@@ -66,6 +66,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._done: dict[TopicPartition, int] = {}
         self._failures = 0
         self._paused = False
+        self._leaving = False
         self._progress_at = clock.monotonic()
         self._batch_since = clock.monotonic()
         self._started_at = clock.monotonic()
@@ -116,6 +117,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         # Taken to the end: no further batch starts while the group is left.
         async with self._busy:
             await self._commit()
+            self._leaving = True
             await self.subscriber.stop()
 
     @property
@@ -125,6 +127,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in work end and commit it before the partitions go."""
+        if self._leaving:
+            # Whoever stops the subscriber holds the lock: waiting for it here would wait for itself.
+            return
         limit = self._settings.graceful_timeout_s
         try:
             async with asyncio.timeout(limit), self._busy:
@@ -254,7 +259,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                 )
                 self._processor.metrics.restarts(self.router.consumer).inc()
                 async with self._busy:
+                    self._leaving = True
                     await self.subscriber.stop()
+                    self._leaving = False
                 await self._start_subscriber()
 
     async def _progresses(self) -> bool:
