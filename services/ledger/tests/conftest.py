@@ -62,6 +62,8 @@ TABLES = (
     "hold",
     "rejection",
     "log",
+    "signing_key",
+    "daily_root",
 )
 
 

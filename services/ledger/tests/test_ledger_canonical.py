@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,21 +15,34 @@ CLEARING = account("cards", guarded=False)
 BANK = account("ach", guarded=False)
 
 
+def field(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return str(value)
+
+
+def stream(*records: Sequence[Any]) -> bytes:
+    return "".join("\x1f".join(map(field, record)) + "\x1e" for record in records).encode()
+
+
+def tree(leaves: Sequence[bytes]) -> bytes:
+    """The root as RFC 6962 (2.1) words it, by recursion."""
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return hashlib.sha256(b"\x01" + tree(leaves[:split]) + tree(leaves[split:])).digest()
+
+
 async def recomputed_roots(ledger: LedgerFixture) -> list[bytes]:
     """The root of each log row of "main", from the docstring of canonical.py alone."""
-
-    def text(value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, bytes):
-            return value.hex()
-        if isinstance(value, datetime):
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return str(value)
-
     roots: list[bytes] = []
     for row in await ledger.pool.fetch("SELECT * FROM log WHERE shard = 'main' ORDER BY seq"):
-        records = [("L", "main", row["seq"], row["first_transfer"], row["last_transfer"])]
         journals = await ledger.pool.fetch(
             "SELECT 'J', id, operation, reference, request_hash, effective_at, recorded_at,"
             " who_actor, who_principal, where_channel, where_country, why_program, why_event,"
@@ -36,19 +50,20 @@ async def recomputed_roots(ledger: LedgerFixture) -> list[bytes]:
             " ORDER BY first_transfer",
             row["seq"],
         )
+        leaves = []
         for found in journals:
-            records.append(tuple(found))
-            records += map(
-                tuple,
-                await ledger.pool.fetch(
-                    "SELECT 'T', seq, id, kind, pending_id, debit, credit, asset, amount, code,"
-                    " remaining, expires_at FROM transfer WHERE journal_id = $1 ORDER BY seq",
-                    found["id"],
-                ),
+            transfers = await ledger.pool.fetch(
+                "SELECT 'T', seq, id, kind, pending_id, debit, credit, asset, amount, code,"
+                " remaining, expires_at FROM transfer WHERE journal_id = $1 ORDER BY seq",
+                found["id"],
             )
-        stream = "".join("\x1f".join(map(text, record)) + "\x1e" for record in records)
+            leaves.append(stream(found, *transfers))
+        span = (row["first_transfer"], row["last_transfer"])
+        header = stream(
+            ("L", row["form"], "main", row["seq"], *span, len(leaves), row["recorded_at"])
+        )
         previous = roots[-1] if roots else bytes(32)
-        roots.append(hashlib.sha256(previous + stream.encode()).digest())
+        roots.append(hashlib.sha256(previous + header + tree(leaves)).digest())
     return roots
 
 

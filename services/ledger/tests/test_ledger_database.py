@@ -141,7 +141,7 @@ async def test_a_hold_is_open_while_it_reserves_and_never_more_than_its_amount(
 
 async def test_a_writer_with_an_old_version_is_told_to_start_again(funded: LedgerFixture) -> None:
     version = await funded.pool.fetchval("SELECT version FROM shard_state WHERE shard = 'main'")
-    stale = "SELECT advance_shard('main', $1, 1, sha256(''), now())"
+    stale = "SELECT advance_shard('main', $1, 1, now(), sha256(''), sha256(''))"
     before = await funded.dump()
     with pytest.raises(asyncpg.SerializationError, match="has moved on"):
         await funded.pool.execute(stale, version - 1)

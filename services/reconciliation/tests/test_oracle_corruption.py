@@ -164,13 +164,13 @@ LEDGER = (
         "a transfer's amount changed",
         "UPDATE ledger.transfer SET amount = amount + 1 WHERE seq = 2",
         L4="entry_differs_from_transfer",
-        L11="root_differs",
+        L11="leaf_differs",
     ),
     spoilt(
         "a transfer's code changed",
         "UPDATE ledger.transfer SET code = 'gift' WHERE seq = 2",
         names="SELECT log_seq FROM ledger.transfer WHERE seq = 2",
-        L11="root_differs",
+        L11="leaf_differs",
     ),
     spoilt(
         "a transfer deleted",
@@ -191,14 +191,14 @@ LEDGER = (
         "UPDATE ledger.transfer SET journal_id = (SELECT id FROM ledger.journal ORDER BY log_seq DESC"
         " LIMIT 1) WHERE seq = 1",
         L9="journal_differs_from_transfers",
-        L11="root_differs",
+        L11="leaf_differs",
     ),
     spoilt(
         "a journal deleted",
         f"DELETE FROM ledger.journal WHERE reference = {_PAY_IN}",
         names=f"SELECT journal_id FROM funding.pay_in WHERE pay_in_id = {_PAY_IN}",
         L9="journal_missing",
-        L11="root_differs",
+        L11="leaf_differs",
         O3="journal_missing",
     ),
     spoilt(
@@ -216,13 +216,39 @@ LEDGER = (
         "the why of a journal changed",
         f"UPDATE ledger.journal SET why_reason = 'another reason' WHERE reference = {_PAY_IN}",
         names=f"SELECT log_seq FROM ledger.journal WHERE reference = {_PAY_IN}",
-        L11="root_differs",
+        L11="leaf_differs",
     ),
     spoilt(
         "one bit of a root flipped",
         "UPDATE ledger.log SET root = set_bit(root, 7, 1 - get_bit(root, 7)) WHERE seq = 5",
         names="SELECT 5",
         L11="root_differs",
+    ),
+    spoilt(
+        "one bit of a leaf's hash flipped",
+        "UPDATE ledger.log SET leaves = set_bit(leaves, 7, 1 - get_bit(leaves, 7)) WHERE seq = 5",
+        names="SELECT 5",
+        L11="leaves_differ",
+    ),
+    spoilt(
+        "one bit of a root before flipped",
+        "UPDATE ledger.log SET previous_root = set_bit(previous_root, 7, 1 - get_bit(previous_root, 7))"
+        " WHERE seq = 5",
+        names="SELECT 5",
+        L11="previous_root_differs",
+    ),
+    spoilt(
+        "a batch's time moved",
+        "UPDATE ledger.log SET recorded_at = recorded_at + interval '1 microsecond' WHERE seq = 5",
+        names="SELECT 5",
+        L11="root_differs",
+    ),
+    spoilt(
+        "a batch said to be of another form",
+        "UPDATE ledger.log SET form = 3 WHERE seq = 5",
+        drop=("log_leaves_by_form",),
+        names="SELECT 5",
+        L11="form_unknown",
     ),
     spoilt(
         "one bit of the head flipped",
@@ -364,7 +390,7 @@ FUNDING = (
         f" ledger.journal WHERE reference = {_PAY_IN})",
         names=f"SELECT {_PAY_IN}",
         O3="booked_amount_differs",
-        L11="root_differs",
+        L11="leaf_differs",
     ),
     spoilt(
         "suspense without its case",
@@ -768,5 +794,7 @@ async def test_one_flipped_byte_is_located_and_nothing_else_is_blamed(day: Day):
     log_seq = await day.conn.fetchval("SELECT log_seq FROM ledger.transfer WHERE seq = 9")
     check = (await day.judge()).check("L11")
     assert [(fault.what, fault.row["log_seq"]) for fault in check.faults] == [
-        ("root_differs", log_seq)
+        ("leaf_differs", log_seq)
     ]
+    journal = await day.conn.fetchval("SELECT journal_id FROM ledger.transfer WHERE seq = 9")
+    assert check.faults[0].row["journal"] == journal

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tally_ledger import store
-from tally_ledger.canonical import root_of_batch
+from tally_ledger.canonical import Seal, journal_leaves, seal
 from tally_ledger.domain import Batch, Command, fold
 from tally_ledger.errors import AssetScaleChanged
 from tally_money import Currency
@@ -24,22 +24,31 @@ async def post(
     is to be run again, when somebody else wrote to this ledger meanwhile.
     """
     head, books = await store.load(conn, ledger, commands)
+    if head is not None and head.recorded_at is not None:
+        # Another replica's clock may be ahead, and a day that was closed stays closed.
+        now = max(now, head.recorded_at)
     batch = fold(books, commands, now)
     if batch.changes_nothing:
         return batch
-    root = None
+    sealed = None
     if batch.posted:
         assert head is not None, "a ledger that is not open posts nothing"
-        root = root_of_batch(
-            head.root,
-            ledger,
-            batch.after.log_seq,
-            first_transfer=head.transfer_seq + 1,
-            posted=batch.posted,
-            recorded_at=now,
-        )
-    await store.save(conn, head, batch, root=root, causes=causes, now=now)
+        sealed = _seal(head, batch, now)
+    await store.save(conn, head, batch, seal=sealed, causes=causes, now=now)
     return batch
+
+
+def _seal(head: store.Head, batch: Batch, now: datetime) -> Seal:
+    first = head.transfer_seq + 1
+    return seal(
+        head.root,
+        batch.after.ledger,
+        batch.after.log_seq,
+        first_transfer=first,
+        last_transfer=head.transfer_seq + sum(len(p.transfers) for _, p in batch.posted),
+        leaves=journal_leaves(batch.posted, first_transfer=first, recorded_at=now),
+        recorded_at=now,
+    )
 
 
 async def open_books(

@@ -28,7 +28,7 @@ from tally_postgres import Connection, Record
 _PLAN_BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true)"
 
 _HEAD = """
-SELECT s.version, s.log_seq, s.transfer_seq, s.head
+SELECT s.version, s.log_seq, s.transfer_seq, s.head, s.recorded_at
 FROM set_config('enable_seqscan', 'off', true) LEFT JOIN shard_state s ON s.shard = $1
 """
 
@@ -73,12 +73,16 @@ LIMIT $3
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a shard's books as read: `version` is what a writer compares and sets."""
+    """The head of a shard's books as read: `version` is what a writer compares and sets.
+
+    Nothing may be recorded with a time before `recorded_at`.
+    """
 
     version: int
     log_seq: int
     transfer_seq: int
     root: bytes
+    recorded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain
 
+from tally_ledger.canonical import Seal
 from tally_ledger.domain import Batch, Hold, Place
 from tally_ledger.domain.model import EMPTY
 from tally_ledger.store.columns import Columns
 from tally_ledger.store.loading import Head
 from tally_postgres import Connection
 
-_ADVANCE = "SELECT advance_shard($1, $2, $3, $4, $5)"
+_ADVANCE = "SELECT advance_shard($1, $2, $3, $4, $5, $6)"
 
 _OPENED = Columns(
     3,
@@ -143,7 +144,7 @@ async def save(
     head: Head | None,
     batch: Batch,
     *,
-    root: bytes | None,
+    seal: Seal | None,
     causes: Mapping[str, str],
     now: datetime,
 ) -> None:
@@ -152,10 +153,11 @@ async def save(
     Raises Postgres' serialization failure (40001) when the shard has moved on since `head`.
     """
     shard = batch.after.ledger
-    assert (root is not None) == bool(batch.posted), "a root belongs to a batch that moves money"
+    assert (seal is not None) == bool(batch.posted), "a root belongs to a batch that moves money"
     if head is not None:
         transfers = sum(len(posted.transfers) for _, posted in batch.posted)
-        await conn.execute(_ADVANCE, shard, head.version, transfers, root, now)
+        root, leaves = seal or (None, None)
+        await conn.execute(_ADVANCE, shard, head.version, transfers, now, root, leaves)
         if batch.opened:
             await _save_accounts(conn, batch, now)
         if batch.posted:

@@ -6,7 +6,7 @@ from tally_reconciliation.findings import Findings
 from tally_reconciliation.report import Check
 from tally_reconciliation.snapshot import Snapshot
 
-INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log")
+INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log", "daily_root", "signing_key")
 
 _PER_ASSET = """
 SELECT asset, count(*)::bigint AS accounts,

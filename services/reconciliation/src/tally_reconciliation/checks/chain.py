@@ -1,26 +1,33 @@
 """The log: gap-free, every root recomputed from the rows, journals whole.
 
 The bytes are those the ledger's canonical encoding documents: records of fields joined by U+001F and
-ended by U+001E; root = SHA-256(previous root + records of the batch). This is an implementation of
-its own.
+ended by U+001E. Form 2: root = SHA-256(previous root + header + root of the leaves' RFC 6962 tree), a
+leaf per journal; form 1: root = SHA-256(previous root + header + records of the batch). This is an
+implementation of its own.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tally_postgres import Record
 from tally_reconciliation.findings import Findings
+from tally_reconciliation.merkle import tree_root
 from tally_reconciliation.report import Check
 from tally_reconciliation.snapshot import Snapshot
 
 _ZERO = bytes(32)
 
-_SHARDS = "SELECT shard, log_seq, transfer_seq, head FROM ledger.shard_state ORDER BY shard"
+_FORMS = (_WHOLE, _TREE) = (1, 2)
+_HASH = 32
+
+_SHARDS = """
+SELECT shard, log_seq, transfer_seq, head, recorded_at FROM ledger.shard_state ORDER BY shard
+"""
 
 _LOG = """
-SELECT seq, first_transfer, last_transfer, root, previous_root
+SELECT seq, first_transfer, last_transfer, root, previous_root, recorded_at, form, leaves
 FROM ledger.log WHERE shard = $1 ORDER BY seq
 """
 
@@ -51,6 +58,20 @@ SELECT DISTINCT s.shard FROM (
 
 
 @dataclass(slots=True)
+class _Leaf:
+    """A journal with its transfers, as it is now."""
+
+    journal: str
+    first_transfer: int
+    last_transfer: int
+    data: bytes
+
+    @property
+    def hash(self) -> bytes:
+        return hashlib.sha256(b"\x00" + self.data).digest()
+
+
+@dataclass(slots=True)
 class _Walk:
     """A shard's transfers, taken in order; `row` is the next one."""
 
@@ -69,11 +90,9 @@ class _Walk:
     async def advance(self) -> None:
         self.row = await anext(self.rows, None)
 
-    async def batch(self, entry: Record) -> bytes:
-        """The root of one log row, from the transfers it names."""
-        digest = hashlib.sha256(entry["previous_root"])
-        span = (entry["first_transfer"], entry["last_transfer"])
-        digest.update(_record("L", self.shard, entry["seq"], *span))
+    async def batch(self, entry: Record) -> "list[_Leaf]":
+        """The leaves of one log row, from the transfers it names."""
+        leaves: list[_Leaf] = []
         # A journal never spans two batches.
         self._end_journal()
         while self.row is not None and self.row["seq"] <= entry["last_transfer"]:
@@ -84,11 +103,14 @@ class _Walk:
             self._transfer(row, entry["seq"])
             if begins:
                 self._begin_journal(row)
-                digest.update(_journal_record(row))
-            digest.update(_transfer_record(row))
+                leaves.append(
+                    _Leaf(row["journal_id"], row["seq"], row["seq"], _journal_record(row))
+                )
+            leaves[-1].last_transfer = row["seq"]
+            leaves[-1].data += _transfer_record(row)
             await self.advance()
         self._end_journal()
-        return digest.digest()
+        return leaves
 
     def _transfer(self, row: Record, log_seq: int) -> None:
         if row["seq"] != self.seq + 1:
@@ -166,37 +188,108 @@ async def check_chain(snap: Snapshot) -> list[Check]:
 async def _shard(snap: Snapshot, walk: _Walk, head: Record) -> int:
     """Recompute a shard's chain; how many batches it has."""
     log, shard = walk.log, walk.shard
-    root, seq = _ZERO, 0
+    root, seq, recorded = _ZERO, 0, None
+    remade = root
     async for entry in snap.rows(_LOG, shard):
         where = {"shard": shard, "log_seq": entry["seq"]}
         if entry["seq"] != seq + 1:
             log.wrong("log_gap", **where, expected_seq=seq + 1)
         seq = entry["seq"]
-        if entry["previous_root"] != root:
+        # A row before that was spoilt is named there, and not once more here.
+        previous = entry["previous_root"]
+        if previous not in {root, remade}:
             log.wrong("previous_root_differs", **where)
+            previous = root
         if entry["first_transfer"] != walk.seq + 1:
             log.wrong("batch_not_next", **where, first_transfer=entry["first_transfer"])
-        if await walk.batch(entry) != entry["root"]:
-            log.wrong(
-                "root_differs",
-                **where,
-                first_transfer=entry["first_transfer"],
-                last_transfer=entry["last_transfer"],
-            )
+        remade = _judge(log, entry, previous, await walk.batch(entry), shard)
         if walk.seq != entry["last_transfer"]:
             log.wrong("batch_in_part", **where, last_transfer=entry["last_transfer"])
-        root = entry["root"]
+        if recorded is not None and entry["form"] != _WHOLE and entry["recorded_at"] < recorded:
+            log.wrong("recorded_before_the_last", **where)
+        root, recorded = entry["root"], entry["recorded_at"]
     while walk.row is not None:
         log.wrong("transfer_not_in_log", shard=shard, seq=walk.row["seq"], transfer=walk.row["id"])
         await walk.advance()
-    if (head["log_seq"], head["transfer_seq"], head["head"]) != (seq, walk.seq, root):
+    if (head["log_seq"], head["transfer_seq"]) != (seq, walk.seq) or head["head"] not in {
+        root,
+        remade,
+    }:
         log.wrong(
             "head_differs",
             shard=shard,
             stated=f"{head['log_seq']}/{head['transfer_seq']}",
             found=f"{seq}/{walk.seq}",
         )
+    if recorded is not None and (head["recorded_at"] is None or head["recorded_at"] < recorded):
+        log.wrong("head_before_the_last", shard=shard, log_seq=seq)
     return seq
+
+
+def _judge(
+    log: Findings, entry: Record, previous: bytes, leaves: Sequence[_Leaf], shard: str
+) -> bytes:
+    """Compare a log row with what it stands for; returns the root it should have.
+
+    Its root and its leaves' hashes bear witness to each other: where both agree, the journal that
+    differs is at fault, otherwise the row itself.
+    """
+    where = {"shard": shard, "log_seq": entry["seq"]}
+    if entry["form"] not in _FORMS:
+        log.wrong("form_unknown", **where, form=entry["form"])
+        return bytes(entry["root"])
+    found = [leaf.hash for leaf in leaves]
+    remade = _root(entry, previous, shard, found, leaves)
+    if entry["form"] == _WHOLE:
+        if remade != entry["root"]:
+            span = {name: entry[name] for name in ("first_transfer", "last_transfer")}
+            log.wrong("root_differs", **where, **span)
+        return remade
+    kept = entry["leaves"] or b""
+    stated = [kept[start : start + _HASH] for start in range(0, len(kept), _HASH)]
+    if remade == entry["root"]:
+        if stated != found:
+            log.wrong("leaves_differ", **where)
+        return remade
+    by_stated = _root(entry, previous, shard, stated, ())
+    if by_stated != entry["root"] and stated == found:
+        log.wrong(
+            "root_differs",
+            **where,
+            first_transfer=entry["first_transfer"],
+            last_transfer=entry["last_transfer"],
+        )
+        return remade
+    if by_stated != entry["root"]:
+        log.wrong("log_row_differs", **where)
+    known = set(stated)
+    strange = [leaf for leaf in leaves if leaf.hash not in known]
+    for leaf in strange:
+        log.wrong(
+            "leaf_differs",
+            journal=leaf.journal,
+            **where,
+            first_transfer=leaf.first_transfer,
+            last_transfer=leaf.last_transfer,
+        )
+    if not strange:
+        log.wrong("leaves_missing", **where, stated=len(stated), found=len(found))
+    return by_stated
+
+
+def _root(
+    entry: Record,
+    previous: bytes,
+    shard: str,
+    hashes: Sequence[bytes],
+    leaves: Sequence[_Leaf],
+) -> bytes:
+    span = (entry["first_transfer"], entry["last_transfer"])
+    if entry["form"] == _WHOLE:
+        whole = b"".join(leaf.data for leaf in leaves)
+        return hashlib.sha256(previous + _record("L", shard, entry["seq"], *span) + whole).digest()
+    header = _record("L", _TREE, shard, entry["seq"], *span, len(hashes), entry["recorded_at"])
+    return hashlib.sha256(previous + header + tree_root(hashes)).digest()
 
 
 def _journal_record(row: Record) -> bytes:
