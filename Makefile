@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-MEMBERS := contracts $(wildcard libs/*) $(wildcard services/*) tools/cli tools/bank_simulator
+MEMBERS := contracts $(wildcard libs/*) $(wildcard services/*) tools/cli tools/bank_simulator tools/chaos
 EDITABLES := $(foreach member,$(MEMBERS),-e $(member))
 STAMP := .venv/.installed
 
@@ -57,6 +57,12 @@ format: install ## Format the code and fix what can be fixed
 .PHONY: contracts
 contracts: install ## Generate JSON Schemas, AsyncAPI and the system map from the contracts
 	@$(BIN)/python -m tally_contracts.generate
+
+.PHONY: chaos
+SEED ?= 1
+MINUTES ?= 0.75
+chaos: install ## Seeded faults on every process and link under load, then the oracle (SEED=, MINUTES=)
+	@$(BIN)/tally chaos run --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 .PHONY: bench
 bench: install ## Benchmarks, as JSON under var/bench and a table

@@ -9,8 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,7 +20,7 @@ from aiokafka.errors import KafkaError
 from tally_embedded.errors import DataDamagedError, ServerStartError
 from tally_embedded.jars import kafka_jars
 from tally_embedded.java import find_java
-from tally_embedded.process import ProcessIdentity, write_atomically
+from tally_embedded.process import ProcessIdentity, remembered_ports, write_atomically
 from tally_embedded.server import EmbeddedServer
 
 HEAP_MB = 384
@@ -106,14 +107,26 @@ async def _metadata(bootstrap: str) -> str | None:
 
 
 class EmbeddedKafka(EmbeddedServer):
-    """A real broker without TLS or accounts, reachable from this machine only."""
+    """A real broker without TLS or accounts, reachable from this machine only.
+
+    `links` are further listeners by name (letters and digits), each with the port it tells clients
+    to come to: a proxy's, in front of `link_port`. Clients follow the address a broker tells them,
+    so one listener with two addresses would lead them around their proxy.
+    """
 
     name = "kafka"
     port_names: ClassVar[tuple[str, ...]] = ("broker", "controller")
     stop_signal = signal.SIGTERM
 
-    def __init__(self, folder: Path, *, owner: ProcessIdentity | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        owner: ProcessIdentity | None = None,
+        links: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         super().__init__(folder, owner=owner)
+        self._links = dict(links)
         self._properties = folder / "server.properties"
         self.console_file = folder / "console.log"
 
@@ -124,6 +137,17 @@ class EmbeddedKafka(EmbeddedServer):
     @property
     def data(self) -> Path:
         return self.folder / "data"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Listening ports by purpose: broker, controller and one per link."""
+        self._make_folder()
+        names = (*self.port_names, *(f"link_{name}" for name in self._links))
+        return remembered_ports(self._ports_file, names)
+
+    def link_port(self, name: str) -> int:
+        """Where the broker itself listens for a link, so what its proxy connects to."""
+        return self.ports[f"link_{name}"]
 
     def _run_as(self) -> tuple[int, int] | None:
         return None
@@ -148,10 +172,14 @@ class EmbeddedKafka(EmbeddedServer):
 
     def _prepare(self) -> None:
         broker, controller = self.ports["broker"], self.ports["controller"]
+        told = {"PLAINTEXT": broker} | {f"LINK{n.upper()}": p for n, p in self._links.items()}
+        bound = {"PLAINTEXT": broker, "CONTROLLER": controller}
+        bound |= {f"LINK{name.upper()}": self.link_port(name) for name in self._links}
         settings = SETTINGS | {
             "log.dirs": str(self.data),
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "listeners": _listeners(bound),
+            "advertised.listeners": _listeners(told),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in bound),
             "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller}",
         }
         text = "".join(f"{key}={_escape(value)}\n" for key, value in settings.items())
@@ -202,6 +230,10 @@ class EmbeddedKafka(EmbeddedServer):
             raise ServerStartError(
                 f"Kafka could not format {self.data}:\n{done.stdout}{done.stderr}"
             )
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 def _escape(value: str) -> str:
