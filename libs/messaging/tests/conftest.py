@@ -39,6 +39,7 @@ def make_step(
 class Bench:
     pool: Pool
     processor: BatchProcessor
+    admin_dsn: str
 
     async def applied(self) -> dict[str, list[int]]:
         return await applied(self.pool)
@@ -67,7 +68,8 @@ async def toy(
     )
     service = build_app(settings)
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
-    yield Bench(pool, service.processor(service.routers[0], service.transactor(pool=pool)))
+    processor = service.processor(service.routers[0], service.transactor(pool=pool))
+    yield Bench(pool, processor, database.admin_dsn)
     await pool.close()
 
 

@@ -164,8 +164,11 @@ class BatchProcessor:
                 uow.conn, self.router.consumer, [item.event_key for item in seen]
             )
             for item in seen:
-                if known.get(item.event_key) == item.body_hash:
+                before = known.get(item.event_key)
+                if before == item.body_hash:
                     batch.duplicates += 1
+                elif before is None:
+                    batch.set_aside.append(self._forgotten(item))
                 else:
                     batch.set_aside.append(self._conflict(item))
         blocked = (
@@ -193,6 +196,17 @@ class BatchProcessor:
             "ce_id",
             f"event {item.envelope.id} came before with another body: the first one stands; "
             "a new fact needs a new id",
+            blocks=False,
+            event_key=item.event_key,
+        )
+
+    def _forgotten(self, item: Received[BaseModel]) -> SetAside:
+        return SetAside(
+            item.record,
+            "event_too_old",
+            "ce_id",
+            f"event {item.envelope.id} is older than what the inbox remembers, so it may have been "
+            "applied before: look for its effect, then replay it if there is none, else drop it",
             blocks=False,
             event_key=item.event_key,
         )

@@ -9,7 +9,8 @@ from tally_postgres import Connection
 _CLAIM = """
 INSERT INTO inbox (consumer, event_key, body_hash, received_at)
 SELECT $1, i.event_key, i.body_hash, $4
-FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash)
+FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash), retention r
+WHERE i.event_key >= r.inbox_from
 ON CONFLICT DO NOTHING
 RETURNING event_key
 """
@@ -26,7 +27,9 @@ async def claim(
     hashes: Sequence[bytes],
     now: datetime,
 ) -> set[uuid.UUID]:
-    """Enter events; what comes back is new, everything else was seen before.
+    """Enter events; what comes back is new.
+
+    Everything else was seen before, or is older than the inbox remembers; `hashes` tells them apart.
 
     Waits for a concurrent transaction that is entering the same event, so a zombie and the new
     owner of its partition cannot both apply it.

@@ -24,6 +24,7 @@ class MessagingMetrics:
     outbox_depth: Callable[..., Gauge]
     outbox_age_seconds: Callable[..., Gauge]
     quarantine_open: Callable[..., Gauge]
+    retention_late: Callable[..., Gauge]
 
     @classmethod
     def of(cls, metrics: Metrics) -> "MessagingMetrics":
@@ -57,5 +58,8 @@ class MessagingMetrics:
             ),
             quarantine_open=metrics.gauge(
                 "quarantine_open_records", "Records set aside and not yet resolved"
+            ),
+            retention_late=metrics.gauge(
+                "retention_late", "1 if partitions could not be kept at the last try"
             ),
         )

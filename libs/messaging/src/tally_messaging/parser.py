@@ -22,6 +22,9 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NAMESPACE = uuid.UUID("5f0c8a52-2f4e-5c0f-8d57-0f2f6f1f7c11")
 _DETAIL_CHARS = 500
 _MAX_ID_CHARS = 255
+_UUID_CHARS = len("00000000-0000-0000-0000-000000000000")
+# Milliseconds since 1970 of 2020 and 2100: what lies outside was not made by a clock.
+_TIMES_OF_IDS = (1_577_836_800_000, 4_102_444_800_000)
 
 _PYDANTIC_TYPES = frozenset(get_args(ErrorType))
 _CODES: Mapping[str, str] = {
@@ -129,14 +132,20 @@ def _readable_headers(record: Record) -> dict[str, str] | Refused:
 
 
 def event_key(read: Envelope, topic: str, *, untrusted: bool) -> uuid.UUID:
-    """The inbox key: a platform event's own UUID, or a hash of topic and id where others mint ids."""
-    if not untrusted and len(read.id) == len("00000000-0000-0000-0000-000000000000"):
+    """The inbox key: a platform event's own UUIDv7, or a hash of topic and id where others mint ids.
+
+    A UUIDv7 holds the time the inbox goes by; keys of other ids begin with ff, so that they lie apart.
+    """
+    if not untrusted and len(read.id) == _UUID_CHARS and read.id[14] == "7":
         try:
-            return uuid.UUID(read.id)
+            key = uuid.UUID(read.id)
         except ValueError:
             pass  # not a UUID after all: hashed like any other id
+        else:
+            if _TIMES_OF_IDS[0] <= key.int >> 80 < _TIMES_OF_IDS[1]:
+                return key
     digest = hashlib.blake2b(f"{topic}\0{read.id}".encode(), digest_size=16, key=_NAMESPACE.bytes)
-    return uuid.UUID(bytes=digest.digest())
+    return uuid.UUID(bytes=b"\xff" + digest.digest()[1:])
 
 
 def _wrong_envelope(headers: Mapping[str, str], record: Record) -> Refused | None:

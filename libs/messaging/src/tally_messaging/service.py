@@ -13,6 +13,7 @@ from tally_messaging.batch import BatchProcessor, Step, no_step
 from tally_messaging.consumer import Consumer, create_broker
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.relay import Relay
+from tally_messaging.retention import Retention
 from tally_messaging.router import Router
 from tally_messaging.settings import MessagingSettings
 from tally_messaging.unit_of_work import Transactor
@@ -127,6 +128,8 @@ class Service:
             max_size=settings.pool_size,
         )
         await verify_version(self._pool, self.schema)
+        retention = Retention(self._pool, settings, self.clock, self._messaging_metrics)
+        await retention.keep()
         owner = f"{self.name}-{settings.instance or self.ids.uuid7()}"
         self._relay = Relay(
             self._pool,
@@ -146,6 +149,7 @@ class Service:
         await asyncio.gather(*(consumer.start() for consumer in self._consumers))
         self._start_workers(transactor)
         self._background.start("watch", self._watch_progress())
+        self._background.start("retention", retention.run())
         if settings.health_port:
             self.health.require("database", self._database_answers)
             self._health_server = HealthServer(

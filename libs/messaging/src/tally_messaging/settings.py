@@ -47,6 +47,20 @@ class MessagingSettings(ServiceSettings):
         default=30, ge=2, le=600, description="a consumer without progress is restarted after this"
     )
     outbox_lanes: int = Field(default=1, ge=1, le=64)
+    inbox_days: int = Field(
+        default=28,
+        ge=15,
+        le=3650,
+        description="how long events are remembered; more than any topic keeps them (14 days)",
+    )
+    outbox_days: int = Field(
+        default=7,
+        ge=1,
+        le=3650,
+        description="how long published events can be published again",
+    )
+    outbox_partition_records: int = Field(default=4_000_000, ge=100, le=1_000_000_000)
+    retention_interval_s: int = Field(default=60, ge=1, le=86_400)
     relay_page_records: int = Field(default=1000, ge=1, le=10_000)
     relay_poll_ms: int = Field(default=200, ge=5, le=10_000)
     relay_lease_s: int = Field(default=10, ge=2, le=300)
