@@ -262,43 +262,6 @@ def test_an_external_server_that_does_not_answer_is_named_by_its_variable(
         pytest.fail("the block was entered")
 
 
-def test_containers_without_an_engine_say_how_to_go_on(tmp_path: Path):
-    # In a process of its own: the container library leaks the socket it failed to connect.
-    script = (
-        "import sys; from pathlib import Path; from tally_embedded import running_stack\n"
-        "with running_stack(Path(sys.argv[1])): print('entered')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        env=os.environ
-        | {"TALLY_STACK": "containers", "DOCKER_HOST": "unix:///nonexistent/engine.sock"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "EngineMissingError" in done.stderr
-    assert "unset TALLY_STACK" in done.stderr
-
-
-@pytest.mark.containers
-def test_containers_give_the_same_stack_and_come_back_on_their_ports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    engine = shutil.which("docker")
-    if not engine or subprocess.run([engine, "info"], capture_output=True, check=False).returncode:
-        pytest.skip("no container engine answers")
-    monkeypatch.setenv("TALLY_STACK", "containers")
-    with running_stack(tmp_path) as stack:
-        address = stack.address
-        assert address.origin == "containers"
-        for server in (stack.postgres, stack.kafka):
-            server.kill()
-            server.start()
-        assert stack.address == address
-        assert stack.status().is_running
-
-
 def test_an_unwritable_place_is_a_clear_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StackConfigurationError, match="Cannot make the folder"):

@@ -104,6 +104,13 @@ class EngineMissingError(StackError):
     code = "container_engine_missing"
 
 
+class ContainerRefusedError(StackError):
+    """The container engine answers, but has no such image or cannot start the container."""
+
+    code = "container_refused"
+    retryable = True
+
+
 class TopicMismatchError(StackError):
     """A topic exists with another number of partitions than declared."""
 
