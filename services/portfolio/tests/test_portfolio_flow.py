@@ -2,6 +2,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from tally_money import Money
@@ -73,8 +74,9 @@ async def test_hops_out_of_order_and_repeated_give_the_same_time_line(
         ]
         await portfolio.process(*batch)
     mixed = await _line(portfolio, straight.pay_in_id)
-    for table in ("inbox", "hop", "payment_key", "pay_in", "payout", "account"):
-        await portfolio.pool.execute(f"DELETE FROM {table}")
+    with psycopg.connect(portfolio.admin_dsn, autocommit=True) as administrator:
+        for table in ("inbox", "hop", "payment_key", "pay_in", "payout", "account"):
+            administrator.execute(f"DELETE FROM portfolio.{table}".encode())
     await portfolio.tell(straight)
     assert await _line(portfolio, straight.pay_in_id) == mixed
 
