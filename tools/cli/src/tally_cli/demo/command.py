@@ -60,8 +60,9 @@ def demo(
 
 
 def _with_services(folder: Path, events: int, seed: int) -> int:
-    if not (os.environ.get("TALLY_POSTGRES_DSN") or os.environ.get("TALLY_STACK")):
-        # The last demo's data stayed to be looked at; this one starts anew.
+    if not os.environ.get("TALLY_POSTGRES_DSN"):
+        # The last demo's data stayed to be looked at; this one starts anew, and so do containers:
+        # a bank that remembers more than the books would be a fault.
         embedded_stack(folder).reset()
         shutil.rmtree(folder / "bank", ignore_errors=True)
     notes.print("Starting Postgres, Kafka, the services and a bank ...")
