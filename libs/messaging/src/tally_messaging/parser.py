@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import get_args
@@ -55,12 +55,14 @@ class Expected:
 
     `open_to_unknown` topics may carry types the consumer has no use for; on others an unknown type
     is refused. On an `untrusted` topic event ids are the publisher's own: they count within the
-    topic only, so that nobody can use up another's ids.
+    topic only, so that nobody can use up another's ids. Records whose key `wants` turns down are
+    skipped unread.
     """
 
     models: Mapping[str, type[BaseModel]]
     open_to_unknown: bool = True
     untrusted: bool = False
+    wants: Callable[[bytes | None], bool] | None = None
     stems: Collection[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ def parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused |
 
 
 def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused | Skipped:
+    if expected.wants is not None and not expected.wants(record.key):
+        return Skipped("", record)
     headers = _readable_headers(record)
     if isinstance(headers, Refused):
         return headers

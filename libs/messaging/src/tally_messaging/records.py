@@ -75,7 +75,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A record on a shared topic that this consumer has no use for."""
+    """A record on a shared topic that this consumer has no use for; no type if it was not read."""
 
     event_type: str
     record: Record

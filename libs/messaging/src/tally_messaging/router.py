@@ -23,12 +23,15 @@ class Subscription:
     `untrusted`: written by others, so event ids count within the topic and unknown types are refused.
     `types`: the types this topic carries; the router's other types are unknown on it, so that nobody
     can slip a fact of one topic in on another. None: whatever the router handles.
+    `wants` tells by a record's key, before anything else of it is read, whether it is this consumer's
+    business: where groups share a topic out by key. It sees null keys too and must not raise.
     """
 
     topic: str
     ordered: bool = True
     untrusted: bool = False
     types: Collection[str] | None = None
+    wants: Callable[[bytes | None], bool] | None = None
 
 
 class Router:
@@ -74,6 +77,7 @@ class Router:
                 },
                 open_to_unknown=not subscription.untrusted,
                 untrusted=subscription.untrusted,
+                wants=subscription.wants,
             )
             for subscription in self.subscriptions
         }
