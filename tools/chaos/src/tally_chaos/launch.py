@@ -4,13 +4,13 @@ TALLY_CHAOS_DIES_AT=point:turn kills the process there; TALLY_CHAOS_PLANT names 
 prints `ready` once it works, and ends when the process that started it is gone.
 """
 
-import asyncio
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from tally_chaos.orphan import end_with_parent
 from tally_chaos.planted import PLANTED
 from tally_messaging.batch import no_step
 from tally_messaging.launch import EXIT_FAILED, EXIT_USAGE, service_package
@@ -18,7 +18,6 @@ from tally_messaging.service import Service
 from tally_runtime import SettingsError, configure_logging, load_settings, run_all, run_process
 
 DIES_AT, PLANT = "TALLY_CHAOS_DIES_AT", "TALLY_CHAOS_PLANT"
-_PARENT_POLL_S = 0.5
 
 
 def dies_at(spec: str) -> Callable[[str], Awaitable[None]]:
@@ -37,24 +36,11 @@ def dies_at(spec: str) -> Callable[[str], Awaitable[None]]:
 
 
 async def _run(service: Service) -> int:
-    parent = os.getppid()
-
     async def ready() -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
-    async def follow_parent() -> None:
-        while os.getppid() == parent:  # noqa: ASYNC110 - the kernel has no event for it
-            await asyncio.sleep(_PARENT_POLL_S)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    following = asyncio.create_task(follow_parent())
-    try:
-        return await run_all(
-            (service,), ready, graceful_timeout_s=service.settings.graceful_timeout_s
-        )
-    finally:
-        following.cancel()
+    return await run_all((service,), ready, graceful_timeout_s=service.settings.graceful_timeout_s)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m tally_chaos.launch SERVICE\n")
         return EXIT_USAGE
+    end_with_parent()
     found = service_package(arguments[0])
     if bug := os.environ.get(PLANT):
         PLANTED[bug]()

@@ -221,7 +221,7 @@ async def _running_bank(folder: Path, history: History) -> AsyncIterator[Bank]:
     child = Child(
         name="bank",
         arguments=(
-            *("tally_bank_simulator.main", "--folder", str(folder), "--user", _BANK_USER),
+            *("tally_chaos.bank", "--folder", str(folder), "--user", _BANK_USER),
             *("--password-env", _BANK_PASSWORD),
             *("--sftp-port", str(sftp_port), "--admin-port", str(admin_port)),
         ),

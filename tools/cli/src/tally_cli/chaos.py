@@ -1,5 +1,6 @@
 """`tally chaos`: seeded faults on every process and link under load, then the oracle."""
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -107,6 +108,11 @@ def run_command(
         except ChildNotReady as error:
             typer.echo(f"error [{error.code}]: {error}", err=True)
             raise typer.Exit(EXIT_FAILED) from error
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            typer.echo(
+                "error [interrupted]: stopped; everything the run started has ended", err=True
+            )
+            raise typer.Exit(EXIT_FAILED) from None
     if as_json:
         print_json([result.to_json() for result in results])
     else:
