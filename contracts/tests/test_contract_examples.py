@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
+from tally_contracts.base import AskedAmount
 from tally_contracts.catalogue import MAX_RECORD_BYTES
 from tally_contracts.generate import examples
 from tally_contracts.generate.schemas import schema_of
@@ -136,13 +137,24 @@ def test_model_and_schema_agree_on_every_value_of_a_wrong_kind(event_type: str) 
             payload = copy.deepcopy(TYPICAL[event_type])
             _holder(payload, path)[path[-1]] = wrong
             errors = _model_errors(event_type, payload)
-            if _schema_refuses(event_type, payload):
+            if _schema_refuses(event_type, payload) and not _read_leniently(payload, path, wrong):
                 assert errors, f"{path} = {wrong!r}: only the schema refuses"
             for error in errors:
                 own = error not in PYDANTIC_ERRORS or error.startswith(FORMAT_ERRORS)
                 assert own or _schema_refuses(event_type, payload), (
                     f"{path} = {wrong!r}: only the model refuses, with {error}"
                 )
+
+
+def _read_leniently(payload: object, path: Sequence[str | int], wrong: object) -> bool:
+    """Whether this is the text of an amount whose reader answers a wrong one itself."""
+    if path[-1] != "amount" or not isinstance(wrong, str):
+        return False
+    try:
+        AskedAmount.model_validate(_holder(payload, path))
+    except ValidationError:
+        return False
+    return True
 
 
 def test_no_frozen_example_has_changed_or_gone() -> None:

@@ -16,7 +16,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from tally_money import MAX_DIGITS, Money, MoneyError
+from tally_money import (
+    MAX_DIGITS,
+    MAX_EXPONENT,
+    AssetKind,
+    Currency,
+    Money,
+    MoneyError,
+    iso_currencies,
+    parse_minor,
+)
 
 
 def _utc_only(value: object) -> object:
@@ -88,32 +97,37 @@ _DECIMAL: dict[str, object] = {
     "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?$",
     "maxLength": MAX_DIGITS + 1,
 }
+_POSITIVE: dict[str, object] = {**_DECIMAL, "not": {"pattern": r"^0(\.0+)?$"}}
+
+AssetCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
+"""An ISO 4217 code, or the code of an asset registered with the ledger."""
+
+DecimalText = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$", max_length=MAX_DIGITS + 1)
+]
+"""A decimal string without sign or exponent; in which unit, a field beside it says."""
 
 
-class Amount(Shape):
-    """Money on the wire: a decimal string with at most the currency's decimals, never negative.
+class AskedAmount(Shape):
+    """An amount above zero in any asset, read leniently and written strictly.
 
-    Source of the decimals: ISO 4217. Codes of refusals: `unknown_currency`, `amount_format`,
-    `too_many_decimals`, `amount_too_large`.
+    Whoever produces one keeps to the schema: a decimal string above zero. Whoever reads it takes
+    any printable text, so that a wrong amount is refused by the consumer in an answer of its own
+    and not set aside unanswered.
     """
 
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
-    amount: Annotated[str, WithJsonSchema(_DECIMAL)]
-
-    # On the field, not the model: an instance that takes its place in an event was checked already.
-    @field_validator("amount", mode="after")
-    @classmethod
-    def _parses(cls, amount: str, seen: ValidationInfo) -> str:
-        code = seen.data.get("currency")
-        if code is not None:
-            try:
-                Money.parse(amount, code)
-            except MoneyError as error:
-                raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
-        return amount
+    currency: AssetCode
+    amount: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$"),
+        WithJsonSchema(_POSITIVE),
+    ]
 
     def money(self) -> Money:
-        """The same amount in integer minor units."""
+        """The same amount in integer minor units.
+
+        Raises a MoneyError for one that is none, and for an asset that is no ISO 4217 currency.
+        """
         return Money.parse(self.amount, self.currency)
 
     @classmethod
@@ -123,10 +137,54 @@ class Amount(Shape):
         return cast("Self", wire)
 
 
+class AssetAmount(AskedAmount):
+    """Money in any asset: a decimal string with at most the asset's decimals, never negative.
+
+    ISO 4217 says the decimals of its currencies; other assets are registered with the ledger and
+    have at most 18 of them, which only the ledger can check. Codes of refusals as for `Amount`.
+    """
+
+    amount: Annotated[str, WithJsonSchema(_DECIMAL)]
+
+    @field_validator("amount", mode="after")
+    @classmethod
+    def _reads(cls, amount: str, seen: ValidationInfo) -> str:
+        code = seen.data.get("currency")
+        if code is not None:
+            # A registered asset has 18 decimals or fewer: those written are taken as all it has.
+            decimals = min(len(amount.partition(".")[2]), MAX_EXPONENT)
+            unit = iso_currencies().get(code) or Currency(code, decimals, AssetKind.CRYPTO)
+            try:
+                parse_minor(amount, unit)
+            except MoneyError as error:
+                raise _refusal(error) from error
+        return amount
+
+
+class Amount(AssetAmount):
+    """Money on the wire: a decimal string with at most the currency's decimals, never negative.
+
+    Source of the decimals: ISO 4217. Codes of refusals: `unknown_currency`, `amount_format`,
+    `too_many_decimals`, `amount_too_large`.
+    """
+
+    # On the field, not the model: an instance that takes its place in an event was checked already.
+    @field_validator("amount", mode="after")
+    @classmethod
+    def _reads(cls, amount: str, seen: ValidationInfo) -> str:
+        code = seen.data.get("currency")
+        if code is not None:
+            try:
+                Money.parse(amount, code)
+            except MoneyError as error:
+                raise _refusal(error) from error
+        return amount
+
+
 class PositiveAmount(Amount):
     """An amount above zero; zero is refused with `amount_not_positive`."""
 
-    amount: Annotated[str, WithJsonSchema({**_DECIMAL, "not": {"pattern": r"^0(\.0+)?$"}})]
+    amount: Annotated[str, WithJsonSchema(_POSITIVE)]
 
     @field_validator("amount", mode="after")
     @classmethod
@@ -134,6 +192,10 @@ class PositiveAmount(Amount):
         if not amount.strip("0."):
             raise PydanticCustomError("amount_not_positive", "the amount must be above zero")
         return amount
+
+
+def _refusal(error: MoneyError) -> PydanticCustomError:
+    return PydanticCustomError(error.code, "{reason}", {"reason": str(error)})
 
 
 class Who(Shape):

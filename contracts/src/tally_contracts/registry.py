@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tally_contracts import funding, ledger, operations, payouts, rails
+from tally_contracts import funding, ledger, ledger_log, operations, payouts, rails
 from tally_contracts.base import Event
 
 EVENTS: tuple[type[Event], ...] = (
@@ -18,7 +18,9 @@ EVENTS: tuple[type[Event], ...] = (
     ledger.PlaceHold,
     ledger.CaptureHold,
     ledger.ReleaseHold,
+    ledger.ReverseJournal,
     ledger.JournalPosted,
+    ledger.JournalReversed,
     ledger.JournalRejected,
     ledger.HoldPlaced,
     ledger.HoldCaptured,
@@ -27,6 +29,15 @@ EVENTS: tuple[type[Event], ...] = (
     ledger.OpenAccount,
     ledger.AccountOpened,
     ledger.AccountRejected,
+    ledger.FreezeAccount,
+    ledger.UnfreezeAccount,
+    ledger.CloseAccount,
+    ledger.AccountChanged,
+    ledger.AccountChangeRejected,
+    ledger.RegisterAsset,
+    ledger.AssetRegistered,
+    ledger.AssetRejected,
+    ledger_log.RootSigned,
     payouts.ChooseMethod,
     payouts.RequestPayout,
     payouts.CancelPayout,

@@ -105,10 +105,11 @@ async def test_a_malformed_transfer_is_refused(funded: LedgerFixture) -> None:
         ({"amount": "0"}, "transfer_amount_check"),
         ({"amount": "-1"}, "transfer_amount_check"),
         ({"credit": "'a'"}, "transfer_two_accounts"),
-        ({"kind": "'post'"}, "transfer_resolves_a_hold"),
-        ({"kind": "'reverse'"}, "transfer_kind_check"),
-        ({"expires_at": "now()"}, "transfer_resolves_a_hold"),
-        ({"remaining": "1"}, "transfer_resolves_a_hold"),
+        ({"kind": "'post'"}, "transfer_follows_on"),
+        ({"kind": "'reversed'", "remaining": "1"}, "transfer_kind_check"),
+        ({"kind": "'reverse'"}, "transfer_follows_on"),
+        ({"expires_at": "now()"}, "transfer_follows_on"),
+        ({"remaining": "1"}, "transfer_follows_on"),
         ({"seq": "0"}, "transfer_seq_check"),
     ):
         row = {**good, **bad}
@@ -128,15 +129,99 @@ async def test_a_hold_is_open_while_it_reserves_and_never_more_than_its_amount(
     funded: LedgerFixture,
 ) -> None:
     for change, constraint in (
-        ("remaining = 401", "hold_remaining_in_bounds"),
+        ("remaining = 401", "hold_only_shrinks"),
+        ("remaining = 400", "hold_only_shrinks"),
         ("remaining = -1", "hold_remaining_in_bounds"),
         ("remaining = 0", "hold_resolved_once_empty"),
-        ("state = 'released'", "hold_resolved_once_empty"),
+        ("state = 'released', remaining = 1", "hold_resolved_once_empty"),
         ("state = 'captured', remaining = 0, expires_at = now()", "hold_expires_while_open"),
-        ("expires_at = now()", "hold_expires_while_open"),
+        ("remaining = 1, expires_at = now()", "hold_expires_while_open"),
     ):
-        with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=constraint):
             await funded.pool.execute(f"UPDATE hold SET {change}")
+
+
+async def test_a_resolved_hold_never_opens_again(funded: LedgerFixture) -> None:
+    await funded.pool.execute(
+        "UPDATE hold SET state = 'released', remaining = 0, expires_at = NULL"
+    )
+    for change in ("state = 'open', remaining = 1", "state = 'captured'"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="hold_only_shrinks"):
+            await funded.pool.execute(f"UPDATE hold SET {change}")
+
+
+async def test_posted_counters_and_entry_numbers_never_go_back(funded: LedgerFixture) -> None:
+    for change in ("seq", "debits_posted", "credits_posted"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="account_goes_forward"):
+            await funded.pool.execute(f"UPDATE account SET {change} = {change} - 1")
+
+
+async def test_what_an_account_or_a_hold_is_never_changes(funded: LedgerFixture) -> None:
+    for table, columns in (
+        ("account", ("id", "shard", "asset", "owner", "guarded", "opened_at")),
+        ("hold", ("id", "shard", "debit", "credit", "asset", "amount", "reference")),
+        ("shard_state", ("shard",)),
+    ):
+        for column in columns:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await funded.pool.execute(f"UPDATE {table} SET {column} = {column}")
+
+
+async def test_the_head_of_a_shard_only_goes_forward(funded: LedgerFixture) -> None:
+    for change in (
+        "version = version",
+        "version = version + 1, log_seq = log_seq - 1",
+        "version = version + 1, log_seq = log_seq + 2, transfer_seq = transfer_seq + 2",
+        "version = version + 1, log_seq = log_seq + 1, transfer_seq = transfer_seq - 1",
+        "version = version + 1, transfer_seq = transfer_seq + 1",
+        "version = version + 1, head = sha256('')",
+        "version = version + 1, recorded_at = recorded_at - interval '1 microsecond'",
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="head_goes_forward"):
+            await funded.pool.execute(f"UPDATE shard_state SET {change} WHERE shard = 'main'")
+
+
+async def test_a_log_row_is_the_head_it_was_made_with(funded: LedgerFixture) -> None:
+    for column, value in (
+        ("seq", "seq + 1"),
+        ("seq", "seq - 1"),
+        ("root", "sha256('')"),
+        ("last_transfer", "last_transfer + 1"),
+        ("recorded_at", "recorded_at + interval '40 days'"),
+    ):
+        columns = await funded.pool.fetch(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = 'ledger' AND table_name = 'log' ORDER BY ordinal_position"
+        )
+        row = ", ".join(value if name == column else name for (name,) in columns)
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="not its head"):
+            await funded.pool.execute(
+                f"INSERT INTO log SELECT {row} FROM log WHERE shard = 'main'"
+                " ORDER BY seq DESC LIMIT 1"
+            )
+
+
+async def test_the_chain_of_a_shard_starts_from_zero(funded: LedgerFixture) -> None:
+    await funded.pool.execute(
+        "UPDATE shard_state SET version = 1, log_seq = 1, transfer_seq = 2, head = sha256(''),"
+        " recorded_at = '2026-03-01' WHERE shard = 'second'"
+    )
+    for first, previous in ((1, b"\x01" * 32), (2, bytes(32))):
+        with pytest.raises(asyncpg.CheckViolationError, match="log_chain_starts_from_zero"):
+            await funded.pool.execute(
+                "INSERT INTO log (shard, seq, first_transfer, last_transfer, root, previous_root,"
+                " recorded_at) VALUES ('second', 1, $1, 2, sha256(''), $2, '2026-03-01')",
+                first,
+                previous,
+            )
+
+
+async def test_the_first_entry_of_an_account_starts_from_zero(funded: LedgerFixture) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="entry_starts_from_zero"):
+        await funded.pool.execute(
+            "INSERT INTO entry (account, seq, recorded_at, transfer_id, amount, pending,"
+            " posted_after, pending_after) VALUES ('a', 1, '2026-03-01', 't', 1, 0, 2, 0)"
+        )
 
 
 async def test_a_writer_with_an_old_version_is_told_to_start_again(funded: LedgerFixture) -> None:
@@ -152,8 +237,8 @@ async def test_an_account_belongs_to_an_open_ledger_and_a_known_asset(
     funded: LedgerFixture,
 ) -> None:
     for column, value in (("shard", "nowhere"), ("asset", "XXX")):
-        with pytest.raises(asyncpg.ForeignKeyViolationError):
-            await funded.pool.execute(f"UPDATE account SET {column} = $1", value)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            funded.as_admin(f"UPDATE ledger.account SET {column} = '{value}'")
 
 
 async def test_look_ups_use_their_index_even_while_tables_are_small(

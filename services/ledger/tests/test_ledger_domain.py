@@ -143,11 +143,6 @@ def test_an_account_of_another_ledger_can_be_neither_opened_nor_used(funded: Boo
     assert refused(funded, post("j2", leg("l2", "cards", "zoe", 5))).code == "account_unknown"
 
 
-def test_an_account_in_no_currency_is_refused(funded: Books) -> None:
-    opening = post("j1", leg("l1", "cards", "x", 5), opens=(wallet("x", "XXX"),))
-    assert refused(funded, opening).code == "currency_unknown"
-
-
 def test_no_money_moves_in_a_ledger_that_is_not_open() -> None:
     state = Books("nowhere", is_open=False)
     opens = (clearing("cards"), wallet("ann"))
@@ -214,11 +209,11 @@ def test_a_release_returns_what_captures_left(funded: Books) -> None:
     assert posted.balances["ann"].available == 70
 
 
-def test_a_capture_goes_through_though_the_account_was_frozen_or_closed_since(
+def test_a_capture_goes_through_though_the_account_was_frozen_since(
     funded: Books,
 ) -> None:
     state = after(funded, place("h1", "ann", "ach", 70))
-    state.accounts["ann"] = wallet("ann", frozen_out=True, closed=True)
+    state.accounts["ann"] = wallet("ann", frozen_out=True, frozen_in=True)
     assert isinstance(decide(state, capture("c1", "h1", 70), NOW), Posted)
     assert isinstance(decide(state, release("r1", "h1"), NOW), Posted)
 
@@ -376,19 +371,22 @@ def test_an_account_opened_again_tells_when_it_was_opened(funded: Books) -> None
 
 
 @pytest.mark.parametrize(
-    ("account", "code"),
+    ("command", "code", "field"),
     [
-        (clearing("ann"), "account_mismatch"),
-        (wallet("x", "XAU"), "currency_unknown"),
+        (Open(clearing("ann")), "account_mismatch", "open_accounts.0: account ann exists"),
+        (Open(wallet("x", no_credit_overdraft=True)), "account_flags", "open_accounts.0: x "),
+        (Open(wallet("x"), ("too_many_decimals", "account.balance_limit: …")), "too_many_decimals",
+         "account.balance_limit"),
     ],
-)
+)  # fmt: skip
 def test_an_account_that_cannot_be_opened_is_refused_and_may_be_asked_for_again(
-    funded: Books, account: Account, code: str
+    funded: Books, command: Open, code: str, field: str
 ) -> None:
-    batch = fold(funded, [Open(account)], NOW)
+    batch = fold(funded, [command], NOW)
     (answer,) = batch.answers
     assert isinstance(answer.outcome, Rejected)
     assert answer.outcome.code == code
+    assert answer.outcome.detail.startswith(field)
     assert batch.changes_nothing
 
 

@@ -1,6 +1,6 @@
 """Exact money: see README.md."""
 
-from tally_money.amounts import MAX_DIGITS, MAX_MINOR, Money
+from tally_money.amounts import MAX_DIGITS, MAX_MINOR, Money, parse_minor
 from tally_money.currencies import MAX_EXPONENT, AssetKind, Currency, currency, iso_currencies
 from tally_money.errors import (
     AmountFormat,
@@ -55,5 +55,6 @@ __all__ = [
     "allocate",
     "currency",
     "iso_currencies",
+    "parse_minor",
     "split",
 ]

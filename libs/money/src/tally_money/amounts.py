@@ -20,6 +20,35 @@ MAX_MINOR: Final = 10**MAX_DIGITS - 1
 _match_amount: Final = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?").fullmatch
 
 
+def parse_minor(amount: str, unit: Currency) -> int:
+    """The minor units of a wire amount, a plain decimal such as "1.250", in any unit of value.
+
+    Raises AmountFormat, TooManyDecimals or AmountTooLarge as `Money.parse` does.
+    """
+    try:
+        match = _match_amount(amount)
+    except TypeError:
+        match = None
+    if match is None:
+        raise AmountFormat(
+            f"amount {shown(amount)} is not a plain decimal; "
+            'give a string such as "12.50": digits, at most one point, no sign, no exponent'
+        )
+    whole, decimals = match.groups("")
+    exponent = unit.exponent
+    if len(decimals) > exponent:
+        raise TooManyDecimals(
+            f"amount {shown(amount)} has {len(decimals)} decimals, {unit.code} has {exponent}; "
+            "round it before sending"
+        )
+    if len(whole) + exponent > MAX_DIGITS and whole != "0":
+        raise AmountTooLarge(
+            f"amount {shown(amount)} in {unit.code} has more than {MAX_DIGITS} digits "
+            "of minor units; send smaller amounts"
+        )
+    return int(whole + decimals.ljust(exponent, "0"))
+
+
 @dataclass(frozen=True, slots=True, order=False)
 class Money:
     """`minor` units of `currency`, signed, at most 38 digits.
@@ -50,28 +79,7 @@ class Money:
         digits other than 0-9, not a string), TooManyDecimals or AmountTooLarge.
         """
         unit = currency(code)
-        try:
-            match = _match_amount(amount)
-        except TypeError:
-            match = None
-        if match is None:
-            raise AmountFormat(
-                f"amount {shown(amount)} is not a plain decimal; "
-                'give a string such as "12.50": digits, at most one point, no sign, no exponent'
-            )
-        whole, decimals = match.groups("")
-        exponent = unit.exponent
-        if len(decimals) > exponent:
-            raise TooManyDecimals(
-                f"amount {shown(amount)} has {len(decimals)} decimals, {unit.code} has {exponent}; "
-                "round it before sending"
-            )
-        if len(whole) + exponent > MAX_DIGITS and whole != "0":
-            raise AmountTooLarge(
-                f"amount {shown(amount)} in {unit.code} has more than {MAX_DIGITS} digits "
-                "of minor units; send smaller amounts"
-            )
-        return cls(int(whole + decimals.ljust(exponent, "0")), unit)
+        return cls(parse_minor(amount, unit), unit)
 
     @property
     def wire_amount(self) -> str:

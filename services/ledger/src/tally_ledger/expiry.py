@@ -69,6 +69,7 @@ async def expire_all(uow: UnitOfWork, ledger: str, due: Sequence[DueHold]) -> No
     commands = [_expiry(hold, uow) for hold in due]
     batch = await service.post(uow.conn, ledger, commands, uow.now, {})
     holds = {hold.id: hold for hold in due}
+    units = await store.units(uow.conn, {hold.currency for hold in due})
     # A hold resolved between the two reads is refused or answered from memory, and not posted.
     for command, posted in batch.posted:
         (transfer,) = posted.transfers
@@ -76,6 +77,7 @@ async def expire_all(uow: UnitOfWork, ledger: str, due: Sequence[DueHold]) -> No
         context = command.context
         fact = wire.released(
             transfer,
+            units,
             expired=True,
             common={
                 "ledger": ledger,

@@ -1,18 +1,27 @@
 """Commands in, facts out: a whole batch at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tally_contracts.catalogue import topic
 from tally_contracts.ledger import (
+    AssetRegistered,
+    AssetRejected,
     CaptureHold,
+    CloseAccount,
+    FreezeAccount,
     OpenAccount,
     PlaceHold,
     PostJournal,
+    RegisterAsset,
     ReleaseHold,
+    ReverseJournal,
+    UnfreezeAccount,
 )
-from tally_ledger import service, wire
-from tally_ledger.domain import Account, Answer, Command, Open
+from tally_ledger import registration, service, store, wire
+from tally_ledger.domain import Account, Answer, Books, Command, Done, Malformed, Open, Rejected
+from tally_ledger.reading import UNKNOWN_CURRENCY, Units, currencies_of
 from tally_messaging import Received, Router, Subscription, UnitOfWork
+from tally_money import iso_currencies
 
 COMMANDS = "ledger.commands.v1"
 
@@ -24,18 +33,30 @@ def build_router() -> Router:
     """
     subscription = Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types)
     router = Router("ledger", [subscription])
-    router.fold(PostJournal, PlaceHold, CaptureHold, ReleaseHold, OpenAccount)(apply_commands)
+    router.fold(
+        PostJournal,
+        PlaceHold,
+        CaptureHold,
+        ReleaseHold,
+        ReverseJournal,
+        OpenAccount,
+        FreezeAccount,
+        UnfreezeAccount,
+        CloseAccount,
+    )(apply_commands)
+    # A handler of its own ends the batch of commands before it: those behind can use the asset.
+    router.each(RegisterAsset)(register_asset)
     return router
 
 
 async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireCommand]]) -> None:
     """Apply a batch ledger by ledger, then publish what became of each command, in order."""
+    commands, units = await _read(uow, messages)
     by_ledger: dict[str, list[int]] = {}
-    commands: list[Command] = []
     for position, message in enumerate(messages):
-        commands.append(wire.command_of(message.event))
         by_ledger.setdefault(message.event.ledger, []).append(position)
     answers: dict[int, Answer] = {}
+    books: dict[str, Books] = {}
     opened: dict[tuple[str, str], tuple[Account, ...]] = {}
     # In name order, so that two batches never wait for each other crosswise.
     for ledger in sorted(by_ledger):
@@ -48,18 +69,67 @@ async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireC
             _causes(messages, positions),
         )
         answers.update(zip(positions, batch.answers, strict=True))
+        books[ledger] = batch.after
         opened.update(
             ((ledger, command.id), posted.opened)
             for command, posted in batch.posted
             if posted.opened
         )
+    units = await _of_answers(uow, units, answers)
     for position, message in enumerate(messages):
         command = commands[position]
+        ledger = message.event.ledger
         accounts: tuple[Account, ...] = ()
         if not isinstance(command, Open):
             # Popped, so that a repeat behind the command does not tell of its accounts again.
-            accounts = opened.pop((message.event.ledger, command.id), ())
-        _publish(uow, message, answers[position], accounts)
+            accounts = opened.pop((ledger, command.id), ())
+        _publish(uow, message, answers[position], accounts, (books[ledger], units))
+
+
+async def register_asset(uow: UnitOfWork, message: Received[RegisterAsset]) -> None:
+    """Enter an asset and publish what became of it."""
+    event = message.event
+    answer = await registration.register(uow.conn, event, uow.now)
+    common = event.model_dump(exclude={"occurred_at"})
+    common["occurred_at"] = answer.recorded_at
+    fact: AssetRegistered | AssetRejected
+    if isinstance(answer.outcome, Rejected):
+        fact = AssetRejected(code=answer.outcome.code, detail=answer.outcome.detail, **common)
+    else:
+        fact = AssetRegistered(**common)
+    uow.emit(fact, topic=wire.ACCOUNTS, key=event.asset, cause=message.cause)
+
+
+async def _read(
+    uow: UnitOfWork, messages: Sequence[Received[wire.WireCommand]]
+) -> tuple[list[Command], Units]:
+    """The commands, and the assets they are in; only those beyond ISO 4217 are looked up."""
+    units: Units = iso_currencies()
+    commands = [wire.command_of(message.event, units) for message in messages]
+    unread = [position for position, command in enumerate(commands) if _unknown(command)]
+    if unread:
+        codes = {code for position in unread for code in currencies_of(messages[position].event)}
+        units = {**units, **await store.units(uow.conn, codes - units.keys())}
+        for position in unread:
+            commands[position] = wire.command_of(messages[position].event, units)
+    return commands, units
+
+
+def _unknown(command: Command) -> bool:
+    if isinstance(command, Open):
+        return command.unreadable is not None and command.unreadable[0] == UNKNOWN_CURRENCY
+    return isinstance(command, Malformed) and command.code == UNKNOWN_CURRENCY
+
+
+async def _of_answers(uow: UnitOfWork, units: Units, answers: Mapping[int, Answer]) -> Units:
+    """The assets answers are in: a release does not say in which one it gives back."""
+    codes = {
+        answer.outcome.transfer.currency
+        for answer in answers.values()
+        if isinstance(answer.outcome, Done) and answer.outcome.transfer is not None
+    }
+    missing = codes - units.keys()
+    return {**units, **await store.units(uow.conn, missing)} if missing else units
 
 
 def _causes(
@@ -79,19 +149,25 @@ def _publish(
     message: Received[wire.WireCommand],
     answer: Answer,
     opened: tuple[Account, ...],
+    context: tuple[Books, Units],
 ) -> None:
     event = message.event
     cause = message.cause
+    books, units = context
     if isinstance(event, OpenAccount):
-        account_fact = wire.account_fact_of(event, answer)
+        account_fact = wire.account_fact_of(event, answer, units)
         uow.emit(account_fact, topic=wire.ACCOUNTS, key=event.account.id, cause=cause)
         return
+    if isinstance(event, FreezeAccount | UnfreezeAccount | CloseAccount):
+        change = wire.change_fact_of(event, answer)
+        uow.emit(change, topic=wire.ACCOUNTS, key=event.account, cause=cause)
+        return
     for account in opened:
-        account_fact = wire.opened(account, event.ledger)
+        account_fact = wire.opened(account, event.ledger, units)
         uow.emit(account_fact, topic=wire.ACCOUNTS, key=account.id, cause=cause)
     uow.emit(
-        wire.fact_of(event, answer),
-        topic=wire.JOURNALS if isinstance(event, PostJournal) else wire.HOLDS,
+        wire.fact_of(event, answer, books, units),
+        topic=wire.JOURNALS if isinstance(event, PostJournal | ReverseJournal) else wire.HOLDS,
         key=event.reference,
         cause=cause,
     )

@@ -1,10 +1,11 @@
-"""Wire models to domain commands, and answers to the facts that are published."""
+"""Answers to the facts that are published."""
 
-import hashlib
 from typing import Any
 
-from tally_contracts.base import Amount
+from tally_contracts.base import AssetAmount
 from tally_contracts.ledger import (
+    AccountChanged,
+    AccountChangeRejected,
     AccountOpened,
     AccountRejected,
     AccountSpec,
@@ -15,73 +16,58 @@ from tally_contracts.ledger import (
     HoldReleased,
     JournalPosted,
     JournalRejected,
+    JournalReversed,
     OpenAccount,
     PlaceHold,
     PostJournal,
     ReleaseHold,
+    ReversalLeg,
+    ReversedLeg,
+    ReverseJournal,
 )
-from tally_ledger.domain import (
-    Account,
-    Answer,
-    Capture,
-    Command,
-    Context,
-    Done,
-    Leg,
-    Open,
-    Opened,
-    Place,
-    PostLegs,
-    Rejected,
-    Release,
-    Transfer,
+from tally_ledger.domain import Account, Answer, Books, Changed, Done, Opened, Rejected, Transfer
+from tally_ledger.reading import (
+    OPERATIONS,
+    Units,
+    WireChange,
+    WireCommand,
+    WireHold,
+    WireMovement,
+    command_of,
+    id_of,
 )
-from tally_money import Money, currency
+from tally_money import Currency, Money
 
-WireMovement = PostJournal | PlaceHold | CaptureHold | ReleaseHold
-WireCommand = WireMovement | OpenAccount
-Fact = JournalPosted | JournalRejected | HoldPlaced | HoldCaptured | HoldReleased | HoldRejected
+__all__ = [
+    "WireChange",
+    "WireCommand",
+    "WireMovement",
+    "account_fact_of",
+    "change_fact_of",
+    "command_of",
+    "fact_of",
+    "opened",
+    "released",
+]
+
+Fact = (
+    JournalPosted
+    | JournalReversed
+    | JournalRejected
+    | HoldPlaced
+    | HoldCaptured
+    | HoldReleased
+    | HoldRejected
+)
 
 JOURNALS = "ledger.journals.v1"
 HOLDS = "ledger.holds.v1"
 ACCOUNTS = "ledger.accounts.v1"
 
 
-def command_of(event: WireCommand) -> Command:
-    """The command as the domain knows it."""
-    if isinstance(event, OpenAccount):
-        return Open(_account(event.account))
-    context = Context(
-        event.who.actor,
-        event.who.principal,
-        event.where.channel,
-        event.where.country,
-        event.why.program,
-        event.why.event,
-        event.why.reason,
-    )
-    match event:
-        case PostJournal():
-            return _journal(event, context)
-        case PlaceHold():
-            return _place(event, context)
-        case CaptureHold():
-            return _capture(event, context)
-        case ReleaseHold():
-            return Release(
-                event.transfer_id,
-                event.reference,
-                event.hold_id,
-                event.code,
-                event.occurred_at,
-                context,
-                _request_hash(
-                    "release", event, context, event.transfer_id, event.hold_id, event.code
-                ),
-            )
-
-
-def account_fact_of(event: OpenAccount, answer: Answer) -> AccountOpened | AccountRejected:
+def account_fact_of(
+    event: OpenAccount, answer: Answer, units: Units
+) -> AccountOpened | AccountRejected:
     """What is published about an account that was asked for."""
     outcome = answer.outcome
     if isinstance(outcome, Rejected):
@@ -93,11 +79,37 @@ def account_fact_of(event: OpenAccount, answer: Answer) -> AccountOpened | Accou
             occurred_at=answer.recorded_at,
         )
     assert isinstance(outcome, Opened), "an account that is asked for is opened or refused"
-    return opened(outcome.account, event.ledger)
+    return opened(outcome.account, event.ledger, units)
 
 
-def fact_of(event: WireMovement, answer: Answer) -> Fact:
-    """What is published about a movement: new, or the same again."""
+def change_fact_of(event: WireChange, answer: Answer) -> AccountChanged | AccountChangeRejected:
+    """What is published about an account that was to be frozen, unfrozen or closed."""
+    common: dict[str, Any] = {
+        "change_id": event.change_id,
+        "account": event.account,
+        "ledger": event.ledger,
+        "operation": OPERATIONS[type(event)],
+        "who": event.who,
+        "why": event.why,
+        "occurred_at": answer.recorded_at,
+    }
+    outcome = answer.outcome
+    if isinstance(outcome, Rejected):
+        return AccountChangeRejected(code=outcome.code, detail=outcome.detail, **common)
+    assert isinstance(outcome, Changed), "a change is made or refused"
+    return AccountChanged(
+        frozen_in=outcome.frozen_in,
+        frozen_out=outcome.frozen_out,
+        closed=outcome.closed,
+        **common,
+    )
+
+
+def fact_of(event: WireMovement, answer: Answer, books: Books, units: Units) -> Fact:
+    """What is published about a movement: new, or the same again.
+
+    `books` know the transfers of reversals' targets, `units` the assets of what was answered.
+    """
     common: dict[str, Any] = {
         "ledger": event.ledger,
         "reference": event.reference,
@@ -118,8 +130,22 @@ def fact_of(event: WireMovement, answer: Answer) -> Fact:
             effective_at=event.effective_at,
             **common,
         )
+    if isinstance(event, ReverseJournal):
+        return JournalReversed(
+            journal_id=event.journal_id,
+            reverses=event.reverses,
+            legs=_reversed(event.legs, books.journals[event.reverses]),
+            effective_at=event.effective_at,
+            **common,
+        )
     transfer = outcome.transfer
     assert transfer is not None, "a hold's answer remembers its transfer"
+    return _held(event, transfer, units, common)
+
+
+def _held(
+    event: WireHold, transfer: Transfer, units: Units, common: dict[str, Any]
+) -> HoldPlaced | HoldCaptured | HoldReleased:
     match event:
         case PlaceHold():
             return HoldPlaced(
@@ -137,28 +163,48 @@ def fact_of(event: WireMovement, answer: Answer) -> Fact:
                 debit=transfer.debit,
                 credit=transfer.credit,
                 amount=event.amount,
-                remaining=_amount(transfer.remaining or 0, transfer.currency),
+                remaining=_amount(transfer.remaining or 0, units[transfer.currency]),
                 **common,
             )
         case ReleaseHold():
-            return released(transfer, expired=False, common=common)
+            return released(transfer, units, expired=False, common=common)
 
 
-def released(transfer: Transfer, *, expired: bool, common: dict[str, Any]) -> HoldReleased:
+def _reversed(
+    legs: tuple[ReversalLeg, ...], target: tuple[Transfer, ...]
+) -> tuple[ReversedLeg, ...]:
+    sides = {transfer.id: (transfer.credit, transfer.debit) for transfer in target}
+    return tuple(
+        ReversedLeg(
+            id=leg.id,
+            reverses=leg.reverses,
+            amount=leg.amount,
+            code=leg.code,
+            debit=sides[leg.reverses][0],
+            credit=sides[leg.reverses][1],
+        )
+        for leg in legs
+    )
+
+
+def released(
+    transfer: Transfer, units: Units, *, expired: bool, common: dict[str, Any]
+) -> HoldReleased:
     """The fact that what was left of a hold is free again; `common` are the fields all facts have."""
     return HoldReleased(
         transfer_id=transfer.id,
         hold_id=transfer.pending_id or "",
         debit=transfer.debit,
-        amount=_amount(transfer.amount, transfer.currency),
+        amount=_amount(transfer.amount, units[transfer.currency]),
         expired=expired,
         **common,
     )
 
 
-def opened(account: Account, ledger: str) -> AccountOpened:
+def opened(account: Account, ledger: str, units: Units) -> AccountOpened:
     """The fact that an account exists from the time it was opened."""
     assert account.opened_at is not None, "the books say when an account was opened"
+    limit = account.max_balance
     return AccountOpened(
         account=AccountSpec(
             id=account.id,
@@ -167,145 +213,25 @@ def opened(account: Account, ledger: str) -> AccountOpened:
             path=account.path,
             currency=account.currency,
             guarded=account.guarded,
+            no_credit_overdraft=account.no_credit_overdraft,
+            aggregated=account.aggregated,
+            balance_limit=None if limit is None else _amount(limit, units[account.currency]).amount,
         ),
         ledger=ledger,
         occurred_at=account.opened_at,
     )
 
 
-def _journal(event: PostJournal, context: Context) -> PostLegs:
-    legs = tuple(
-        Leg(
-            leg.id,
-            leg.debit,
-            leg.credit,
-            leg.amount.currency,
-            leg.amount.money().minor,
-            leg.code,
-        )
-        for leg in event.legs
-    )
-    return PostLegs(
-        event.journal_id,
-        event.reference,
-        _accounts(event.open_accounts),
-        legs,
-        event.effective_at,
-        context,
-        _request_hash(
-            "journal",
-            event,
-            context,
-            event.journal_id,
-            event.effective_at.isoformat(),
-            *_specs(event.open_accounts),
-            *(str(part) for leg in legs for part in leg),
-        ),
-    )
-
-
-def _place(event: PlaceHold, context: Context) -> Place:
-    leg = Leg(
-        event.hold_id,
-        event.debit,
-        event.credit,
-        event.amount.currency,
-        event.amount.money().minor,
-        event.code,
-    )
-    expires_at = event.expires_at
-    return Place(
-        event.hold_id,
-        event.reference,
-        _accounts(event.open_accounts),
-        leg,
-        expires_at,
-        event.occurred_at,
-        context,
-        _request_hash(
-            "place",
-            event,
-            context,
-            "" if expires_at is None else expires_at.isoformat(),
-            *_specs(event.open_accounts),
-            *(str(part) for part in leg),
-        ),
-    )
-
-
-def _capture(event: CaptureHold, context: Context) -> Capture:
-    minor = event.amount.money().minor
-    return Capture(
-        event.transfer_id,
-        event.reference,
-        event.hold_id,
-        event.amount.currency,
-        minor,
-        event.code,
-        event.occurred_at,
-        context,
-        _request_hash(
-            "capture",
-            event,
-            context,
-            event.transfer_id,
-            event.hold_id,
-            event.amount.currency,
-            str(minor),
-            event.code,
-        ),
-    )
-
-
-def _accounts(specs: tuple[AccountSpec, ...]) -> tuple[Account, ...]:
-    return tuple(map(_account, specs))
-
-
-def _account(spec: AccountSpec) -> Account:
-    return Account(spec.id, spec.currency, spec.owner, spec.purpose, spec.path, spec.guarded)
-
-
-def _specs(specs: tuple[AccountSpec, ...]) -> list[str]:
-    parts = [str(len(specs))]
-    for spec in specs:
-        parts += (
-            spec.id,
-            spec.currency,
-            spec.owner,
-            spec.purpose,
-            spec.path,
-            str(spec.guarded),
-        )
-    return parts
-
-
-def _request_hash(operation: str, event: WireMovement, context: Context, *parts: str) -> bytes:
-    """SHA-256 over all the request says but `occurred_at`: a sender may ask again at a later time.
-
-    U+001F cannot occur in a field, and lists are preceded by their length, so no two requests
-    have the same text.
-    """
-    text = "\x1f".join(
-        (operation, event.ledger, event.reference, *(part or "" for part in context), *parts)
-    )
-    return hashlib.sha256(text.encode()).digest()
-
-
 def _rejected(
     event: WireMovement, rejected: Rejected, common: dict[str, Any]
 ) -> JournalRejected | HoldRejected:
-    if isinstance(event, PostJournal):
+    if isinstance(event, PostJournal | ReverseJournal):
         return JournalRejected(
             journal_id=event.journal_id, code=rejected.code, detail=rejected.detail, **common
         )
-    command_id, operation = (
-        (event.hold_id, "place")
-        if isinstance(event, PlaceHold)
-        else (event.transfer_id, "capture" if isinstance(event, CaptureHold) else "release")
-    )
     return HoldRejected(
-        command_id=command_id,
-        operation=operation,
+        command_id=id_of(event),
+        operation=OPERATIONS[type(event)],
         hold_id=event.hold_id,
         code=rejected.code,
         detail=rejected.detail,
@@ -313,5 +239,5 @@ def _rejected(
     )
 
 
-def _amount(minor: int, code: str) -> Amount:
-    return Amount.of(Money(minor, currency(code)))
+def _amount(minor: int, unit: Currency) -> AssetAmount:
+    return AssetAmount.of(Money(minor, unit))

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from tally_contracts.base import Amount, Event, MoneyEvent
+from tally_contracts.base import AskedAmount, Event, MoneyEvent
 from tally_contracts.funding import PayInAllocated, PayInReceived, PayInSuspended
 from tally_contracts.ledger import (
     AccountOpened,
@@ -15,6 +15,7 @@ from tally_contracts.ledger import (
     HoldReleased,
     JournalPosted,
     JournalRejected,
+    JournalReversed,
 )
 from tally_contracts.operations import RecordQuarantined
 from tally_contracts.payouts import PayoutChanged
@@ -84,7 +85,7 @@ def _five_ws(event: MoneyEvent) -> Summary:
     }
 
 
-def _money(amount: Amount) -> Summary:
+def _money(amount: AskedAmount) -> Summary:
     return {"amount": amount.amount, "currency": amount.currency}
 
 
@@ -198,6 +199,27 @@ def _journal_posted(message: Received[JournalPosted], at: datetime, projection: 
     )
     projection.add_key(event.journal_id, event.reference, at)
     for leg in legs:
+        projection.add_key(leg.id, event.reference, at)
+    _add_hop(projection, message, event.reference, at, summary)
+
+
+def _journal_reversed(
+    message: Received[JournalReversed], at: datetime, projection: Projection
+) -> None:
+    event = message.event
+    summary = (
+        _five_ws(event)
+        | _told(event, "journal_id", "log_seq", "reverses")
+        | {
+            "legs": [
+                [leg.debit, leg.credit, leg.amount.amount, leg.amount.currency, leg.code]
+                for leg in event.legs[:LEGS_SHOWN]
+            ],
+            "legs_total": len(event.legs),
+        }
+    )
+    projection.add_key(event.journal_id, event.reference, at)
+    for leg in event.legs:
         projection.add_key(leg.id, event.reference, at)
     _add_hop(projection, message, event.reference, at, summary)
 
@@ -344,6 +366,7 @@ _READERS: Mapping[type[Event], Reader] = MappingProxyType(
         PayInSuspended: _pay_in_suspended,
         JournalPosted: _journal_posted,
         JournalRejected: _journal_rejected,
+        JournalReversed: _journal_reversed,
         HoldPlaced: _hold_placed,
         HoldCaptured: _hold_captured,
         HoldReleased: _hold_released,

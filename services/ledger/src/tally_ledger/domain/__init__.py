@@ -1,23 +1,41 @@
 """The rules of the books: pure, no I/O, no clock."""
 
-from tally_ledger.domain.books import Answer, Books, Done, Known, Opened, Posted, Rejected
+from tally_ledger.domain.assets import Register, decide_asset
+from tally_ledger.domain.books import (
+    Answer,
+    Asset,
+    Books,
+    Changed,
+    Done,
+    Known,
+    Opened,
+    Posted,
+    Registered,
+    Rejected,
+)
 from tally_ledger.domain.commands import (
     Capture,
+    ChangeAccount,
     Command,
     Context,
     Expire,
     Leg,
+    Malformed,
     Movement,
     Open,
     Place,
     PostLegs,
     Release,
+    Request,
+    Reversal,
+    Reverse,
 )
 from tally_ledger.domain.decide import decide
 from tally_ledger.domain.fold import Batch, fold
 from tally_ledger.domain.model import (
     Account,
     Balance,
+    BatchEntry,
     Entry,
     Hold,
     HoldState,
@@ -28,10 +46,14 @@ from tally_ledger.domain.model import (
 __all__ = [
     "Account",
     "Answer",
+    "Asset",
     "Balance",
     "Batch",
+    "BatchEntry",
     "Books",
     "Capture",
+    "ChangeAccount",
+    "Changed",
     "Command",
     "Context",
     "Done",
@@ -41,16 +63,23 @@ __all__ = [
     "HoldState",
     "Known",
     "Leg",
+    "Malformed",
     "Movement",
     "Open",
     "Opened",
     "Place",
     "PostLegs",
     "Posted",
+    "Register",
+    "Registered",
     "Rejected",
     "Release",
+    "Request",
+    "Reversal",
+    "Reverse",
     "Transfer",
     "TransferKind",
     "decide",
+    "decide_asset",
     "fold",
 ]

@@ -20,11 +20,21 @@ class Context(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """One movement asked for; `id` becomes the transfer's id."""
+    """One movement asked for; `id` becomes the transfer's id. The amount may be anything."""
 
     id: str
     debit: str
     credit: str
+    currency: str
+    amount: int
+    code: str
+
+
+class Reversal(NamedTuple):
+    """Part or all of a transfer to be moved back; `id` becomes the new transfer's id."""
+
+    id: str
+    target: str
     currency: str
     amount: int
     code: str
@@ -109,11 +119,64 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Reverse:
+    """Move back what legs of the journal or capture `target` moved: all legs, in this order, or none."""
+
+    operation: ClassVar[str] = "reverse"
+
+    id: str
+    reference: str
+    target: str
+    legs: tuple[Reversal, ...]
+    effective_at: datetime
+    context: Context
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A request that says something no books can hold; it is refused and remembered like any other."""
+
+    operation: str
+    id: str
+    reference: str
+    code: str
+    detail: str
+    effective_at: datetime
+    context: Context
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
-    """Open an account that no money needs yet; it is its own idempotency id."""
+    """Open an account that no money needs yet; it is its own idempotency id.
+
+    `unreadable`: why its balance limit or currency cannot be.
+    """
 
     account: Account
+    unreadable: tuple[str, str] | None = None
 
 
-Movement = PostLegs | Place | Capture | Release | Expire
-Command = Movement | Open
+@dataclass(frozen=True, slots=True)
+class ChangeAccount:
+    """Freeze, unfreeze or close an account: flags to set, None where one stays as it is."""
+
+    operation: str
+    id: str
+    account: str
+    frozen_in: bool | None
+    frozen_out: bool | None
+    closed: bool | None
+    context: Context
+    request_hash: bytes
+
+    @property
+    def reference(self) -> str:
+        """What the change is about."""
+        return self.account
+
+
+Movement = PostLegs | Place | Capture | Release | Expire | Reverse | Malformed
+Request = Movement | ChangeAccount
+Command = Request | Open

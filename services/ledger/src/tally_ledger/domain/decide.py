@@ -4,25 +4,33 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from tally_ledger.domain.books import Books, Opened, Posted, Rejected
+from tally_ledger.domain.books import Books, Changed, Opened, Posted, Rejected
+from tally_ledger.domain.change import decide_change
 from tally_ledger.domain.commands import (
     Capture,
+    ChangeAccount,
     Expire,
-    Movement,
+    Malformed,
     Open,
     Place,
     PostLegs,
     Release,
+    Request,
+    Reverse,
 )
-from tally_ledger.domain.draft import Draft
+from tally_ledger.domain.draft import Draft, not_positive
+from tally_ledger.domain.identity import used_id, used_ids
 from tally_ledger.domain.model import Account, Hold, HoldState, Transfer, TransferKind
-from tally_money import UnknownCurrency, currency
+from tally_ledger.domain.reversal import decide_reversal
+from tally_ledger.domain.timing import wrong_time
 
 _NONE: Mapping[str, Account] = {}
 
 
-def decide(books: Books, command: Movement, now: datetime) -> Posted | Rejected:
-    """Decide any movement whose id was not answered before."""
+def decide(  # noqa: PLR0911 - one for each kind of request
+    books: Books, command: Request, now: datetime
+) -> Posted | Changed | Rejected:
+    """Decide any request whose id was not answered before."""
     if not books.is_open:
         return _no_ledger(books)
     match command:
@@ -36,6 +44,12 @@ def decide(books: Books, command: Movement, now: datetime) -> Posted | Rejected:
             return decide_release(books, command)
         case Expire():
             return decide_expiry(books, command, now)
+        case Reverse():
+            return decide_reversal(books, command, now)
+        case ChangeAccount():
+            return decide_change(books, command)
+        case Malformed():
+            return Rejected(command.code, command.detail)
         case _:
             assert_never(command)
 
@@ -44,6 +58,8 @@ def decide_open(books: Books, command: Open, now: datetime) -> Opened | Rejected
     """Open an account; one that is there already with the same attributes is the answer too."""
     if not books.is_open:
         return _no_ledger(books)
+    if command.unreadable is not None:
+        return Rejected(*command.unreadable)
     opened = _opened(books, (command.account,), now)
     if isinstance(opened, Rejected):
         return opened
@@ -53,7 +69,9 @@ def decide_open(books: Books, command: Open, now: datetime) -> Opened | Rejected
 
 def decide_journal(books: Books, command: PostLegs, now: datetime) -> Posted | Rejected:
     """Post all legs in the order given, each on the balances the one before left, or none."""
-    refusal = _used_ids(books, [leg.id for leg in command.legs])
+    refusal = used_ids(books, [leg.id for leg in command.legs]) or wrong_time(
+        command.effective_at, now
+    )
     if refusal is not None:
         return refusal
     opened = _opened(books, command.accounts, now)
@@ -83,7 +101,7 @@ def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejecte
     """Reserve the amount; funds are checked here, so that no capture can lack them."""
     leg = command.leg
     if command.id in books.transfer_ids:
-        return _used_id("hold_id", command.id)
+        return used_id("hold_id", command.id)
     if command.expires_at is not None and command.expires_at <= now:
         return Rejected(
             "already_expired",
@@ -131,7 +149,7 @@ def decide_capture(books: Books, command: Capture) -> Posted | Rejected:
     no longer true. A frozen or closed account does not stop it: the money is on its way already.
     """
     if command.id in books.transfer_ids:
-        return _used_id("transfer_id", command.id)
+        return used_id("transfer_id", command.id)
     hold = _open_hold(books, command.hold_id)
     if isinstance(hold, Rejected):
         return hold
@@ -140,6 +158,8 @@ def decide_capture(books: Books, command: Capture) -> Posted | Rejected:
             "currency_mismatch",
             f"amount.currency: hold {hold.id} is in {hold.currency}, not {command.currency}",
         )
+    if command.amount <= 0:
+        return not_positive(command.amount)
     if command.amount > hold.remaining:
         return Rejected(
             "capture_exceeds_hold",
@@ -152,7 +172,7 @@ def decide_capture(books: Books, command: Capture) -> Posted | Rejected:
 def decide_release(books: Books, command: Release) -> Posted | Rejected:
     """Give back what an open hold still reserves."""
     if command.id in books.transfer_ids:
-        return _used_id("transfer_id", command.id)
+        return used_id("transfer_id", command.id)
     hold = _open_hold(books, command.hold_id)
     if isinstance(hold, Rejected):
         return hold
@@ -166,7 +186,7 @@ def decide_expiry(books: Books, command: Expire, now: datetime) -> Posted | Reje
     the same, and money a rail has already paid can still be captured.
     """
     if command.id in books.transfer_ids:
-        return _used_id("transfer_id", command.id)
+        return used_id("transfer_id", command.id)
     hold = _open_hold(books, command.hold_id)
     if isinstance(hold, Rejected):
         return hold
@@ -242,21 +262,19 @@ def _opened(
     for index, spec in enumerate(specs):
         there = opened.get(spec.id) or books.accounts.get(spec.id)
         if there is not None:
-            if _attributes(there) != _attributes(spec):
+            if not there.same_as(spec):
                 return _mismatch(index, spec.id, "has other attributes")
             continue
         if spec.id in books.elsewhere:
             return _mismatch(index, spec.id, "is in another ledger")
-        try:
-            currency(spec.currency)
-        except UnknownCurrency as error:
-            return Rejected("currency_unknown", f"open_accounts.{index}.currency: {error}")
+        if spec.guarded and spec.no_credit_overdraft:
+            return Rejected(
+                "account_flags",
+                f"open_accounts.{index}: {spec.id} is guarded both ways and could never move; "
+                "choose guarded or no_credit_overdraft",
+            )
         opened[spec.id] = spec._replace(opened_at=now)
     return opened
-
-
-def _attributes(account: Account) -> tuple[str, str, str, str, bool]:
-    return account.currency, account.owner, account.purpose, account.path, account.guarded
 
 
 def _mismatch(index: int, account_id: str, what: str) -> Rejected:
@@ -264,24 +282,4 @@ def _mismatch(index: int, account_id: str, what: str) -> Rejected:
         "account_mismatch",
         f"open_accounts.{index}: account {account_id} exists and {what}; "
         "name it as it was opened or choose another id",
-    )
-
-
-def _used_ids(books: Books, ids: Sequence[str]) -> Rejected | None:
-    used = books.transfer_ids
-    if len(ids) == 1:
-        return _used_id("legs.0.id", ids[0]) if ids[0] in used else None
-    seen: set[str] = set()
-    for index, transfer_id in enumerate(ids):
-        if transfer_id in seen:
-            return Rejected("duplicate_leg", f"legs.{index}.id: {transfer_id} is used twice here")
-        if transfer_id in used:
-            return _used_id(f"legs.{index}.id", transfer_id)
-        seen.add(transfer_id)
-    return None
-
-
-def _used_id(field: str, transfer_id: str) -> Rejected:
-    return Rejected(
-        "id_conflict", f"{field}: a transfer with id {transfer_id} exists; a new one needs a new id"
     )

@@ -14,6 +14,7 @@ _POSTED: Mapping[TransferKind, int] = {
     TransferKind.POST: 1,
     TransferKind.VOID: 0,
     TransferKind.EXPIRE: 0,
+    TransferKind.REVERSE: 1,
 }
 _PENDING: Mapping[TransferKind, int] = {
     TransferKind.SINGLE: 0,
@@ -21,6 +22,7 @@ _PENDING: Mapping[TransferKind, int] = {
     TransferKind.POST: -1,
     TransferKind.VOID: -1,
     TransferKind.EXPIRE: -1,
+    TransferKind.REVERSE: 0,
 }
 
 
@@ -56,7 +58,7 @@ class Draft:
             return Rejected("account_frozen", f"debit: account {debit.id} is frozen for debits")
         if credit.frozen_in:
             return Rejected("account_frozen", f"credit: account {credit.id} is frozen for credits")
-        return self._too_much(leg, debit)
+        return self._too_much(leg, debit, credit)
 
     def move(self, transfer: Transfer) -> None:
         """Apply a transfer to both accounts, entering the new balances."""
@@ -87,11 +89,14 @@ class Draft:
             hold,
         )
 
-    def _too_much(self, leg: Leg, debit: Account) -> Rejected | None:
+    def _too_much(self, leg: Leg, debit: Account, credit: Account) -> Rejected | None:
+        if leg.amount <= 0:
+            return not_positive(leg.amount)
         payer, payee = self._balance(leg.debit), self._balance(leg.credit)
+        incoming = payee.credits_posted + payee.credits_pending + leg.amount
         if (
             payer.debits_posted + payer.debits_pending + leg.amount > MAX_MINOR
-            or payee.credits_posted + payee.credits_pending + leg.amount > MAX_MINOR
+            or incoming > MAX_MINOR
         ):
             return Rejected(
                 "amount_too_large",
@@ -102,6 +107,20 @@ class Draft:
                 "insufficient_funds",
                 f"debit: account {leg.debit} has {max(payer.available, 0)} minor units of "
                 f"{leg.currency} available, {leg.amount} are asked for",
+            )
+        if credit.no_credit_overdraft and incoming > payee.debits_posted:
+            return Rejected(
+                "credit_overdraft",
+                f"credit: account {leg.credit} owes "
+                f"{payee.debits_posted - incoming + leg.amount} minor units of {leg.currency}, "
+                f"credits promised counted; {leg.amount} are too many",
+            )
+        limit = credit.max_balance
+        if limit is not None and incoming - payee.debits_posted > limit:
+            return Rejected(
+                "balance_limit_exceeded",
+                f"credit: account {leg.credit} may hold {limit} minor units of {leg.currency} and "
+                f"would come to {incoming - payee.debits_posted}, credits promised counted",
             )
         return None
 
@@ -117,6 +136,13 @@ class Draft:
 
     def _balance(self, account_id: str) -> Balance:
         return self._balances.get(account_id) or self._books.balances.get(account_id) or EMPTY
+
+
+def not_positive(amount: int) -> Rejected:
+    """The refusal of an amount that moves nothing, or the wrong way round."""
+    return Rejected(
+        "amount_not_positive", f"amount: {amount} minor units; ask for an amount above zero"
+    )
 
 
 def _side(leg: Leg, account: Account) -> str:

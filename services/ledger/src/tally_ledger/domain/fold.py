@@ -4,36 +4,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tally_ledger.domain.books import Answer, Books, Done, Known, Opened, Posted, Rejected
-from tally_ledger.domain.commands import Command, Expire, Movement, Open, PostLegs
+from tally_ledger.domain.aggregate import grouped
+from tally_ledger.domain.books import (
+    Answer,
+    Books,
+    Changed,
+    Done,
+    Known,
+    Opened,
+    Posted,
+    Rejected,
+)
+from tally_ledger.domain.commands import (
+    ChangeAccount,
+    Command,
+    Expire,
+    Movement,
+    Open,
+    PostLegs,
+    Request,
+    Reverse,
+)
 from tally_ledger.domain.decide import decide, decide_open
-from tally_ledger.domain.model import Account
+from tally_ledger.domain.model import Account, BatchEntry, Entry, Transfer
 
 
 @dataclass(slots=True)
 class Batch:
     """What a batch comes to: an answer per command, and what has to be written.
 
-    `after` are the books it leaves, `opened` all accounts it opens by whatever command. A request
-    asked again is answered and adds nothing; `rejected` are the refusals to remember.
+    `after` are the books it leaves, `opened` all accounts it opens by whatever command, `changed`
+    the accounts frozen, unfrozen or closed, in order. `entries` are one by one, `grouped` those of
+    aggregated accounts. A request asked again is answered and adds nothing; `rejected` are the
+    refusals to remember.
     """
 
     after: Books
     answers: list[Answer] = field(default_factory=list)
     opened: list[Account] = field(default_factory=list)
     posted: list[tuple[Movement, Posted]] = field(default_factory=list)
-    rejected: list[tuple[Movement, Rejected]] = field(default_factory=list)
+    changed: list[tuple[ChangeAccount, Changed]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    grouped: list[BatchEntry] = field(default_factory=list)
+    rejected: list[tuple[Request, Rejected]] = field(default_factory=list)
 
     @property
     def changes_nothing(self) -> bool:
-        return not (self.opened or self.posted or self.rejected)
+        return not (self.opened or self.posted or self.changed or self.rejected)
 
 
 def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     """Decide commands in order; the books given are left as they are.
 
     All that is posted shares the next `log_seq`. The result is the same as folding the commands
-    one by one, but for the log they are entered under.
+    one by one, but for the log they are entered under: an aggregated account has one entry for
+    each log row, so the cuts between batches show in its entries and never in its balance.
     """
     work = books.copy()
     batch = Batch(work)
@@ -47,21 +72,33 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
             batch.answers.append(_again(known, command, now))
             continue
         decision = decide(work, command, now)
-        if isinstance(decision, Rejected):
+        if isinstance(decision, Posted):
+            assert not isinstance(command, ChangeAccount), "only movements move"
+            work.apply(command.id, decision)
+            batch.opened += decision.opened
+            batch.entries += decision.entries
+            batch.posted.append((command, decision))
+            answer = Answer(Done(log_seq, _subject(command, decision)), now)
+        elif isinstance(decision, Rejected):
             answer = Answer(decision, now)
             if not isinstance(command, Expire):
                 batch.rejected.append((command, decision))
         else:
-            work.apply(decision)
-            batch.opened += decision.opened
-            batch.posted.append((command, decision))
-            subject = None if isinstance(command, PostLegs) else decision.transfers[0]
-            answer = Answer(Done(log_seq, subject), now)
+            assert isinstance(command, ChangeAccount), "only changes change"
+            work.change(decision)
+            batch.changed.append((command, decision))
+            answer = Answer(decision, now)
         work.known[command.id] = Known(command.request_hash, answer)
         batch.answers.append(answer)
     if batch.posted:
         work.log_seq = log_seq
+        batch.entries, batch.grouped = grouped(work, batch.entries, log_seq)
     return batch
+
+
+def _subject(command: Movement, posted: Posted) -> Transfer | None:
+    """The transfer an answer is about, where a hold was asked about."""
+    return None if isinstance(command, PostLegs | Reverse) else posted.transfers[0]
 
 
 def _open(batch: Batch, command: Open, now: datetime) -> Answer:
@@ -73,7 +110,7 @@ def _open(batch: Batch, command: Open, now: datetime) -> Answer:
     return Answer(decision, now)
 
 
-def _again(known: Known, command: Movement, now: datetime) -> Answer:
+def _again(known: Known, command: Request, now: datetime) -> Answer:
     if known.request_hash == command.request_hash:
         return known.answer
     return Answer(

@@ -13,6 +13,7 @@ class TransferKind(StrEnum):
     POST = "post"
     VOID = "void"
     EXPIRE = "expire"
+    REVERSE = "reverse"
 
 
 class HoldState(StrEnum):
@@ -23,9 +24,11 @@ class HoldState(StrEnum):
 
 
 class Account(NamedTuple):
-    """An account without its balance. A `guarded` one is never debited below zero, holds counted.
+    """An account without its balance.
 
-    `opened_at` is set by the books, not by whoever asks for the account.
+    A `guarded` one is never debited below zero (no debit overdraft), a `no_credit_overdraft` one
+    never credited above it, and none to more than `max_balance` minor units; holds are counted.
+    `aggregated`: one entry per batch. `opened_at` is set by the books, not by whoever asks.
     """
 
     id: str
@@ -38,6 +41,13 @@ class Account(NamedTuple):
     frozen_out: bool = False
     closed: bool = False
     opened_at: datetime | None = None
+    no_credit_overdraft: bool = False
+    aggregated: bool = False
+    max_balance: int | None = None
+
+    def same_as(self, other: "Account") -> bool:
+        """Whether both were asked for alike: freezing, closing and the time are left out."""
+        return self[:6] == other[:6] and self[10:] == other[10:]
 
 
 class Balance(NamedTuple):
@@ -59,7 +69,10 @@ EMPTY = Balance(0, 0, 0, 0, 0)
 
 
 class Transfer(NamedTuple):
-    """One movement. `remaining` is what its hold still reserves after it (kinds but single)."""
+    """One movement. `remaining` is what its hold still reserves after it (kinds of holds only).
+
+    `pending_id` is the transfer it follows on: the hold it resolves, or the transfer it reverses.
+    """
 
     id: str
     kind: TransferKind
@@ -82,6 +95,21 @@ class Entry(NamedTuple):
     account: str
     seq: int
     transfer_id: str
+    amount: int
+    pending: int
+    posted_after: int
+    pending_after: int
+
+
+class BatchEntry(NamedTuple):
+    """All that a batch moved on an aggregated account: as `Entry`, for the log row `log_seq`.
+
+    Its parts are the transfers of that log row. The changes may come to zero.
+    """
+
+    account: str
+    seq: int
+    log_seq: int
     amount: int
     pending: int
     posted_after: int

@@ -9,18 +9,23 @@ from tally_ledger.domain import (
     Answer,
     Balance,
     Books,
+    ChangeAccount,
     Command,
     Done,
     Hold,
     HoldState,
     Known,
+    Malformed,
     Open,
     Place,
     PostLegs,
     Rejected,
+    Reverse,
     Transfer,
     TransferKind,
 )
+from tally_ledger.store.changes import load_known
+from tally_ledger.store.targets import load_targets
 from tally_postgres import Connection, Record
 
 # Plans are kept per session, and one made while a table was small would read all of it for ever:
@@ -44,6 +49,11 @@ SELECT r.id, r.request_hash, r.recorded_at, NULL, r.code, r.detail,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM rejection r
 WHERE r.id = ANY($1::text[])
+UNION ALL
+SELECT c.id, c.request_hash, c.recorded_at, NULL, c.operation, c.account,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM account_change c
+WHERE c.id = ANY($1::text[])
 """
 
 _TRANSFER_IDS = "SELECT id FROM transfer WHERE id = ANY($1::text[])"
@@ -55,6 +65,7 @@ FROM hold WHERE shard = $1 AND id = ANY($2::text[])
 
 _ACCOUNTS = """
 SELECT shard, id, asset, owner, purpose, path, guarded, frozen_in, frozen_out, closed, opened_at,
+       no_credit_overdraft, aggregated, max_balance,
        debits_posted, credits_posted, debits_pending, credits_pending, seq
 FROM account WHERE id = ANY($1::text[])
 """
@@ -114,6 +125,10 @@ async def load(
     wanted = _Wanted(commands)
     for known in await conn.fetch(_KNOWN, wanted.requests):
         books.known[known["id"]] = _known(known)
+    if wanted.changes:
+        await load_known(conn, books, wanted.changes)
+    if wanted.targets:
+        wanted.accounts |= await load_targets(conn, books, wanted.targets)
     books.transfer_ids = {row[0] for row in await conn.fetch(_TRANSFER_IDS, wanted.transfers)}
     if wanted.holds:
         for row in await conn.fetch(_HOLDS, ledger, wanted.holds):
@@ -124,8 +139,8 @@ async def load(
     for row in await conn.fetch(_ACCOUNTS, list(wanted.accounts)):
         values = tuple(row)
         if values[0] == ledger:
-            books.accounts[values[1]] = Account(*values[1:11])
-            books.balances[values[1]] = Balance(*values[11:])
+            books.accounts[values[1]] = Account(*values[1:14])
+            books.balances[values[1]] = Balance(*values[14:])
         else:
             elsewhere.append(values[1])
     books.elsewhere = frozenset(elsewhere)
@@ -141,12 +156,14 @@ async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) ->
 class _Wanted:
     """What a batch has to know about: ids by kind."""
 
-    __slots__ = ("accounts", "holds", "requests", "transfers")
+    __slots__ = ("accounts", "changes", "holds", "requests", "targets", "transfers")
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.requests: list[str] = []
         self.transfers: list[str] = []
         self.holds: list[str] = []
+        self.targets: list[str] = []
+        self.changes: list[str] = []
         self.accounts: set[str] = set()
         accounts = self.accounts
         for command in commands:
@@ -165,7 +182,13 @@ class _Wanted:
                 # Placed in this batch or before: a capture behind it finds it either way.
                 accounts.update((command.leg.debit, command.leg.credit))
                 accounts.update(account.id for account in command.accounts)
-            else:
+            elif isinstance(command, Reverse):
+                self.targets.append(command.target)
+                self.transfers += [leg.id for leg in command.legs]
+            elif isinstance(command, ChangeAccount):
+                accounts.add(command.account)
+                self.changes.append(command.id)
+            elif not isinstance(command, Malformed):
                 self.transfers.append(command.id)
                 self.holds.append(command.hold_id)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import chain
 
 from tally_ledger.canonical import Seal
 from tally_ledger.domain import Batch, Hold, Place
 from tally_ledger.domain.model import EMPTY
+from tally_ledger.store.changes import save_changes
 from tally_ledger.store.columns import Columns
 from tally_ledger.store.loading import Head
 from tally_postgres import Connection
@@ -21,6 +21,9 @@ _OPENED = Columns(
     purpose="text",
     path="text",
     guarded="boolean",
+    no_credit_overdraft="boolean",
+    aggregated="boolean",
+    max_balance="numeric?",
     debits_posted="numeric",
     credits_posted="numeric",
     debits_pending="numeric",
@@ -90,7 +93,7 @@ INSERT INTO transfer (shard, log_seq, {_TRANSFERS.names}) SELECT $1, $2, * FROM 
 """
 
 _ENTRIES = Columns(
-    1,
+    2,
     account="text",
     seq="bigint",
     transfer_id="text",
@@ -99,7 +102,23 @@ _ENTRIES = Columns(
     posted_after="numeric",
     pending_after="numeric",
 )
-_ADD_ENTRIES = f"INSERT INTO entry ({_ENTRIES.names}) SELECT * FROM {_ENTRIES.rows}"
+_ADD_ENTRIES = f"""
+INSERT INTO entry (recorded_at, {_ENTRIES.names}) SELECT $1, * FROM {_ENTRIES.rows}
+"""
+
+_GROUPED = Columns(
+    2,
+    account="text",
+    seq="bigint",
+    log_seq="bigint",
+    amount="numeric",
+    pending="numeric",
+    posted_after="numeric",
+    pending_after="numeric",
+)
+_ADD_GROUPED = f"""
+INSERT INTO entry (recorded_at, {_GROUPED.names}) SELECT $1, * FROM {_GROUPED.rows}
+"""
 
 _PLACED = Columns(
     2,
@@ -163,6 +182,8 @@ async def save(
         if batch.posted:
             await _save_posted(conn, head, batch, now)
             await _save_holds(conn, batch, causes)
+        if batch.changed:
+            await save_changes(conn, batch, now)
     if batch.rejected:
         await conn.execute(_ADD_REJECTIONS, shard, now, *_REJECTED.texts(_rejections(batch)))
 
@@ -171,7 +192,13 @@ async def _save_accounts(conn: Connection, batch: Batch, now: datetime) -> None:
     """Write new accounts with the balance the batch leaves them."""
     balances = batch.after.balances
     rows = [
-        (a.id, a.currency, a.owner, a.purpose, a.path, a.guarded, *balances.get(a.id, EMPTY))
+        (
+            *a[:6],
+            a.no_credit_overdraft,
+            a.aggregated,
+            a.max_balance,
+            *balances.get(a.id, EMPTY),
+        )
         for a in batch.opened
     ]
     await conn.execute(_OPEN_ACCOUNTS, batch.after.ledger, now, *_OPENED.texts(rows))
@@ -188,8 +215,10 @@ async def _save_posted(conn: Connection, head: Head, batch: Batch, now: datetime
     journals, transfers = _numbered(batch, head.transfer_seq)
     await conn.execute(_ADD_JOURNALS, shard, log_seq, now, *_JOURNALS.texts(journals))
     await conn.execute(_ADD_TRANSFERS, shard, log_seq, *_TRANSFERS.texts(transfers))
-    entries = list(chain.from_iterable(posted.entries for _, posted in batch.posted))
-    await conn.execute(_ADD_ENTRIES, *_ENTRIES.texts(entries))
+    if batch.entries:
+        await conn.execute(_ADD_ENTRIES, now, *_ENTRIES.texts(batch.entries))
+    if batch.grouped:
+        await conn.execute(_ADD_GROUPED, now, *_GROUPED.texts(batch.grouped))
 
 
 def _numbered(batch: Batch, seq: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:

@@ -1,0 +1,53 @@
+"""Accounts that are frozen, unfrozen and closed, and who did it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tally_ledger.domain import Answer, Batch, Books, Changed, Known
+from tally_postgres import Connection
+
+_KNOWN = """
+SELECT id, request_hash, recorded_at, account, frozen_in, frozen_out, closed
+FROM account_change WHERE id = ANY($1::text[])
+"""
+
+_SET_FLAGS = """
+UPDATE account SET frozen_in = $2, frozen_out = $3, closed = $4 WHERE id = $1
+"""
+
+_ADD_CHANGES = """
+INSERT INTO account_change (id, shard, account, operation, frozen_in, frozen_out, closed,
+    request_hash, recorded_at, who_actor, who_principal, why_program, why_event, why_reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+"""
+
+
+async def load_known(conn: Connection, books: Books, requests: Sequence[str]) -> None:
+    """Add the changes that were made under these ids to what is known."""
+    for row in await conn.fetch(_KNOWN, requests):
+        changed = Changed(*tuple(row)[3:])
+        books.known[row[0]] = Known(row[1], Answer(changed, row[2]))
+
+
+async def save_changes(conn: Connection, batch: Batch, now: datetime) -> None:
+    """Set the flags and write the history, row by row: changes are rare."""
+    for command, changed in batch.changed:
+        await conn.execute(_SET_FLAGS, *changed)
+        context = command.context
+        await conn.execute(
+            _ADD_CHANGES,
+            command.id,
+            batch.after.ledger,
+            changed.account,
+            command.operation,
+            changed.frozen_in,
+            changed.frozen_out,
+            changed.closed,
+            command.request_hash,
+            now,
+            context.actor,
+            context.principal,
+            context.program,
+            context.event,
+            context.reason,
+        )
