@@ -49,8 +49,12 @@ async def until_quiet(platform: Platform, *, within_s: float = LIVENESS_S) -> fl
     began = loop.time()
     quiet = 0
     quiet_at = began
+    told: list[str] = []
     while quiet < 2:  # noqa: PLR2004 - twice: a fact may be on its way between two looks
         waiting = await _waiting(platform)
+        if waiting != told:
+            platform.history.add("judge", "info", "waiting", for_=waiting)
+            told = waiting
         if not waiting and not quiet:
             quiet_at = loop.time()
         quiet = 0 if waiting else quiet + 1

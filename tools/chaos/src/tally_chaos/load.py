@@ -1,6 +1,7 @@
 """Money that moves while things break: payees, funding events with copies and poison, banking days."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from tally_runtime import Clock
 _TICK_S = 0.25
 _RETRY_S = 0.5
 _DELIVERY_MS = 90_000
+_CLOSE_S = 5.0
 _BANKING_DAYS_MAX, _RETURN_DAYS = 12, 3
 # Longer than the rail's poll, so that it has looked at least once.
 _DAY_S = 0.8
@@ -34,6 +36,7 @@ class Load:
             self.run, events, seed, clock.now() - timedelta(hours=1)
         )
         self.published = 0
+        self._producer: AIOKafkaProducer | None = None
 
     async def prepare(self) -> None:
         """Payees register where they can be paid; most choose how."""
@@ -94,14 +97,8 @@ class Load:
                 return
 
     async def _send(self, records: Sequence[Publication]) -> None:
-        async with AIOKafkaProducer(
-            bootstrap_servers=self._platform.installation.kafka,
-            client_id="tally-chaos-load",
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=1 << 20,
-            request_timeout_ms=_DELIVERY_MS,
-        ) as producer:
+        producer = await self._opened()
+        try:
             waiting = [
                 await producer.send(
                     record.topic, value=record.value, key=record.key, headers=list(record.headers)
@@ -109,6 +106,35 @@ class Load:
                 for record in records
             ]
             await asyncio.gather(*waiting)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _opened(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._platform.installation.kafka,
+                client_id="tally-chaos-load",
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=1 << 20,
+                request_timeout_ms=_DELIVERY_MS,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def close(self) -> None:
+        """Let go of the broker; the next publication connects anew."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await producer.stop()
 
 
 async def payouts_in(platform: Platform, *states: str) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import shutil
 import signal
 from collections import Counter
@@ -90,8 +91,11 @@ async def run_seed(
                 seed=seed,
                 events=events or max(EVENTS_MIN, EVENTS_PER_S * seconds),
             )
-            await _storm(platform, load, plan, result, say)
-            await _judge(platform, load, result, say)
+            try:
+                await _storm(platform, load, plan, result, say)
+                await _judge(platform, load, result, say)
+            finally:
+                await load.close()
     result.seconds = round(clock.monotonic() - began, 1)
     (folder / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
     return result
@@ -209,6 +213,8 @@ def run_stoppable(
 
     Raises `KeyboardInterrupt` or `asyncio.CancelledError` then.
     """
+    # That the broker is away is known here, and in the history.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
     async def main() -> list[Result]:
         task = asyncio.current_task()
