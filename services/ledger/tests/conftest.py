@@ -122,7 +122,7 @@ class LedgerFixture:
                     topic,
                     key,
                     headers["ce_type"],
-                    headers["tally_causation_id"],
+                    headers.get("tally_causation_id", ""),
                     headers["tally_correlation_id"],
                     json.loads(payload),
                 )

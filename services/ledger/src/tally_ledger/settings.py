@@ -1,7 +1,11 @@
 """Settings of the ledger."""
 
-from pydantic import Field, SecretStr
+from typing import Self
 
+from pydantic import Field, SecretStr, model_validator
+
+from tally_ledger.proofs.errors import KeyMalformed
+from tally_ledger.proofs.signing import SigningKey
 from tally_messaging import MessagingSettings
 
 _NAME = r"[a-z][a-z0-9_.-]{0,63}"
@@ -24,6 +28,22 @@ class LedgerSettings(MessagingSettings):
         default=1000, ge=10, le=60_000, description="how often due holds are looked for"
     )
     expiry_batch_holds: int = Field(default=500, ge=1, le=5000)
+
+    ledger_signing_key: SecretStr = Field(
+        default=SecretStr("c2FtcGxlLXNpZ25pbmcta2V5LWZvci1kZXZlbG9wLSE="),
+        description="32 random bytes in base64, for daily roots: openssl rand -base64 32",
+    )
+    closing_poll_ms: int = Field(
+        default=60_000, ge=10, le=300_000, description="how often a day to close is looked for"
+    )
+
+    @model_validator(mode="after")
+    def _key_parses(self) -> Self:
+        try:
+            SigningKey.parse(self.ledger_signing_key.get_secret_value())
+        except KeyMalformed as error:
+            raise ValueError(str(error)) from None
+        return self
 
     @property
     def ledgers(self) -> tuple[str, ...]:

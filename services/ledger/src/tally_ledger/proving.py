@@ -1,0 +1,154 @@
+"""Makes a proof from the tables."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tally_ledger import canonical, merkle
+from tally_ledger.proofs import FormWithoutProof, Proof, ProofError, TransferUnknown
+from tally_ledger.proofs.checking import readable
+from tally_ledger.proofs.document import FORMAT, LATER_MAX, Batch, LaterBatch, Leaf, SignedRoot
+from tally_ledger.store import roots
+from tally_postgres import Connection, Record
+
+
+class BooksDiffer(ProofError):  # noqa: N818 - named for what it says
+    """The rows are not those that were hashed: nothing can be proven by them."""
+
+    code = "books_differ"
+
+
+async def make_proof(conn: Connection, id_: str) -> Proof:
+    """Prove that the journal of an id, its own or a transfer's, is in the books.
+
+    To be called in one snapshot. Raises `ProofError`.
+    """
+    found = await roots.journal(conn, id_)
+    if found is None:
+        raise TransferUnknown(id_)
+    journal, transfers = found
+    shard, log_seq = journal["shard"], journal["log_seq"]
+    rows = await roots.batches(conn, shard, log_seq, 1)
+    if not rows:
+        raise _differ(shard, log_seq, "the batch is not in the log")
+    entry = rows[0]
+    if entry["form"] != canonical.FORM:
+        raise FormWithoutProof(shard, log_seq)
+    data = leaf_bytes(journal, transfers)
+    hashes = _hashes(entry)
+    if merkle.leaf_hash(data) not in hashes:
+        raise _differ(shard, log_seq, f"journal {journal['id']} is not as it was recorded")
+    index = hashes.index(merkle.leaf_hash(data))
+    said, moved = readable(data)
+    day = await _day(conn, shard, log_seq)
+    return Proof(
+        format=FORMAT,
+        leaf=Leaf(data=data.hex(), journal=said, transfers=moved),
+        batch=Batch(
+            shard=shard,
+            log_seq=log_seq,
+            first_transfer=entry["first_transfer"],
+            last_transfer=entry["last_transfer"],
+            leaves=len(hashes),
+            recorded_at=canonical.time_text(entry["recorded_at"]),
+            previous_root=entry["previous_root"].hex(),
+            index=index,
+            path=tuple(step.hex() for step in merkle.inclusion_path(hashes, index)),
+            root=entry["root"].hex(),
+        ),
+        day=day,
+        later=() if day else await _later(conn, shard, log_seq),
+    )
+
+
+def leaf_bytes(journal: Record, transfers: Sequence[Record]) -> bytes:
+    """The bytes of a journal's leaf, from its rows."""
+    said = [journal[name] for name in _JOURNAL_COLUMNS]
+    return canonical.record("J", *map(_field, said)) + b"".join(
+        canonical.record("T", *map(_field, tuple(transfer))) for transfer in transfers
+    )
+
+
+_JOURNAL_COLUMNS = (
+    "id",
+    "operation",
+    "reference",
+    "request_hash",
+    "effective_at",
+    "recorded_at",
+    "who_actor",
+    "who_principal",
+    "where_channel",
+    "where_country",
+    "why_program",
+    "why_event",
+    "why_reason",
+)
+
+
+def _field(value: str | int | bytes | datetime | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime):
+        return canonical.time_text(value)
+    return str(value)
+
+
+def _hashes(entry: Record) -> list[bytes]:
+    kept: bytes = entry["leaves"]
+    step = merkle.HASH_BYTES
+    return [kept[start : start + step] for start in range(0, len(kept), step)]
+
+
+async def _day(conn: Connection, shard: str, log_seq: int) -> SignedRoot | None:
+    signed = await roots.day_of_batch(conn, shard, log_seq)
+    if signed is None:
+        return None
+    day = signed.of
+    leaves = [
+        merkle.leaf_hash(root)
+        async for page in roots.roots(conn, shard, day.first_log, day.last_log)
+        for root in page
+    ]
+    path = merkle.inclusion_path(leaves, log_seq - day.first_log)
+    return SignedRoot(
+        day=day.day.isoformat(),
+        first_log=day.first_log,
+        last_log=day.last_log,
+        path=tuple(step.hex() for step in path),
+        root=day.root.hex(),
+        head=day.head.hex(),
+        previous=day.previous.hex(),
+        signed_at=canonical.time_text(day.signed_at),
+        key_id=day.key_id,
+        signature=signed.signature.hex(),
+    )
+
+
+async def _later(conn: Connection, shard: str, log_seq: int) -> tuple[LaterBatch, ...]:
+    later: list[LaterBatch] = []
+    for entry in await roots.batches(conn, shard, log_seq + 1, LATER_MAX):
+        if entry["form"] != canonical.FORM:
+            break
+        hashes = _hashes(entry)
+        later.append(
+            LaterBatch(
+                log_seq=entry["seq"],
+                first_transfer=entry["first_transfer"],
+                last_transfer=entry["last_transfer"],
+                leaves=len(hashes),
+                recorded_at=canonical.time_text(entry["recorded_at"]),
+                tree=merkle.tree_root(hashes).hex(),
+                root=entry["root"].hex(),
+            )
+        )
+    return tuple(later)
+
+
+def _differ(shard: str, log_seq: int, what: str) -> BooksDiffer:
+    return BooksDiffer(
+        f"{what} (batch {log_seq} of {shard})",
+        field="transfer",
+        remedy="nothing is proven by these rows: find the one at fault with `tally verify`",
+    )
