@@ -45,7 +45,9 @@ class Day:
         await self.conn.execute("SET LOCAL session_replication_role = replica")
         for constraint in drop:
             table = await self.conn.fetchval(
-                "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname = $1", constraint
+                "SELECT conrelid::regclass::text FROM pg_constraint"
+                " WHERE conname = $1 AND coninhcount = 0",
+                constraint,
             )
             await self.conn.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
         for statement in statements:

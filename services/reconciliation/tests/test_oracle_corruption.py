@@ -100,6 +100,7 @@ LEDGER = (
     spoilt(
         "an entry's amount changed",
         f"UPDATE ledger.entry SET amount = amount + 1 WHERE account = {_WALLET} AND seq = 1",
+        drop=("entry_starts_from_zero",),
         names=f"SELECT {_WALLET}",
         L4="entry_differs_from_transfer",
         O1="entries_do_not_sum_to_zero",
@@ -138,8 +139,9 @@ LEDGER = (
     ),
     spoilt(
         "an entry doubled",
-        "INSERT INTO ledger.entry SELECT account, seq + 1, transfer_id, amount, pending,"
-        f" posted_after + amount, pending_after + pending FROM ledger.entry WHERE account = {_WALLET}"
+        "INSERT INTO ledger.entry (account, recorded_at, seq, transfer_id, amount, pending,"
+        " posted_after, pending_after) SELECT account, recorded_at, seq + 1, transfer_id, amount,"
+        f" pending, posted_after + amount, pending_after + pending FROM ledger.entry WHERE account = {_WALLET}"
         " ORDER BY seq DESC LIMIT 1",
         names=f"SELECT {_WALLET}",
         L3="counter_differs_from_replay",
@@ -149,7 +151,7 @@ LEDGER = (
         "two entries changed places",
         f"UPDATE ledger.entry SET seq = -seq WHERE account = {_WALLET} AND seq IN (1, 2)",
         f"UPDATE ledger.entry SET seq = 3 + seq WHERE account = {_WALLET} AND seq < 0",
-        drop=("entry_seq_check",),
+        drop=("entry_seq_check", "entry_starts_from_zero"),
         names=f"SELECT {_WALLET}",
         L13="entry_out_of_order",
     ),

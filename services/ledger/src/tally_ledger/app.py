@@ -4,6 +4,7 @@ from tally_ledger import service
 from tally_ledger.closing import ClosingWorker, announce_key
 from tally_ledger.expiry import ExpiryWorker
 from tally_ledger.handlers import build_router
+from tally_ledger.partitions import PartitionWorker, ensure_months
 from tally_ledger.proofs import SigningKey
 from tally_ledger.settings import LedgerSettings
 from tally_messaging import Service, Transactor, UnitOfWork, service_schema
@@ -23,7 +24,6 @@ def build_app(
     step: Step = no_step,
 ) -> Service:
     """The ledger service; on start it opens its ledgers and enters the ISO 4217 assets."""
-
     key = SigningKey.parse(settings.ledger_signing_key.get_secret_value())
 
     async def prepare(transactor: Transactor) -> None:
@@ -32,6 +32,7 @@ def build_app(
             await announce_key(uow, key.public)
 
         await transactor.run(unit)
+        await ensure_months(transactor)
 
     return Service(
         "ledger",
@@ -43,6 +44,7 @@ def build_app(
                 settings.ledgers, settings.expiry_poll_ms / 1000, settings.expiry_batch_holds
             ),
             ClosingWorker(settings.ledgers, key, settings.closing_poll_ms / 1000),
+            PartitionWorker(),
         ],
         prepare=prepare,
         clock=clock,

@@ -14,7 +14,7 @@ ALTER TABLE log_whole RENAME CONSTRAINT log_pkey TO log_whole_pkey;
 -- from the one before, and the balance at a moment is the last entry until then.
 CREATE TABLE entry (
     recorded_at timestamptz NOT NULL,
-    seq bigint NOT NULL CHECK (seq > 0),
+    seq bigint NOT NULL CONSTRAINT entry_seq_check CHECK (seq > 0),
     account text COLLATE "C" NOT NULL,
     transfer_id text COLLATE "C" NOT NULL,
     amount numeric(38, 0) NOT NULL,

@@ -20,7 +20,7 @@ ORDER BY recorded_at DESC, seq DESC LIMIT 1
 _BALANCE_BEFORE = _BALANCE_AT.replace("<= $2", "< $2")
 
 _PAGE = """
-SELECT recorded_at, seq, transfer_id, amount, pending, posted_after, pending_after FROM entry
+SELECT recorded_at, seq, transfer_id, log_seq, amount, pending, posted_after, pending_after FROM entry
 WHERE account = $1 AND recorded_at >= $2 AND recorded_at < $3 AND (recorded_at, seq) > ($2, $4)
 ORDER BY recorded_at, seq LIMIT $5
 """
@@ -35,11 +35,15 @@ class PastBalance(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A movement of a statement, in minor units, with both balances after it."""
+    """A movement of a statement, in minor units, with both balances after it.
+
+    Of one transfer, or (aggregated accounts) of all transfers of a batch, the log row `log_seq`.
+    """
 
     recorded_at: datetime
     seq: int
-    transfer_id: str
+    transfer_id: str | None
+    log_seq: int | None
     amount: int
     pending: int
     posted_after: int

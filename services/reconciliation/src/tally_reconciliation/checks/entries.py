@@ -1,6 +1,6 @@
 """The replay: every entry against its transfer and the entry before it, account by account.
 
-One pass in (account, seq) order with a constant amount of memory. Together with the count of
+One pass in (account, recorded time, seq) order with a constant amount of memory. Together with the count of
 entries it proves that each transfer has exactly its two entries.
 """
 
@@ -29,7 +29,7 @@ _ENTRIES = """
 SELECT e.account, e.seq, e.transfer_id, e.amount, e.pending, e.posted_after, e.pending_after,
        t.shard, t.seq AS transfer_seq, t.kind, t.debit, t.credit, t.asset, t.amount AS moved
 FROM ledger.entry e LEFT JOIN ledger.transfer t ON t.id = e.transfer_id
-ORDER BY e.account, e.seq
+ORDER BY e.account, e.recorded_at, e.seq
 """
 
 _ACCOUNTS = """

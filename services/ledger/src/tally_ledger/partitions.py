@@ -1,0 +1,53 @@
+"""The worker that makes the months of the books' tables ahead of time."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from tally_ledger import store
+from tally_ledger.store.partitions import BY_MONTH
+from tally_messaging import Transactor, WorkerContext
+from tally_postgres import is_transient
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_ledger.partitions")
+_LOOK_S = 30.0
+_EVERY_S = 24 * 3600.0
+_AGAIN_S = 60.0
+
+
+async def ensure_months(transactor: Transactor) -> bool:
+    """Make what is missing; false if a reader was in the way, which stops no money for months."""
+    done = True
+    for table in BY_MONTH:
+        try:
+            made = await transactor.run(
+                lambda uow, table=table: store.ensure_partitions(uow.conn, table, uow.now)
+            )
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _LOG.warning("partitions_wait", table=table, error=type(error).__name__)
+            done = False
+        else:
+            if made:
+                _LOG.info("partitions_made", table=table, partitions=made)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionWorker:
+    """Looks once a day, and every minute while a reader is in the way."""
+
+    name: str = "partitions"
+    within_s: float = 4 * _LOOK_S
+
+    async def run(self, context: WorkerContext) -> None:
+        due = context.clock.monotonic() + _EVERY_S
+        while not context.stopping.is_set():
+            context.health.progress(self.name)
+            if context.clock.monotonic() >= due:
+                done = await ensure_months(context.transactor)
+                due = context.clock.monotonic() + (_EVERY_S if done else _AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(context.stopping.wait(), _LOOK_S)
