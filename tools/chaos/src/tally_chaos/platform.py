@@ -165,6 +165,11 @@ async def running_platform(
     async with contextlib.AsyncExitStack() as cleanup:
         servers = cleanup.enter_context(running_servers(advertised))
         cleanup.callback(_keep_logs, servers, folder)
+        # First, so that nobody takes a port between its choice and its use.
+        proxies = {}
+        for name, port in ports.items():
+            target = _target(servers, name)
+            proxies[name] = await cleanup.enter_async_context(FaultProxy(name, port, target))
         await asyncio.gather(
             asyncio.to_thread(servers.postgres.start), asyncio.to_thread(servers.kafka.start)
         )
@@ -173,10 +178,6 @@ async def running_platform(
         )
         await asyncio.to_thread(prepare_database, installation)
         await prepare_topics(installation, SOURCES)
-        proxies = {}
-        for name, port in ports.items():
-            target = _target(servers, name)
-            proxies[name] = await cleanup.enter_async_context(FaultProxy(name, port, target))
         bank = await cleanup.enter_async_context(_running_bank(folder / "bank", history))
         key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
         platform = Platform(folder, history, installation, servers, proxies, bank, {}, key, plant)

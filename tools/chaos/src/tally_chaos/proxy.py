@@ -72,6 +72,7 @@ class FaultProxy:
     _fault: LinkFault | None = None
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
+    _reserved: socket.socket | None = None
     _connections: set[_Connection] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -82,6 +83,8 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._close_listener()
+        if self._reserved is not None:
+            self._reserved.close()
         for connection in tuple(self._connections):
             connection.reset()
         for task in tuple(self._tasks):
@@ -106,6 +109,9 @@ class FaultProxy:
             self._open.clear()
         if fault.kind is LinkFaultKind.REFUSE:
             self._close_listener()
+            # The loop closes its socket a moment later.
+            await asyncio.sleep(0)
+            self._reserved = self._bind()
         if fault.kind in {LinkFaultKind.REFUSE, LinkFaultKind.RESET}:
             for connection in tuple(self._connections):
                 connection.reset()
@@ -121,7 +127,21 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, self.host, self.port)
+            sock = self._reserved or self._bind()
+            self._reserved = None
+            self._server = await asyncio.start_server(self._accept, sock=sock)
+
+    def _bind(self) -> socket.socket:
+        """A bound socket refuses connections until it listens, and keeps the port from others."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((self.host, self.port))
+        except OSError:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        return sock
 
     def _close_listener(self) -> None:
         if self._server is not None:
