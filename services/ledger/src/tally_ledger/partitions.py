@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 
 from tally_ledger import store
 from tally_ledger.store.partitions import BY_MONTH
-from tally_messaging import Transactor, WorkerContext
+from tally_messaging import Transactor, UnitOfWork, WorkerContext
 from tally_postgres import is_transient
 from tally_runtime import get_logger
 
@@ -21,9 +22,7 @@ async def ensure_months(transactor: Transactor) -> bool:
     done = True
     for table in BY_MONTH:
         try:
-            made = await transactor.run(
-                lambda uow, table=table: store.ensure_partitions(uow.conn, table, uow.now)
-            )
+            made = await transactor.run(partial(_ensure, table))
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -33,6 +32,10 @@ async def ensure_months(transactor: Transactor) -> bool:
             if made:
                 _LOG.info("partitions_made", table=table, partitions=made)
     return done
+
+
+async def _ensure(table: str, uow: UnitOfWork) -> int:
+    return await store.ensure_partitions(uow.conn, table, uow.now)
 
 
 @dataclass(frozen=True, slots=True)
