@@ -140,7 +140,7 @@ class FaultProxy:
         except OSError:
             sock.close()
             raise
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - a positional flag of the standard library
         return sock
 
     def _close_listener(self) -> None:
