@@ -64,6 +64,11 @@ MINUTES ?= 0.75
 chaos: install ## Seeded faults on every process and link under load, then the oracle (SEED=, MINUTES=)
 	@$(BIN)/tally chaos run --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
+.PHONY: chaos-sim
+chaos-sim: install ## Replay one simulated run: make chaos-sim SEED=7 [STEPS=20000] [BUG=no_inbox]
+	@test -n "$(SEED)" || { echo "remedy: make chaos-sim SEED=<number>"; exit 2; }
+	@$(BIN)/python -m tests.simulation --seed $(SEED) $(if $(STEPS),--steps $(STEPS)) $(if $(BUG),--bug $(BUG))
+
 .PHONY: bench
 bench: install ## Benchmarks, as JSON under var/bench and a table
 	@$(BIN)/python tests/bench/end_to_end.py $(ARGS)
