@@ -9,6 +9,7 @@ from tally_cli.demo.command import demo
 from tally_cli.dlq import dlq_app
 from tally_cli.fund import fund
 from tally_cli.lag import lag
+from tally_cli.ledger import ledger_app
 from tally_cli.run import migrate, run, up
 from tally_cli.stack import stack_app
 from tally_cli.trace import trace
@@ -38,6 +39,7 @@ for command in (demo, up, run, migrate, fund, trace, lag, verify):
     app.command(command.__name__)(command)
 app.add_typer(chaos_app)
 app.add_typer(dlq_app)
+app.add_typer(ledger_app)
 app.add_typer(stack_app)
 
 
