@@ -37,7 +37,7 @@ def decide_reversal(books: Books, command: Reverse, now: datetime) -> Posted | R
         if target is None or target.kind not in _REVERSIBLE:
             return _not_reversible(index, leg, command.target)
         back = Leg(leg.id, target.credit, target.debit, leg.currency, leg.amount, leg.code)
-        refusal = draft.refusal(back) or _beyond(leg, target, left[target.id])
+        refusal = _beyond(leg, target, left[target.id]) or draft.refusal(back)
         if refusal is not None:
             return Rejected(refusal.code, f"legs.{index}.{refusal.detail}")
         left[target.id] -= leg.amount
@@ -59,7 +59,7 @@ def _reverse(leg: Leg, target: str) -> Transfer:
 
 
 def _beyond(leg: Reversal, target: Transfer, left: int) -> Rejected | None:
-    if leg.amount <= left:
+    if leg.currency != target.currency or leg.amount <= left:
         return None
     return Rejected(
         "reversal_exceeds_target",
