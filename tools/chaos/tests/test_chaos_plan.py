@@ -41,6 +41,14 @@ def test_servers_are_killed_once_however_long_a_plan_is() -> None:
     assert counts["kafka_kill"] == counts["postgres_kill"] == counts["rolling_restart"] == 1
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_topic_is_published_again_when_there_is_something_to_repeat(seed: int) -> None:
+    faults = make_plan(seed, SECONDS).faults
+    places = [n for n, fault in enumerate(faults) if fault.kind is FaultKind.REPUBLISH]
+    assert places
+    assert min(places) >= len(faults) // 2
+
+
 def test_targets_are_things_that_exist() -> None:
     for fault in make_plan(5, 600).faults:
         if fault.kind in {FaultKind.KILL, FaultKind.KILL_AT, FaultKind.PAUSE, FaultKind.REPLICA}:

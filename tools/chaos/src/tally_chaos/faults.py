@@ -22,6 +22,7 @@ from tally_postgres import is_transient
 _FIND_S = 5.0
 _READY_S = 20.0
 _POLL_S = 0.1
+_RETRY_S = 0.5
 _PROCESS = "nemesis"
 
 
@@ -189,24 +190,35 @@ class Nemesis:
             await proxy.heal()
 
     async def _republish(self, fault: PlannedFault) -> None:
-        kafka = self.platform.installation.kafka
         async with asyncio.timeout(_READY_S):
-            records = await read_topic(kafka, fault.target)
-            async with AIOKafkaProducer(
-                bootstrap_servers=kafka, enable_idempotence=True, max_batch_size=1 << 20
-            ) as producer:
-                waiting = [
-                    await producer.send(
-                        fault.target,
-                        value=record.value,
-                        key=record.key,
-                        headers=list(record.headers),
-                        partition=record.partition,
-                    )
-                    for record in records
-                ]
-                await asyncio.gather(*waiting)
-        self.republished[fault.target] += len(records)
+            while True:
+                try:
+                    count = await self._publish_again(fault.target)
+                except (KafkaError, OSError):
+                    # Another fault has the broker down; half a copy is a copy too.
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    self.republished[fault.target] += count
+                    return
+
+    async def _publish_again(self, topic: str) -> int:
+        kafka = self.platform.installation.kafka
+        records = await read_topic(kafka, topic)
+        async with AIOKafkaProducer(
+            bootstrap_servers=kafka, enable_idempotence=True, max_batch_size=1 << 20
+        ) as producer:
+            waiting = [
+                await producer.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                )
+                for record in records
+            ]
+            await asyncio.gather(*waiting)
+        return len(records)
 
     async def _bank_fault(self, fault: PlannedFault) -> None:
         await self.platform.bank.post("/faults", fault.details)

@@ -93,6 +93,9 @@ class Plan:
         return Counter(fault.name for fault in self.faults)
 
 
+_Drawn = tuple[FaultKind, str, int, Mapping[str, object]]
+
+
 def make_plan(seed: int, seconds: int) -> Plan:
     """Plan `seconds` of faults: every kind once while they fit, then more by weight.
 
@@ -106,6 +109,7 @@ def make_plan(seed: int, seconds: int) -> Plan:
     while len(drawn) < count:
         drawn.append(_one_more(chance))
     chance.shuffle(drawn)
+    _republish_late(drawn, chance)
     step_ms = seconds * 1000 / count
     faults = [
         PlannedFault(
@@ -120,7 +124,13 @@ def make_plan(seed: int, seconds: int) -> Plan:
     return Plan(seed, seconds, tuple(faults))
 
 
-_Drawn = tuple[FaultKind, str, int, Mapping[str, object]]
+def _republish_late(drawn: list[_Drawn], chance: random.Random) -> None:
+    """Move the second publication of a topic into the later half: early there is little to repeat."""
+    half = len(drawn) // 2
+    for place, (kind, *_) in enumerate(drawn[:half]):
+        if kind is FaultKind.REPUBLISH:
+            other = chance.randrange(half, len(drawn))
+            drawn[place], drawn[other] = drawn[other], drawn[place]
 
 
 def _every_kind(chance: random.Random) -> Iterator[_Drawn]:
