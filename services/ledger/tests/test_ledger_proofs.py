@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +198,11 @@ async def test_a_batch_of_before_the_trees_has_no_proof_and_says_so(booked: Ledg
     booked.as_admin("UPDATE ledger.log SET form = 1, leaves = NULL WHERE seq = 1")
     with pytest.raises(FormWithoutProof, match="tally verify"):
         await prove(booked, identify("jrn", "j0"))
+
+
+def test_the_vector_of_the_reference_page_holds(project_root: Path) -> None:
+    page = (project_root / "docs" / "reference" / "ledger-proofs.md").read_text()
+    document = page.rpartition("```json\n")[2].partition("```")[0]
+    assert f"`{KEY.public}`" in page
+    proven = check_proof(document, [KEY.public])
+    assert (proven.day, proven.transfers[0]["amount"]) == ("2026-03-01", "300")

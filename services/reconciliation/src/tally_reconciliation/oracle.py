@@ -9,6 +9,7 @@ from tally_reconciliation.broker import Broker, kafka_broker
 from tally_reconciliation.checks import money
 from tally_reconciliation.checks.books import check_books
 from tally_reconciliation.checks.chain import check_chain
+from tally_reconciliation.checks.days import check_days
 from tally_reconciliation.checks.delivery import check_delivery, check_quarantine
 from tally_reconciliation.checks.entries import check_entries
 from tally_reconciliation.checks.funding import check_funding
@@ -75,7 +76,7 @@ async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: S
         raise SchemaAbsent(missing)
     after = await standing(broker, frozenset(sources.schemas))
     quiet = await judge_quiet(snap, seen.standing, after)
-    known = _Known(sources.bank_url, seen.evidence, after, quiet)
+    known = _Known(sources.bank_url, sources.ledger_keys, seen.evidence, after, quiet)
     checks = {check.id: check for check in await _checks(snap, known)}
     counts = await money.counts(snap)
     if "O3" in checks:
@@ -95,6 +96,7 @@ class _Known:
     """What the checks go by besides the rows."""
 
     bank_url: str | None
+    ledger_keys: tuple[bytes, ...]
     evidence: Evidence
     standing: Standing
     quiet: Quiet
@@ -112,6 +114,7 @@ async def _checks(snap: Snapshot, known: _Known) -> list[Check]:
         checks += await check_books(snap)
         checks += await check_entries(snap)
         checks += await check_chain(snap)
+        checks.append(await check_days(snap, known.ledger_keys))
         checks.append(await check_holds(snap))
     if "funding" in has:
         checks.append(await check_funding(snap, evidence, quiet))
