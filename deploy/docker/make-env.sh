@@ -18,7 +18,7 @@ if [ -e "$env_file" ]; then
 fi
 
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-sealing_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
+key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
 
 umask 077
 mkdir -p "$(dirname "$key_file")"
@@ -39,7 +39,8 @@ LEDGER_DB_PASSWORD=$(secret)
 PAYOUTS_DB_PASSWORD=$(secret)
 RAILS_DB_PASSWORD=$(secret)
 PORTFOLIO_DB_PASSWORD=$(secret)
-SEALING_KEY=$(sealing_key)
+SEALING_KEY=$(key)
+LEDGER_SIGNING_KEY=$(key)
 BANK_PASSWORD=$(secret)
 BANK_HOST_KEY_FINGERPRINT=$fingerprint
 

@@ -20,7 +20,7 @@ OPERATORS = ("migrate", "cli", "demo")
 FOREIGN = ("postgres", "kafka")
 OURS = (*SERVICES, "bank", *OPERATORS)
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
-SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$")
+SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$|SIGNING_KEY$")
 MakeEnv = Callable[[], subprocess.CompletedProcess[str]]
 
 
@@ -166,9 +166,10 @@ def test_secrets_are_private_random_and_never_the_same(checkout: Path, make_env:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         written = read_env(env_file)
         seen += [value for key, value in written.items() if SECRET.search(key)]
-        assert len(base64.b64decode(written["SEALING_KEY"], validate=True)) == 32
+        for key in ("SEALING_KEY", "LEDGER_SIGNING_KEY"):
+            assert len(base64.b64decode(written[key], validate=True)) == 32
         env_file.unlink()
-    assert len(seen) == 16
+    assert len(seen) == 18
     assert len(set(seen)) == len(seen)
     assert all(len(value) >= 44 for value in seen)
 

@@ -92,7 +92,7 @@ def docker(
 
     try:
         built = docker("compose", "--profile", "tools", "build", timeout=BUILD_S)
-        assert built.returncode == 0, built.stderr[-4000:]
+        assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
         up = docker("compose", "up", "--wait", timeout=UP_S)
         assert up.returncode == 0, up.stderr[-4000:]
         yield docker
