@@ -40,6 +40,7 @@ class Bench:
     pool: Pool
     processor: BatchProcessor
     admin_dsn: str
+    settings: ToySettings
 
     async def applied(self) -> dict[str, list[int]]:
         return await applied(self.pool)
@@ -69,7 +70,7 @@ async def toy(
     service = build_app(settings)
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
     processor = service.processor(service.routers[0], service.transactor(pool=pool))
-    yield Bench(pool, processor, database.admin_dsn)
+    yield Bench(pool, processor, database.admin_dsn, settings)
     await pool.close()
 
 

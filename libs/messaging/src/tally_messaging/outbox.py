@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -25,6 +25,7 @@ SELECT $1, drawn.base + o.n, o.event_id, o.topic, o.record_key, o.headers, o.pay
 FROM drawn,
      unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
      WITH ORDINALITY AS o (event_id, topic, record_key, headers, payload, n)
+RETURNING seq
 """
 
 _PAGE = """
@@ -56,8 +57,7 @@ FROM outbox_lane l JOIN relay r USING (lane)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRecord:
+class OutgoingRecord(NamedTuple):
     """An event on its way to the outbox."""
 
     event_id: uuid.UUID
@@ -67,9 +67,8 @@ class OutgoingRecord:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """An event read back for publication."""
+class StoredRecord(NamedTuple):
+    """An event as it is published."""
 
     seq: int
     topic: str
@@ -85,9 +84,12 @@ async def ensure_lanes(pool: Pool, lanes: int) -> None:
 
 async def append(
     conn: Connection, lane: int, records: Sequence[OutgoingRecord], now: datetime
-) -> None:
-    """Append records in order. The lane stays locked until the transaction ends."""
-    status = await conn.execute(
+) -> int:
+    """Append records in order; the first one's sequence number, the others follow without a gap.
+
+    The lane stays locked until the transaction ends.
+    """
+    rows = await conn.fetch(
         _APPEND,
         lane,
         len(records),
@@ -98,7 +100,9 @@ async def append(
         [record.payload for record in records],
         now,
     )
-    assert status == f"INSERT 0 {len(records)}", f"outbox lane {lane} took {status!r}"
+    assert len(rows) == len(records), f"outbox lane {lane} took {len(rows)} of {len(records)}"
+    first: int = min(row[0] for row in rows)
+    return first
 
 
 async def page(pool: Pool, lane: int, after: int, limit: int) -> list[StoredRecord]:

@@ -3,15 +3,19 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.partitioner import murmur2
 
 from tally_messaging import outbox, quarantine
 from tally_messaging.batch import Step, no_step
 from tally_messaging.envelope import encode_headers
+from tally_messaging.handover import Handover
 from tally_messaging.metrics import MessagingMetrics
-from tally_messaging.outbox import StoredRecord
+from tally_messaging.outbox import OutgoingRecord, StoredRecord
 from tally_messaging.quarantine import RELAY_CONSUMER, SetAside, UnpublishedRecord
 from tally_messaging.settings import MessagingSettings
 from tally_postgres import Pool, is_transient
@@ -20,7 +24,32 @@ from tally_runtime import Clock, Ids, get_logger
 _LOG = get_logger("tally_messaging.relay")
 _MAX_BATCH_BYTES = 1024 * 1024
 _REQUEST_OVERHEAD_BYTES = 64 * 1024
+_HANDOVER_BYTES_MAX = 16 * 1024 * 1024
 _DEPTH_INTERVAL_S = 2.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A lane this relay holds: what was published up to, and what the database knows of it.
+
+    Times are of this process's clock.
+    """
+
+    extended_at: float
+    position: int
+    stored: int
+    stored_at: float
+
+
+@lru_cache(maxsize=16_384)
+def _murmur2(key: bytes) -> int:
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF
+
+
+def partition_of(key: bytes, partitions: Sequence[int], _: Sequence[int]) -> int:
+    """The partition Kafka's default partitioner chooses; its hash, slow in Python, is kept for a while."""
+    return partitions[_murmur2(key) % len(partitions)]
 
 
 class Relay:
@@ -53,13 +82,17 @@ class Relay:
         self._woken = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
-        # Lane: when its lease was last extended, by this process's clock, and the position then.
-        self._held: dict[int, tuple[float, int]] = {}
+        self._handover = Handover(settings.relay_handover_records_max, _HANDOVER_BYTES_MAX)
+        self._held: dict[int, _Lane] = {}
         self.progress_at = clock.monotonic()
 
     def wake(self) -> None:
         """Something was committed: publish it now rather than at the next poll."""
         self._woken.set()
+
+    def hand_over(self, lane: int, first_seq: int, records: Sequence[OutgoingRecord]) -> None:
+        """Take records this process has committed, so that they need not be read back."""
+        self._handover.put(lane, first_seq, records)
 
     async def start(self) -> None:
         """Begin publishing in the background."""
@@ -76,6 +109,7 @@ class Relay:
             async with asyncio.timeout(self._settings.graceful_timeout_s / 2):
                 if self._producer is not None:
                     await self._publish_all_lanes()
+                    await self._move_positions(0.0)
                 await outbox.give_up(self._pool, self._owner)
         except Exception as error:  # noqa: BLE001 - whoever takes the lease next publishes the rest
             _LOG.warning("relay_stopped_early", owner=self._owner, error=repr(error)[:300])
@@ -93,7 +127,8 @@ class Relay:
         while True:
             self._woken.clear()
             try:
-                published = await self._publish_all_lanes()
+                await self._publish_all_lanes()
+                await self._move_positions(self._settings.relay_position_interval_ms / 1000)
                 if self._clock.monotonic() - measured_at > _DEPTH_INTERVAL_S:
                     measured_at = self._clock.monotonic()
                     await self._measure()
@@ -105,8 +140,7 @@ class Relay:
                 continue
             failures = 0
             self.progress_at = self._clock.monotonic()
-            if not published:
-                await self._sleep_until_woken()
+            await self._sleep_until_woken()
 
     async def _pause_after(self, error: Exception, failures: int) -> None:
         """After a fault the producer is built anew: a fatal one (out of sequence) cannot go on."""
@@ -129,64 +163,87 @@ class Relay:
 
     async def _sleep_until_woken(self) -> None:
         try:
-            async with asyncio.timeout(self._settings.relay_poll_ms / 1000):
+            async with asyncio.timeout(self._until_due()):
                 await self._woken.wait()
         except TimeoutError:
             return
 
-    async def _publish_all_lanes(self) -> int:
-        return sum([await self._publish_lane(lane) for lane in range(self._settings.outbox_lanes)])
+    def _until_due(self) -> float:
+        """Seconds to sleep: to the next poll, or to the moment a position should move."""
+        poll_s = self._settings.relay_poll_ms / 1000
+        unsaved = [held for held in self._held.values() if held.position > held.stored]
+        if not unsaved:
+            return poll_s
+        since = min(held.stored_at for held in unsaved)
+        due_s = since + self._settings.relay_position_interval_ms / 1000 - self._clock.monotonic()
+        return max(0.001, min(poll_s, due_s))
 
-    async def _publish_lane(self, lane: int) -> int:
-        settings = self._settings
-        position = await self._hold(lane)
-        if position is None:
-            return 0
+    async def _publish_all_lanes(self) -> None:
+        for lane in range(self._settings.outbox_lanes):
+            await self._publish_lane(lane)
+
+    async def _publish_lane(self, lane: int) -> None:
         published = 0
-        full = settings.relay_page_records
-        last = full
-        # A page that was not full was the last: what is committed since wakes the relay again.
-        while last == full:
-            records = await outbox.page(self._pool, lane, position, full)
-            last = len(records)
+        full = self._settings.relay_page_records
+        while True:
+            held = await self._hold(lane)
+            if held is None:
+                break
+            records = self._handover.take(lane, held.position, full)
+            if not records and published % full == 0:
+                # A page that was not full was the last: what is committed since wakes the relay again.
+                records = await outbox.page(self._pool, lane, held.position, full)
             if not records:
                 break
-            expected = range(position + 1, position + 1 + len(records))
+            expected = range(held.position + 1, held.position + 1 + len(records))
             assert [r.seq for r in records] == list(expected), f"outbox lane {lane} has a gap"
             await self._step("sending")
             # Half the lease at most: another relay can only take over after this one has given up.
-            async with asyncio.timeout(settings.relay_lease_s / 2):
+            async with asyncio.timeout(self._settings.relay_lease_s / 2):
                 await self._send(lane, records)
             await self._step("sent")
-            position = records[-1].seq
+            held.position = records[-1].seq
             self._metrics.published().inc(len(records))
             published += len(records)
-            extended_at = self._clock.monotonic()
-            if not await outbox.advance(
-                self._pool, lane, self._owner, position, settings.relay_lease_s
-            ):
-                _LOG.warning("relay_lost_lease", owner=self._owner, lane=lane)
-                self._held.pop(lane, None)
-                break
-            self._held[lane] = (extended_at, position)
-        return published
 
-    async def _hold(self, lane: int) -> int | None:
-        """The position of a lane this relay may publish, or None.
+    async def _hold(self, lane: int) -> "_Lane | None":
+        """A lane this relay may publish, or None.
 
         A lease that was taken or extended less than a quarter of its time ago is not asked for again.
         """
         now = self._clock.monotonic()
-        if lane in self._held:
-            taken_at, position = self._held[lane]
-            if now - taken_at < self._settings.relay_lease_s / 4:
-                return position
+        held = self._held.get(lane)
+        if held is not None:
+            if now - held.extended_at < self._settings.relay_lease_s / 4:
+                return held
+            # What the database knows may lie behind what was published: told, not asked for.
+            return held if await self._move_position(lane, held) else None
         leased = await outbox.lease(self._pool, lane, self._owner, self._settings.relay_lease_s)
         if leased is None:
+            return None
+        held = self._held[lane] = _Lane(now, leased, leased, now)
+        return held
+
+    async def _move_positions(self, interval_s: float) -> None:
+        """Tell the database how far each lane is published where it was not told for `interval_s`."""
+        for lane, held in list(self._held.items()):
+            if (
+                held.position > held.stored
+                and self._clock.monotonic() - held.stored_at >= interval_s
+            ):
+                await self._move_position(lane, held)
+
+    async def _move_position(self, lane: int, held: "_Lane") -> bool:
+        """Store the position and extend the lease; False when the lease was lost meanwhile."""
+        now = self._clock.monotonic()
+        position, lease_s = held.position, self._settings.relay_lease_s
+        if not await outbox.advance(self._pool, lane, self._owner, position, lease_s):
+            _LOG.warning("relay_lost_lease", owner=self._owner, lane=lane)
             self._held.pop(lane, None)
-        else:
-            self._held[lane] = (now, leased)
-        return leased
+            return False
+        held.extended_at = held.stored_at = now
+        held.stored = position
+        return True
 
     async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
         producer = self._producer or await self._open_producer()
@@ -255,6 +312,7 @@ class Relay:
             client_id=self._owner,
             acks="all",
             enable_idempotence=True,
+            partitioner=partition_of,
             max_batch_size=_MAX_BATCH_BYTES,
             max_request_size=_MAX_BATCH_BYTES + _REQUEST_OVERHEAD_BYTES,
             request_timeout_ms=15_000,

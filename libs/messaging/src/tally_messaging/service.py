@@ -187,6 +187,7 @@ class Service:
             lanes=self.settings.outbox_lanes,
             max_payload_bytes=self.settings.payload_bytes_max,
             wake_relay=(lambda: None) if relay is None else relay.wake,
+            hand_over=None if relay is None else relay.hand_over,
             # Spans that nobody collects would cost as much as those somebody does.
             tracer=trace.get_tracer("tally_messaging") if self.settings.otlp_endpoint else None,
         )

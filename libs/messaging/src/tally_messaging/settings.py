@@ -63,6 +63,18 @@ class MessagingSettings(ServiceSettings):
     retention_interval_s: int = Field(default=60, ge=1, le=86_400)
     relay_page_records: int = Field(default=1000, ge=1, le=10_000)
     relay_poll_ms: int = Field(default=200, ge=5, le=10_000)
+    relay_position_interval_ms: int = Field(
+        default=250,
+        ge=0,
+        le=2_000,
+        description="how often the position moves: a crash publishes as much again, under the same ids",
+    )
+    relay_handover_records_max: int = Field(
+        default=5_000,
+        ge=0,
+        le=100_000,
+        description="records of a lane kept in memory for the relay; it reads more than that back",
+    )
     relay_lease_s: int = Field(default=10, ge=2, le=300)
     pool_size: int = Field(default=6, ge=2, le=100)
     payload_bytes_max: int = Field(default=900_000, ge=1_000, le=10_000_000)

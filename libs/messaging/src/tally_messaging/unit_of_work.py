@@ -17,6 +17,9 @@ from tally_postgres import Connection, Pool, in_transaction
 from tally_runtime import Clock, Ids
 
 T = TypeVar("T")
+Appended = tuple[int, int, Sequence[OutgoingRecord]]
+HandOver = Callable[[int, int, Sequence[OutgoingRecord]], None]
+"""Takes a lane, the sequence number of the first record, and the records."""
 
 
 class Emittable(Protocol):
@@ -65,6 +68,7 @@ class UnitOfWork:
         """
         inherited = cause if isinstance(cause, Cause) else cause.cause
         event_id = self.ids.uuid7()
+        id_text = str(event_id)
         traceparent = publishing_traceparent(self.tracer, topic, inherited.traceparent)
         if traceparent != inherited.traceparent:
             inherited = Cause(
@@ -83,7 +87,7 @@ class UnitOfWork:
                 topic=topic,
                 key=key,
                 headers=outgoing_headers(
-                    event_id=str(event_id),
+                    event_id=id_text,
                     source=self.source,
                     event_type=event.TYPE,
                     at=self.now,
@@ -93,7 +97,7 @@ class UnitOfWork:
                 payload=payload,
             )
         )
-        return str(event_id)
+        return id_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,8 @@ class Transactor:
     """Runs work as units: begins, hands over a `UnitOfWork`, appends its outbox, commits, wakes the relay.
 
     `source` is the CloudEvents source of what is emitted. `lanes` spreads keys over that many
-    gap-free sequences; keys keep their lane, so order per key holds.
+    gap-free sequences; keys keep their lane, so order per key holds. `hand_over` gets what was
+    committed (lane, first sequence number, records), so that the relay need not read it back.
     """
 
     pool: Pool
@@ -111,14 +116,15 @@ class Transactor:
     lanes: int = 1
     max_payload_bytes: int = 900_000
     wake_relay: Callable[[], None] = lambda: None
+    hand_over: HandOver | None = None
     tracer: trace.Tracer | None = None
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run one unit; on a deadlock or serialization failure the whole of it again."""
-        emitted = False
+        appended: list[Appended] = []
 
         async def unit(conn: Connection) -> T:
-            nonlocal emitted
+            nonlocal appended
             uow = UnitOfWork(
                 conn=conn,
                 now=self.clock.now(),
@@ -129,25 +135,29 @@ class Transactor:
             )
             result = await work(uow)
             # Last, so that the lane row is locked for as short as possible.
-            await self._append(conn, uow.outgoing, uow.now)
-            emitted = bool(uow.outgoing)
+            appended = await self._append(conn, uow.outgoing, uow.now)
             return result
 
         result = await in_transaction(self.pool, unit)
-        if emitted:
+        if appended:
+            if self.hand_over is not None:
+                for lane, first_seq, records in appended:
+                    self.hand_over(lane, first_seq, records)
             self.wake_relay()
         return result
 
     async def _append(
         self, conn: Connection, records: Sequence[OutgoingRecord], now: datetime
-    ) -> None:
+    ) -> list[Appended]:
+        if not records:
+            return []
         if self.lanes == 1:
-            if records:
-                await outbox.append(conn, 0, records, now)
-            return
+            return [(0, await outbox.append(conn, 0, records, now), records)]
         by_lane: dict[int, list[OutgoingRecord]] = {}
         for record in records:
             by_lane.setdefault(zlib.crc32(record.key.encode()) % self.lanes, []).append(record)
         # Lane order, so that two units never wait for each other.
-        for lane in sorted(by_lane):
-            await outbox.append(conn, lane, by_lane[lane], now)
+        return [
+            (lane, await outbox.append(conn, lane, by_lane[lane], now), by_lane[lane])
+            for lane in sorted(by_lane)
+        ]

@@ -1,0 +1,130 @@
+"""Committed records reach the relay in memory, in order, or are left to be read from the table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tally_messaging.handover import Handover
+from tally_messaging.metrics import MessagingMetrics
+from tally_messaging.outbox import OutgoingRecord, StoredRecord
+from tally_messaging.relay import Relay, partition_of
+from tally_runtime import FixedClock, Ids, Metrics, SystemClock
+
+
+def outgoing(*payloads: bytes) -> list[OutgoingRecord]:
+    return [OutgoingRecord(Ids().uuid7(), "t", "k", {}, payload) for payload in payloads]
+
+
+def taken(handover: Handover, after: int, limit: int = 100) -> list[int]:
+    return [record.seq for record in handover.take(0, after, limit)]
+
+
+def test_runs_that_join_are_taken_in_order_and_once() -> None:
+    handover = Handover(100, 1000)
+    handover.put(0, 5, outgoing(b"a", b"b"))
+    handover.put(0, 7, outgoing(b"c"))
+    assert taken(handover, 4, limit=2) == [5, 6]
+    assert taken(handover, 6) == [7]
+    assert taken(handover, 7) == []
+
+
+def test_what_does_not_join_on_is_never_taken() -> None:
+    handover = Handover(100, 1000)
+    handover.put(0, 5, outgoing(b"a"))
+    assert taken(handover, 3) == [], "record 4 is not here"
+    handover.put(0, 9, outgoing(b"b"))
+    assert taken(handover, 5) == [], "records 6 to 8 are not here"
+    assert taken(handover, 8) == [9]
+
+
+def test_what_was_published_otherwise_is_forgotten() -> None:
+    handover = Handover(100, 1000)
+    handover.put(0, 5, outgoing(b"a", b"b", b"c"))
+    assert taken(handover, 6) == [7]
+
+
+@pytest.mark.parametrize(("records_max", "bytes_max"), [(2, 1000), (100, 2)])
+def test_more_than_the_bound_is_left_to_the_table(records_max: int, bytes_max: int) -> None:
+    handover = Handover(records_max, bytes_max)
+    handover.put(0, 1, outgoing(b"a", b"b"))
+    handover.put(0, 3, outgoing(b"c"))
+    assert taken(handover, 0) == []
+    handover.put(0, 4, outgoing(b"d"))
+    assert taken(handover, 3) == [4]
+
+
+def test_lanes_are_apart() -> None:
+    handover = Handover(100, 1000)
+    handover.put(1, 1, outgoing(b"a"))
+    assert taken(handover, 0) == []
+    assert [record.seq for record in handover.take(1, 0, 10)] == [1]
+
+
+def test_keys_keep_the_partition_that_kafka_gives_them() -> None:
+    # Values of Kafka's own test of its murmur2 (UtilsTest.testMurmur2), positive, modulo 6.
+    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
+    for key, hashed in known.items():
+        assert partition_of(key, range(6), ()) == (hashed & 0x7FFFFFFF) % 6
+
+
+class QuietRelay(Relay):
+    """A relay whose broker takes everything at once."""
+
+    async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
+        self.__dict__.setdefault("sent", []).extend(record.seq for record in records)
+
+
+@pytest.fixture
+def relay(toy: Any) -> QuietRelay:
+    clock = SystemClock()
+    metrics = MessagingMetrics.of(Metrics("toy").for_service("toy"))
+    return QuietRelay(toy.pool, toy.settings, owner="one", clock=clock, ids=Ids(), metrics=metrics)
+
+
+async def append(toy: Any, number: int) -> None:
+    await toy.pool.execute("INSERT INTO relay (lane) VALUES (0) ON CONFLICT DO NOTHING")
+    await toy.pool.execute(
+        "INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)"
+        " SELECT 0, n, gen_random_uuid(), 't', 'k', '{}', 'x', clock_timestamp()"
+        " FROM generate_series(1, $1) n",
+        number,
+    )
+
+
+async def test_handing_over_costs_the_relay_no_statement(
+    toy: Any, relay: QuietRelay, count_statements: Any
+) -> None:
+    await append(toy, 3)
+    await relay._publish_all_lanes()
+    for first in range(4, 104, 2):
+        relay.hand_over(0, first, outgoing(b"a", b"b"))
+        assert await count_statements(relay._publish_all_lanes) == 0
+        assert await count_statements(relay._move_positions, 60.0) == 0
+    assert relay.__dict__["sent"] == list(range(1, 104))
+    assert await count_statements(relay._move_positions, 0.0) == 1
+    assert await toy.pool.fetchval("SELECT position FROM relay") == 103
+    assert await count_statements(relay._move_positions, 0.0) == 0
+
+
+async def test_a_lease_extended_late_keeps_what_was_published(toy: Any, relay: QuietRelay) -> None:
+    clock = FixedClock(SystemClock().now())
+    relay._clock = clock
+    await append(toy, 3)
+    await relay._publish_all_lanes()
+    relay._held[0].extended_at -= relay._settings.relay_lease_s / 2
+    await relay._publish_all_lanes()
+    assert relay.__dict__["sent"] == [1, 2, 3], "nothing again"
+    assert await toy.pool.fetchval("SELECT position FROM relay") == 3
+
+
+async def test_a_relay_that_lost_its_lease_stops_and_publishes_nothing_more(
+    toy: Any, relay: QuietRelay
+) -> None:
+    await append(toy, 3)
+    await relay._publish_all_lanes()
+    await toy.pool.execute("UPDATE relay SET owner = 'two', lease_until = 'infinity'")
+    await relay._move_positions(0.0)
+    relay.hand_over(0, 4, outgoing(b"a"))
+    await relay._publish_all_lanes()
+    assert relay.__dict__["sent"] == [1, 2, 3]
