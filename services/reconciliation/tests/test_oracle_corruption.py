@@ -697,6 +697,18 @@ DELIVERY = (
         O8="outbox_gap",
     ),
     spoilt(
+        "the first event deleted from the outbox",
+        "DELETE FROM ledger.outbox WHERE seq = 1",
+        names="SELECT 'ledger'",
+        O8="outbox_beginning_missing",
+    ),
+    spoilt(
+        "events dropped before they were sent",
+        "UPDATE funding.outbox_lane SET kept_from = head + 5",
+        names="SELECT 'funding'",
+        O8="dropped_before_sent",
+    ),
+    spoilt(
         "the last event deleted from the outbox",
         "DELETE FROM ledger.outbox WHERE seq = (SELECT max(seq) FROM ledger.outbox)",
         O8="outbox_end_missing",

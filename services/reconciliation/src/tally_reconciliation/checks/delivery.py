@@ -42,7 +42,7 @@ MUST_READ: Mapping[str, frozenset[str]] = {
 }
 
 _LANES = """
-SELECT coalesce(l.lane, r.lane) AS lane, l.head, r.position,
+SELECT coalesce(l.lane, r.lane) AS lane, l.head, l.kept_from, r.position,
        (SELECT count(*) FROM {schema}.outbox o WHERE o.lane = l.lane) AS kept,
        (SELECT min(o.seq) FROM {schema}.outbox o WHERE o.lane = l.lane) AS first,
        (SELECT max(o.seq) FROM {schema}.outbox o WHERE o.lane = l.lane) AS last
@@ -140,10 +140,15 @@ async def _lane(snap: Snapshot, found: Findings, schema: str, lane: Record) -> N
         return
     if lane["head"] != (lane["position"] or 0):
         found.unfinished("not_sent", **where, head=lane["head"], sent=lane["position"])
+    kept_from = lane["kept_from"]
+    if kept_from - 1 > (lane["position"] or 0):
+        found.wrong("dropped_before_sent", **where, kept_from=kept_from, sent=lane["position"])
     if not lane["kept"]:
-        if lane["head"]:
-            found.unfinished("outbox_emptied", **where, head=lane["head"])
+        if lane["head"] >= kept_from:
+            found.unfinished("outbox_emptied", **where, head=lane["head"], kept_from=kept_from)
         return
+    if lane["first"] != kept_from:
+        found.wrong("outbox_beginning_missing", **where, first=lane["first"], kept_from=kept_from)
     if lane["last"] != lane["head"]:
         found.wrong("outbox_end_missing", **where, head=lane["head"], last=lane["last"])
     if lane["kept"] != lane["last"] - lane["first"] + 1:
