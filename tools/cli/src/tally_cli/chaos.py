@@ -1,6 +1,7 @@
 """`tally chaos`: seeded faults on every process and link under load, then the oracle."""
 
 import asyncio
+import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -88,6 +89,7 @@ def run_command(
     Exit code 0: nothing lost, nothing doubled, at rest by itself within 60 s; 5: not so, see
     var/chaos/<seed>; 1: could not run. Everything it starts ends with it.
     """
+    _require_tool()
     from tally_chaos.child import ChildNotReady  # noqa: PLC0415 - a tool beside this one
     from tally_chaos.planted import PLANTED  # noqa: PLC0415
     from tally_chaos.run import HEAD, line, run_stoppable  # noqa: PLC0415
@@ -128,10 +130,21 @@ def run_command(
 
 
 def _make_plan(seed: int, minutes: float) -> "Plan":
-    # The tool needs this package, so this package finds it only when it is asked for.
+    _require_tool()
     from tally_chaos.plan import make_plan  # noqa: PLC0415
 
     return make_plan(seed, _seconds(minutes))
+
+
+def _require_tool() -> None:
+    """The tool needs this package, so this one finds it only when asked; images go without it."""
+    if importlib.util.find_spec("tally_chaos") is None:
+        typer.echo(
+            "error [chaos_absent]: the fault supervisor is not installed here: it comes with a "
+            "checkout of the project (make install)",
+            err=True,
+        )
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _seconds(minutes: float) -> int:
@@ -146,6 +159,8 @@ def _parse_seeds(text: str) -> list[int]:
         if not first.isdigit() or (dash and not last.isdigit()):
             raise typer.BadParameter(f"{part!r} is no seed or range", param_hint="--seeds")
         found.extend(range(int(first), int(last or first) + 1))
-        if len(found) > _SEEDS_MAX:
-            raise typer.BadParameter(f"more than {_SEEDS_MAX} seeds", param_hint="--seeds")
+        if not found or len(found) > _SEEDS_MAX:
+            raise typer.BadParameter(
+                f"{text!r} is not 1 to {_SEEDS_MAX} seeds", param_hint="--seeds"
+            )
     return list(dict.fromkeys(found))
