@@ -29,6 +29,50 @@ WHERE guarded AND debits_posted + debits_pending > credits_posted
 ORDER BY id
 """
 
+_ABOVE_LIMIT = """
+SELECT id, path, asset, credits_posted - debits_posted AS posted, credits_pending AS promised,
+       max_balance
+FROM ledger.account
+WHERE credits_posted + credits_pending - debits_posted
+      > CASE WHEN no_credit_overdraft THEN 0 ELSE max_balance END
+ORDER BY id
+"""
+
+_CLOSED_UNSETTLED = """
+SELECT id, path, asset, credits_posted - debits_posted AS posted, debits_pending, credits_pending
+FROM ledger.account
+WHERE closed AND (credits_posted <> debits_posted OR debits_pending > 0 OR credits_pending > 0)
+ORDER BY id
+"""
+
+# What the flags say was done by somebody, last of all; without a change no flag is set.
+_FLAGS = """
+SELECT a.id, a.path, concat_ws('/', a.frozen_in, a.frozen_out, a.closed) AS stated,
+       concat_ws('/', c.frozen_in, c.frozen_out, c.closed) AS last_change
+FROM ledger.account a
+LEFT JOIN LATERAL (
+    SELECT frozen_in, frozen_out, closed FROM ledger.account_change h
+    WHERE h.account = a.id AND h.recorded_at = (
+        SELECT max(recorded_at) FROM ledger.account_change m WHERE m.account = a.id)
+) c ON true
+GROUP BY a.id, a.path, a.frozen_in, a.frozen_out, a.closed, c.frozen_in, c.frozen_out, c.closed
+HAVING NOT bool_or((a.frozen_in, a.frozen_out, a.closed)
+    = (coalesce(c.frozen_in, false), coalesce(c.frozen_out, false), coalesce(c.closed, false)))
+ORDER BY a.id
+"""
+
+# A reversal is of one posted transfer before it, the other way round; together never larger.
+_REVERSED = """
+SELECT r.pending_id AS target, min(r.id) AS reversal, t.amount, sum(r.amount) AS reversed
+FROM ledger.transfer r
+LEFT JOIN ledger.transfer t
+    ON t.id = r.pending_id AND t.kind IN ('single', 'post') AND t.debit = r.credit
+    AND t.credit = r.debit AND t.asset = r.asset AND t.shard = r.shard AND t.seq < r.seq
+WHERE r.kind = 'reverse'
+GROUP BY r.pending_id, t.amount HAVING t.amount IS NULL OR sum(r.amount) > t.amount
+ORDER BY 1
+"""
+
 _MISPLACED = """
 SELECT a.id, a.path, a.asset, a.shard
 FROM ledger.account a
@@ -104,8 +148,14 @@ async def check_books(snap: Snapshot) -> list[Check]:
         ),
         await _listed(
             snap,
-            Findings("L5", "no guarded account is below its floor, holds counted"),
-            {"below_floor": _BELOW_FLOOR, "account_misplaced": _MISPLACED},
+            Findings("L5", "no account is beyond its floor or limit, holds counted"),
+            {
+                "below_floor": _BELOW_FLOOR,
+                "above_limit": _ABOVE_LIMIT,
+                "closed_unsettled": _CLOSED_UNSETTLED,
+                "flags_differ": _FLAGS,
+                "account_misplaced": _MISPLACED,
+            },
             accounts,
         ),
         await _listed(
@@ -165,6 +215,8 @@ async def _guards(snap: Snapshot) -> Check:
             found.wrong("trigger_missing", table=row["table_name"])
         if row["writable"]:
             found.wrong("privilege_to_change", table=row["table_name"], role="tally_ledger")
+    async for row in snap.rows(_REVERSED):
+        found.wrong("reversal_beyond_target", **{n: _shown(v) for n, v in row.items()})
     return found.judged(f"{len(rows)} tables; what they hold is proved by L11")
 
 

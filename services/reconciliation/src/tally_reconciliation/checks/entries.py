@@ -4,7 +4,7 @@ One pass in (account, recorded time, seq) order with a constant amount of memory
 entries it proves that each transfer has exactly its two entries.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tally_postgres import Record
@@ -19,6 +19,7 @@ EFFECT: Mapping[str, tuple[int, int]] = {
     "post": (1, -1),
     "void": (0, -1),
     "expire": (0, -1),
+    "reverse": (1, 0),
 }
 
 # Index scans only: the pass is streamed in key order, never sorted as a whole.
@@ -26,14 +27,28 @@ _STREAMED = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SE
 _AS_USUAL = "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_sort"
 
 _ENTRIES = """
-SELECT e.account, e.seq, e.transfer_id, e.amount, e.pending, e.posted_after, e.pending_after,
+SELECT e.account, e.recorded_at, e.seq, e.transfer_id, e.log_seq, e.amount, e.pending,
+       e.posted_after, e.pending_after, a.aggregated,
        t.shard, t.seq AS transfer_seq, t.kind, t.debit, t.credit, t.asset, t.amount AS moved
-FROM ledger.entry e LEFT JOIN ledger.transfer t ON t.id = e.transfer_id
+FROM ledger.entry e
+LEFT JOIN ledger.account a ON a.id = e.account
+LEFT JOIN LATERAL (
+    SELECT s.shard, s.seq, s.kind, s.debit, s.credit, s.asset, s.amount
+    FROM ledger.transfer s WHERE s.id = e.transfer_id
+    UNION ALL
+    SELECT s.shard, s.seq, s.kind, s.debit, s.credit, s.asset, s.amount
+    FROM ledger.log l
+    JOIN ledger.transfer s
+        ON s.shard = l.shard AND s.seq BETWEEN l.first_transfer AND l.last_transfer
+    WHERE e.log_seq IS NOT NULL AND l.shard = a.shard AND l.seq = e.log_seq
+      AND e.account IN (s.debit, s.credit)
+) t ON true
 ORDER BY e.account, e.recorded_at, e.seq
 """
 
 _ACCOUNTS = """
-SELECT id, path, asset, shard, guarded, debits_posted, credits_posted, debits_pending, credits_pending, seq
+SELECT id, path, asset, shard, guarded, no_credit_overdraft, max_balance,
+       debits_posted, credits_posted, debits_pending, credits_pending, seq
 FROM ledger.account ORDER BY id
 """
 
@@ -41,8 +56,10 @@ _WITHOUT_ENTRY = """
 SELECT t.seq, t.id, side.account
 FROM ledger.transfer t
 CROSS JOIN LATERAL (VALUES (t.debit), (t.credit)) AS side (account)
-LEFT JOIN ledger.entry e ON e.account = side.account AND e.transfer_id = t.id
-WHERE e.transfer_id IS NULL ORDER BY t.seq
+LEFT JOIN ledger.account a ON a.id = side.account
+LEFT JOIN ledger.entry e ON e.account = side.account
+    AND (e.transfer_id = t.id OR (a.aggregated AND e.log_seq = t.log_seq))
+WHERE e.account IS NULL ORDER BY t.seq
 """
 
 
@@ -89,6 +106,7 @@ class _Pass:
     chain: Findings
     order: Findings
     entries: int = 0
+    sides: int = 0
     accounts: int = 0
     current: Replayed | None = None
     posted_after: int = 0
@@ -97,9 +115,11 @@ class _Pass:
     pending_sum: int = 0
     sums: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def entry(self, row: Record) -> None:
-        """One entry, in order."""
+    def entry(self, rows: Sequence[Record]) -> None:
+        """One entry with the transfers it enters, in order."""
         self.entries += 1
+        self.sides += len(rows)
+        row = rows[0]
         replayed = self.current
         assert replayed is not None, "an account's entries follow its beginning"
         where = {"account": row["account"], "seq": row["seq"], "transfer": row["transfer_id"]}
@@ -121,33 +141,42 @@ class _Pass:
         self.posted_after, self.pending_after = row["posted_after"], row["pending_after"]
         self.posted_sum += row["amount"]
         self.pending_sum += row["pending"]
-        self._against_transfer(row, replayed, where)
-
-    def _against_transfer(
-        self, row: Record, replayed: Replayed, where: Mapping[str, str | int | None]
-    ) -> None:
-        if row["kind"] is None:
-            self.chain.wrong("entry_without_transfer", **where)
-            return
-        if row["account"] not in {row["debit"], row["credit"]}:
-            self.chain.wrong("entry_of_another_account", **where)
-            return
-        if row["kind"] not in EFFECT:
-            self.chain.wrong("transfer_kind_unknown", **where, kind=row["kind"])
-            return
-        posted, pending = EFFECT[row["kind"]]
-        sign = -1 if row["debit"] == row["account"] else 1
-        expected = (sign * posted * row["moved"], sign * pending * row["moved"])
-        if (row["amount"], row["pending"]) != expected:
+        if (row["log_seq"] is not None) != row["aggregated"]:
+            self.chain.wrong("entry_not_as_account_says", **where, log_seq=row["log_seq"])
+        moved = [0, 0]
+        for part in sorted(rows, key=lambda part: part["transfer_seq"] or 0):
+            effect = self._against_transfer(part, replayed, where)
+            if effect is None:
+                return
+            moved[0] += effect[0]
+            moved[1] += effect[1]
+        if [row["amount"], row["pending"]] != moved:
             self.chain.wrong(
                 "entry_differs_from_transfer",
                 **where,
                 entered=f"{row['amount']}/{row['pending']}",
-                expected=f"{expected[0]}/{expected[1]}",
+                expected=f"{moved[0]}/{moved[1]}",
             )
+
+    def _against_transfer(
+        self, row: Record, replayed: Replayed, where: Mapping[str, str | int | None]
+    ) -> tuple[int, int] | None:
+        """Replay one transfer; what it does to this account, None if it does nothing to it."""
+        if row["kind"] is None:
+            self.chain.wrong("entry_without_transfer", **where)
+            return None
+        if row["account"] not in {row["debit"], row["credit"]}:
+            self.chain.wrong("entry_of_another_account", **where)
+            return None
+        if row["kind"] not in EFFECT:
+            self.chain.wrong("transfer_kind_unknown", **where, kind=row["kind"])
+            return None
         if row["transfer_seq"] <= replayed.last_transfer:
             self.order.wrong("entry_out_of_order", **where, transfer_seq=row["transfer_seq"])
         replayed.apply(row)
+        posted, pending = EFFECT[row["kind"]]
+        sign = -1 if row["debit"] == row["account"] else 1
+        return sign * posted * row["moved"], sign * pending * row["moved"]
 
     def account(self, row: Record) -> None:
         """The account's row, once all its entries were replayed."""
@@ -202,6 +231,10 @@ class _Pass:
             replayed.credits_posted
         ):
             self.balances.wrong("replayed_below_floor", **where, posted=str(replayed.posted))
+        most = replayed.posted + replayed.credits_pending
+        limit = 0 if row["no_credit_overdraft"] else row["max_balance"]
+        if limit is not None and most > limit:
+            self.balances.wrong("replayed_above_limit", **where, most=str(most), limit=str(limit))
         key = (row["shard"], row["asset"])
         posted, pending = self.sums.get(key, (0, 0))
         self.sums[key] = (posted + self.posted_sum, pending + self.pending_sum)
@@ -239,13 +272,13 @@ async def check_entries(snap: Snapshot) -> list[Check]:
     await _merge(snap, work)
     await snap.execute(_AS_USUAL)
     transfers = await snap.value("SELECT count(*) FROM ledger.transfer")
-    if work.entries != 2 * transfers:
+    if work.sides != 2 * transfers:
         async for row in snap.rows(_WITHOUT_ENTRY):
             work.chain.wrong(
                 "entry_missing", account=row["account"], transfer=row["id"], transfer_seq=row["seq"]
             )
         if not work.chain.count:
-            work.chain.wrong("entry_count", entries=work.entries, transfers=transfers)
+            work.chain.wrong("entry_count", entered=work.sides, transfers=transfers)
     work.end()
     for found in (work.whole, work.balances, work.counters, work.chain, work.order):
         found.figures.update(accounts=work.accounts, entries=work.entries, transfers=int(transfers))
@@ -260,13 +293,13 @@ async def check_entries(snap: Snapshot) -> list[Check]:
 
 async def _merge(snap: Snapshot, work: _Pass) -> None:
     """Walk accounts and entries together, both in id order."""
-    entries = aiter(snap.rows(_ENTRIES))
+    entries = _entries(snap)
     entry = await anext(entries, None)
     async for account in snap.rows(_ACCOUNTS):
-        while entry is not None and entry["account"] < account["id"]:
+        while entry is not None and entry[0]["account"] < account["id"]:
             entry = await _orphan(work, entry, entries)
         work.begin(account["id"])
-        while entry is not None and entry["account"] == account["id"]:
+        while entry is not None and entry[0]["account"] == account["id"]:
             work.entry(entry)
             entry = await anext(entries, None)
         work.account(account)
@@ -274,7 +307,26 @@ async def _merge(snap: Snapshot, work: _Pass) -> None:
         entry = await _orphan(work, entry, entries)
 
 
-async def _orphan(work: _Pass, entry: Record, rest: AsyncIterator[Record]) -> Record | None:
+async def _entries(snap: Snapshot) -> AsyncIterator[Sequence[Record]]:
+    """Entry by entry, each with a row for every transfer it enters."""
+    rows: list[Record] = []
+    async for row in snap.rows(_ENTRIES):
+        if rows and _key(rows[0]) != _key(row):
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
+
+
+def _key(row: Record) -> tuple[object, ...]:
+    return row["account"], row["recorded_at"], row["seq"]
+
+
+async def _orphan(
+    work: _Pass, entry: Sequence[Record], rest: AsyncIterator[Sequence[Record]]
+) -> Sequence[Record] | None:
     work.entries += 1
-    work.chain.wrong("entry_without_account", account=entry["account"], seq=entry["seq"])
+    work.sides += 1
+    work.chain.wrong("entry_without_account", account=entry[0]["account"], seq=entry[0]["seq"])
     return await anext(rest, None)

@@ -12,7 +12,7 @@ SELECT coalesce(t.pending_id, t.id) AS hold_id, t.seq, t.id, t.kind, t.debit, t.
        h.id AS h_id, h.shard AS h_shard, h.debit AS h_debit, h.credit AS h_credit,
        h.asset AS h_asset, h.amount AS h_amount, h.remaining AS h_remaining, h.state AS h_state
 FROM ledger.transfer t LEFT JOIN ledger.hold h ON h.id = coalesce(t.pending_id, t.id)
-WHERE t.kind <> 'single'
+WHERE t.kind NOT IN ('single', 'reverse')
 ORDER BY 1, t.seq
 """
 
