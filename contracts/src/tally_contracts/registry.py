@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tally_contracts import funding, ledger, ledger_log, operations, payouts, rails
+from tally_contracts import (
+    funding,
+    ledger,
+    ledger_log,
+    ledger_transfers,
+    operations,
+    payouts,
+    rails,
+)
 from tally_contracts.base import Event
 
 EVENTS: tuple[type[Event], ...] = (
@@ -49,6 +57,8 @@ EVENTS: tuple[type[Event], ...] = (
     rails.SubmitPayout,
     rails.CancelAttempt,
     rails.AttemptChanged,
+    *ledger_transfers.COMMANDS,
+    *ledger_transfers.FACTS,
     operations.RecordQuarantined,
 )
 

@@ -11,9 +11,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from tally_contracts.catalogue import topic
 from tally_embedded import TopicSpec, ensure_topics
 from tally_ledger import wire
-from tally_ledger.app import SCHEMA, build_app
+from tally_ledger.app import SCHEMA, build_app, ledger_router
 from tally_ledger.errors import AssetScaleChanged
 from tally_ledger.handlers import COMMANDS, build_router
+from tally_ledger.placement import Placement
 from tally_ledger.service import open_books
 from tally_ledger.settings import LedgerSettings
 from tally_messaging import encode_headers, outgoing_headers
@@ -34,7 +35,7 @@ def kafka(fresh_kafka: str) -> str:
 
 @pytest.fixture
 async def facts(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
-    names = (COMMANDS, "operations.quarantine.v1", *FACTS)
+    names = (COMMANDS, "ledger.transfers.v1", "operations.quarantine.v1", *FACTS)
     await ensure_topics(
         kafka,
         [TopicSpec(name, topic(name).partitions, topic(name).config()) for name in names],
@@ -125,9 +126,9 @@ async def test_commands_on_the_topic_become_facts_on_theirs_and_due_holds_expire
 
 
 def test_the_router_reads_the_catalogues_topic_and_handles_all_its_types() -> None:
-    router = build_router()
-    assert [subscription.topic for subscription in router.subscriptions] == [COMMANDS]
-    assert router.event_types == set(topic(COMMANDS).types)
+    router = ledger_router(Placement("core", frozenset({"main"})))
+    assert [s.topic for s in router.subscriptions] == [COMMANDS, "ledger.transfers.v1"]
+    assert router.event_types >= set(topic(COMMANDS).types)
 
 
 def test_a_command_set_aside_does_not_hold_up_a_whole_ledger() -> None:
@@ -165,4 +166,8 @@ async def test_opening_the_books_again_changes_nothing(ledger: LedgerFixture) ->
 
 def test_the_schema_is_the_ledgers_own() -> None:
     assert SCHEMA.name == "ledger"
-    assert [source.name for source in SCHEMA.migrations] == ["messaging", "ledger"]
+    assert [source.name for source in SCHEMA.migrations] == [
+        "messaging",
+        "ledger",
+        "ledger_transfers",
+    ]

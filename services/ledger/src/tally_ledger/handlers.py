@@ -1,6 +1,6 @@
 """Commands in, facts out: a whole batch at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tally_contracts.catalogue import topic
 from tally_contracts.ledger import (
@@ -26,13 +26,17 @@ from tally_money import iso_currencies
 COMMANDS = "ledger.commands.v1"
 
 
-def build_router() -> Router:
-    """The one consumer of the ledger's commands.
+def build_router(
+    consumer: str = "ledger",
+    wants: Callable[[bytes | None], bool] | None = None,
+    *further: Subscription,
+) -> Router:
+    """The one consumer of the commands to the ledgers that `wants` tells by their records' keys.
 
     A command set aside holds up none behind it: whoever depends on its fact waits for the fact.
     """
-    subscription = Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types)
-    router = Router("ledger", [subscription])
+    subscription = Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types, wants=wants)
+    router = Router(consumer, [subscription, *further])
     router.fold(
         PostJournal,
         PlaceHold,

@@ -1,0 +1,196 @@
+"""Transfers between ledgers as this process takes part in them: as source, as destination, or both."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from tally_contracts.catalogue import topic
+from tally_contracts.ledger_transfers import (
+    StartTransfer,
+    TransferCredited,
+    TransferDeclined,
+    TransferStarted,
+)
+from tally_ledger.placement import Placement
+from tally_ledger.transfers import facts, plan, store
+from tally_ledger.transfers.books import carry_out
+from tally_ledger.transfers.domain import (
+    CreditStep,
+    CrossTransfer,
+    Refusal,
+    Step,
+    begun,
+    decide_credit,
+    decide_outcome,
+    ended,
+)
+from tally_ledger.transfers.store import StoredTransfer
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_ledger.transfers")
+Asked = list[tuple[Received[Any], BaseModel]]
+
+
+def subscription() -> Subscription:
+    """The topic of the facts both sides act upon."""
+    return Subscription(facts.TRANSFERS, ordered=False, types=topic(facts.TRANSFERS).types)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """The steps of a transfer, each one transaction. What concerns other databases is passed over."""
+
+    placement: Placement
+
+    def register(self, router: Router) -> None:
+        """Let the router hand transfers over."""
+        router.fold(StartTransfer)(self.start)
+        router.fold(TransferStarted)(self.credit)
+        router.fold(TransferCredited, TransferDeclined)(self.end)
+
+    async def start(self, uow: UnitOfWork, messages: Sequence[Received[StartTransfer]]) -> None:
+        """Reserve the money, or refuse; asked again, say where the transfer stands."""
+        for wave in waves(messages):
+            known = await store.transfers(uow.conn, [m.event.transfer_id for m in wave])
+            fresh = [m for m in wave if m.event.transfer_id not in known]
+            refused = {m.event.transfer_id: self._senseless(m.event, uow) for m in fresh}
+            asked: Asked = [
+                (m, plan.hold(m.event)) for m in fresh if refused[m.event.transfer_id] is None
+            ]
+            answers = await carry_out(uow, asked)
+            new: list[StoredTransfer] = []
+            for message in fresh:
+                start = message.event
+                refusal = refused[start.transfer_id]
+                if refusal is None:
+                    refusal = answers[plan.hold_id(start.transfer_id)]
+                transfer = begun(start.transfer_id, refusal)
+                new.append(StoredTransfer(transfer, start, message.cause.to_text(), uow.now))
+            await store.add(uow.conn, new)
+            rows = {**known, **{one.transfer.id: one for one in new}}
+            for message in wave:
+                self._tell(uow, message, rows[message.event.transfer_id])
+
+    async def credit(self, uow: UnitOfWork, messages: Sequence[Received[TransferStarted]]) -> None:
+        """Credit the payee or decline, once for good; asked again, give the same answer."""
+        ours = [m for m in messages if self.placement.answers_for(m.event.to_ledger)]
+        for wave in waves(ours):
+            known = await store.credits_(uow.conn, [m.event.transfer_id for m in wave])
+            decided: dict[str, Refusal | None] = dict(known)
+            asked: Asked = []
+            for message in wave:
+                started = message.event
+                step = decide_credit(
+                    known.get(started.transfer_id),
+                    started.expires_at,
+                    uow.now,
+                    known=started.transfer_id in known,
+                )
+                if step is CreditStep.POST:
+                    asked.append((message, plan.credit(started)))
+                elif step is CreditStep.DECLINE_EXPIRED:
+                    decided[started.transfer_id] = Refusal(
+                        "transfer_expired", "expires_at: is past; ask for a new transfer"
+                    )
+            answers = await carry_out(uow, asked)
+            for message, _ in asked:
+                transfer_id = message.event.transfer_id
+                decided[transfer_id] = answers[plan.credit_id(transfer_id)]
+            new = [m.event for m in wave if m.event.transfer_id not in known]
+            await store.add_credits(
+                uow.conn, [(event, decided[event.transfer_id]) for event in new], uow.now
+            )
+            for message in wave:
+                event = message.event
+                fact = facts.of_credit(event, decided[event.transfer_id], uow.now)
+                uow.emit(fact, topic=facts.TRANSFERS, key=event.transfer_id, cause=message)
+
+    async def end(
+        self, uow: UnitOfWork, messages: Sequence[Received[TransferCredited | TransferDeclined]]
+    ) -> None:
+        """Capture or release what was reserved, by the other ledger's answer; a repeat is no news."""
+        ours = [m for m in messages if self.placement.answers_for(m.event.ledger)]
+        for wave in waves(ours):
+            known = await store.transfers(uow.conn, [m.event.transfer_id for m in wave])
+            asked: Asked = []
+            for message in wave:
+                stored = known.get(message.event.transfer_id)
+                credited = isinstance(message.event, TransferCredited)
+                step = decide_outcome(
+                    None if stored is None else stored.transfer, credited=credited
+                )
+                if stored is None or step in {Step.UNKNOWN, Step.CONTRADICTION}:
+                    _report(message, step)
+                elif step is Step.CAPTURE:
+                    asked.append((message, plan.capture(stored.start)))
+                elif step is Step.RELEASE:
+                    asked.append((message, plan.release(stored.start)))
+            answers = await carry_out(uow, asked)
+            changed: list[tuple[Received[Any], CrossTransfer]] = []
+            for message, _ in asked:
+                event = message.event
+                credited = isinstance(event, TransferCredited)
+                made = plan.capture_id if credited else plan.release_id
+                if answers[made(event.transfer_id)] is not None:
+                    # Somebody else ended the reservation: an operator has to look.
+                    _report(message, Step.CONTRADICTION)
+                    continue
+                refusal = None if credited else Refusal(event.code, event.detail)
+                changed.append((message, ended(known[event.transfer_id].transfer, refusal)))
+            await store.end(uow.conn, [transfer for _, transfer in changed], uow.now)
+            for message, transfer in changed:
+                self._tell(uow, message, replace(known[transfer.id], transfer=transfer))
+
+    def _senseless(self, start: StartTransfer, uow: UnitOfWork) -> Refusal | None:
+        """Why a transfer is refused before the books are asked."""
+        if start.ledger == start.to_ledger:
+            return Refusal("same_ledger", "to_ledger: is the ledger itself; post a journal")
+        if start.expires_at is not None and start.expires_at <= uow.now:
+            return Refusal("already_expired", "expires_at: is past; ask for a later time")
+        return None
+
+    def _tell(self, uow: UnitOfWork, message: Received[Any], stored: StoredTransfer) -> None:
+        event = message.event
+        fact = facts.of_transfer(stored, uow.now)
+        if isinstance(event, StartTransfer) and not same_request(event, stored.start):
+            conflict = Refusal(
+                "id_conflict",
+                "transfer_id: was used for another transfer, which stands; use a new id",
+            )
+            asked = replace(stored, start=event)
+            fact = facts.refused(asked, begun(event.transfer_id, conflict), uow.now)
+        uow.emit(fact, topic=facts.TRANSFERS, key=event.transfer_id, cause=message)
+
+
+def same_request(one: StartTransfer, other: StartTransfer) -> bool:
+    """Whether two commands say the same, whenever they were sent."""
+    return one.model_copy(update={"occurred_at": other.occurred_at}) == other
+
+
+def waves(messages: Sequence[Received[Any]]) -> Iterator[list[Received[Any]]]:
+    """Runs without a transfer occurring twice, so that a repeat finds what the one before left."""
+    left = list(messages)
+    while left:
+        seen: set[str] = set()
+        wave: list[Received[Any]] = []
+        later: list[Received[Any]] = []
+        for message in left:
+            (later if message.event.transfer_id in seen else wave).append(message)
+            seen.add(message.event.transfer_id)
+        yield wave
+        left = later
+
+
+def _report(message: Received[Any], step: Step) -> None:
+    event = message.event
+    _LOG.error(
+        f"transfer_{step}",
+        transfer_id=event.transfer_id,
+        answer=event.TYPE,
+        ledger=event.ledger,
+        to_ledger=event.to_ledger,
+        runbook="services/ledger/README.md: transfers between ledgers",
+    )

@@ -1,0 +1,244 @@
+"""Rows of transfers and settlements between ledgers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tally_contracts.ledger_transfers import SettleTransit, StartTransfer, TransferStarted
+from tally_ledger.transfers.domain import CrossState, CrossTransfer, Refusal, Side
+from tally_postgres import Connection, Pool, Record
+
+_TRANSFERS = """
+SELECT id, state, side, code, detail, request, cause, asked_at
+FROM cross_transfer WHERE id = ANY($1::text[])
+"""
+
+_ADD_TRANSFERS = """
+INSERT INTO cross_transfer (id, ledger, to_ledger, asset, amount, state, side, code, detail,
+                            request, cause, asked_at, ended_at)
+SELECT id, ledger, to_ledger, asset, amount, state, side, code, detail, request, cause,
+       $12::timestamptz, CASE WHEN state = 'started' THEN NULL ELSE $12::timestamptz END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::text[], $11::text[])
+     AS given (id, ledger, to_ledger, asset, amount, state, side, code, detail, request, cause)
+"""
+
+_END_TRANSFERS = """
+UPDATE cross_transfer t
+SET state = given.state, side = given.side, code = given.code, detail = given.detail, ended_at = $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+     AS given (id, state, side, code, detail)
+WHERE t.id = given.id AND t.state = 'started'
+"""
+
+_CREDITS = "SELECT id, code, detail FROM cross_credit WHERE id = ANY($1::text[])"
+
+_ADD_CREDITS = """
+INSERT INTO cross_credit (id, from_ledger, ledger, asset, amount, code, detail, decided_at)
+SELECT *, $8::timestamptz FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                         $7::text[])
+"""
+
+_OVERDUE = """
+SELECT id, state, side, code, detail, request, cause, asked_at
+FROM cross_transfer
+WHERE state = 'started' AND asked_at < $1 AND (asked_again_at IS NULL OR asked_again_at < $1)
+ORDER BY asked_at, id
+LIMIT $2
+FOR UPDATE SKIP LOCKED
+"""
+
+_ASKED_AGAIN = """
+UPDATE cross_transfer SET asked_again_at = $2, asked_again = asked_again + 1
+WHERE id = ANY($1::text[])
+"""
+
+_OPEN = (
+    "SELECT count(*) AS number, min(asked_at) AS oldest FROM cross_transfer WHERE state = 'started'"
+)
+
+_SETTLEMENT = """
+SELECT request, asset, amount, owed_by, code, detail, settled_at
+FROM transit_settlement WHERE id = $1
+"""
+
+_ADD_SETTLEMENT = """
+INSERT INTO transit_settlement (id, ledger, other, asset, amount, owed_by, request, code, detail,
+                                settled_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+_STANDING = """
+SELECT coalesce(sum(credits_posted - debits_posted), 0)::numeric(38, 0) FROM account WHERE id = $1
+"""
+
+_SCALE = "SELECT scale FROM asset WHERE code = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTransfer:
+    """A transfer with the command that began it and the cause its facts inherit."""
+
+    transfer: CrossTransfer
+    start: StartTransfer
+    cause: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a ledger has moved out of its account in transit; `amount` is decimal, not negative."""
+
+    request: SettleTransit
+    amount: str
+    owed_by: str
+    refusal: Refusal | None
+    settled_at: datetime
+
+
+async def transfers(conn: Connection, ids: Sequence[str]) -> Mapping[str, StoredTransfer]:
+    """Those of the transfers that are in the books here, by id."""
+    rows = await conn.fetch(_TRANSFERS, list(ids))
+    return {row["id"]: _stored(row) for row in rows}
+
+
+async def add(conn: Connection, begun: Sequence[StoredTransfer]) -> None:
+    """Enter transfers; all of them were asked for at the same time."""
+    if not begun:
+        return
+    columns = zip(
+        *(
+            (
+                one.transfer.id,
+                one.start.ledger,
+                one.start.to_ledger,
+                one.start.amount.currency,
+                one.start.amount.amount,
+                *_decision(one.transfer),
+                one.start.model_dump_json(),
+                one.cause,
+            )
+            for one in begun
+        ),
+        strict=True,
+    )
+    await conn.execute(_ADD_TRANSFERS, *map(list, columns), begun[0].asked_at)
+
+
+async def end(conn: Connection, ended: Sequence[CrossTransfer], now: datetime) -> None:
+    """Enter the ends of open transfers."""
+    if not ended:
+        return
+    columns = zip(*((one.id, *_decision(one)) for one in ended), strict=True)
+    status = await conn.execute(_END_TRANSFERS, *map(list, columns), now)
+    assert status == f"UPDATE {len(ended)}", f"open transfers ended: {status!r} of {len(ended)}"
+
+
+async def credits_(conn: Connection, ids: Sequence[str]) -> Mapping[str, Refusal | None]:
+    """What was decided about transfers to a ledger here: None is credited."""
+    rows = await conn.fetch(_CREDITS, list(ids))
+    return {row["id"]: _refusal(row) for row in rows}
+
+
+async def add_credits(
+    conn: Connection, decided: Sequence[tuple[TransferStarted, Refusal | None]], now: datetime
+) -> None:
+    """Enter what was decided."""
+    if not decided:
+        return
+    columns = zip(
+        *(
+            (
+                started.transfer_id,
+                started.ledger,
+                started.to_ledger,
+                started.amount.currency,
+                started.amount.amount,
+                None if refusal is None else refusal.code,
+                None if refusal is None else refusal.detail,
+            )
+            for started, refusal in decided
+        ),
+        strict=True,
+    )
+    await conn.execute(_ADD_CREDITS, *map(list, columns), now)
+
+
+async def overdue(conn: Connection, before: datetime, limit: int) -> Sequence[StoredTransfer]:
+    """Open transfers asked for, and asked again, before a time; locked, the oldest first."""
+    return [_stored(row) for row in await conn.fetch(_OVERDUE, before, limit)]
+
+
+async def asked_again(conn: Connection, ids: Sequence[str], now: datetime) -> None:
+    """Note that the other ledger was asked once more."""
+    await conn.execute(_ASKED_AGAIN, list(ids), now)
+
+
+async def open_transfers(pool: Pool) -> tuple[int, datetime | None]:
+    """How many transfers wait for the other ledger, and since when the oldest does."""
+    row = await pool.fetchrow(_OPEN)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return row["number"], row["oldest"]
+
+
+async def settlement(conn: Connection, settlement_id: str) -> Settlement | None:
+    """A settlement this ledger began, if it did."""
+    row = await conn.fetchrow(_SETTLEMENT, settlement_id)
+    if row is None:
+        return None
+    request = SettleTransit.model_validate_json(row["request"])
+    return Settlement(request, row["amount"], row["owed_by"], _refusal(row), row["settled_at"])
+
+
+async def add_settlement(conn: Connection, done: Settlement) -> None:
+    """Enter a settlement."""
+    asked, refusal = done.request, done.refusal
+    await conn.execute(
+        _ADD_SETTLEMENT,
+        asked.settlement_id,
+        asked.ledger,
+        asked.other,
+        asked.currency,
+        done.amount,
+        done.owed_by,
+        asked.model_dump_json(),
+        None if refusal is None else refusal.code,
+        None if refusal is None else refusal.detail,
+        done.settled_at,
+    )
+
+
+async def standing(conn: Connection, account: str) -> int:
+    """The posted balance of an account in minor units, credits minus debits; 0 if it is not open."""
+    return int(await conn.fetchval(_STANDING, account))
+
+
+async def scale(conn: Connection, asset: str) -> int | None:
+    """Decimals of an asset, None if the books do not know it."""
+    found: int | None = await conn.fetchval(_SCALE, asset)
+    return found
+
+
+def _stored(row: Record) -> StoredTransfer:
+    transfer = CrossTransfer(
+        row["id"],
+        CrossState(row["state"]),
+        None if row["side"] is None else Side(row["side"]),
+        _refusal(row),
+    )
+    start = StartTransfer.model_validate_json(row["request"])
+    return StoredTransfer(transfer, start, row["cause"], row["asked_at"])
+
+
+def _refusal(row: Record) -> Refusal | None:
+    return None if row["code"] is None else Refusal(row["code"], row["detail"])
+
+
+def _decision(transfer: CrossTransfer) -> tuple[str | None, ...]:
+    refusal = transfer.refusal
+    return (
+        str(transfer.state),
+        None if transfer.side is None else str(transfer.side),
+        None if refusal is None else refusal.code,
+        None if refusal is None else refusal.detail,
+    )
