@@ -5,6 +5,7 @@ They replace functions inside a process of this tool's own launcher; no other pr
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from aiokafka import TopicPartition
 
@@ -12,7 +13,7 @@ from tally_messaging import inbox, outbox
 from tally_messaging.consumer import Consumer
 from tally_messaging.outbox import StoredRecord
 from tally_messaging.records import Record
-from tally_postgres import Pool
+from tally_postgres import Connection, Pool
 
 
 def _offsets_before_transaction() -> None:
@@ -32,10 +33,16 @@ def _offsets_before_transaction() -> None:
 
 def _no_inbox() -> None:
     """Every event counts as new: what comes twice is applied twice."""
+    enter = inbox.claim
 
-    async def claim(*call: object, **_: object) -> set[uuid.UUID]:
-        keys = call[2]
-        assert isinstance(keys, Sequence), "the third argument of `claim` is the keys"
+    async def claim(
+        conn: Connection,
+        consumer: str,
+        keys: Sequence[uuid.UUID],
+        hashes: Sequence[bytes],
+        now: datetime,
+    ) -> set[uuid.UUID]:
+        await enter(conn, consumer, keys, hashes, now)
         return set(keys)
 
     vars(inbox)["claim"] = claim
