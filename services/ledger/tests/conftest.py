@@ -64,6 +64,8 @@ TABLES = (
     "log",
     "signing_key",
     "daily_root",
+    "account_change",
+    "asset_registration",
 )
 
 

@@ -4,15 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tally_contracts.base import PositiveAmount, Where, Who, Why
+from tally_contracts.base import AskedAmount, Where, Who, Why
 from tally_contracts.ledger import (
     AccountSpec,
     CaptureHold,
+    CloseAccount,
+    FreezeAccount,
     Leg,
     OpenAccount,
     PlaceHold,
     PostJournal,
+    RegisterAsset,
     ReleaseHold,
+    ReversalLeg,
+    ReverseJournal,
+    UnfreezeAccount,
 )
 from tally_runtime import derived_id
 
@@ -45,7 +51,7 @@ def leg(name: str, debit: str, credit: str, amount: str, currency: str = "EUR") 
         id=identify("tr", name),
         debit=identify("acc", debit),
         credit=identify("acc", credit),
-        amount=PositiveAmount(currency=currency, amount=amount),
+        amount=AskedAmount(currency=currency, amount=amount),
         code="allocation",
     )
 
@@ -75,7 +81,7 @@ def place(name: str, debit: str, credit: str, amount: str, **changes: Any) -> Pl
         "reference": identify("po", name),
         "debit": identify("acc", debit),
         "credit": identify("acc", credit),
-        "amount": PositiveAmount(currency="EUR", amount=amount),
+        "amount": AskedAmount(currency="EUR", amount=amount),
         "code": "payout",
         "who": WHO,
         "where": WHERE,
@@ -91,7 +97,7 @@ def capture(name: str, hold: str, amount: str, **changes: Any) -> CaptureHold:
         "hold_id": identify("hld", hold),
         "ledger": "main",
         "reference": identify("po", hold),
-        "amount": PositiveAmount(currency="EUR", amount=amount),
+        "amount": AskedAmount(currency="EUR", amount=amount),
         "code": "payout",
         "who": WHO,
         "where": WHERE,
@@ -121,4 +127,77 @@ def open_account(spec: AccountSpec, **changes: Any) -> OpenAccount:
     return OpenAccount(**{**fields, **changes})
 
 
-Event = OpenAccount | PostJournal | PlaceHold | CaptureHold | ReleaseHold
+def back(name: str, target: str, amount: str) -> ReversalLeg:
+    return ReversalLeg(
+        id=identify("tr", name),
+        reverses=identify("tr", target),
+        amount=AskedAmount(currency="EUR", amount=amount),
+        code="chargeback",
+    )
+
+
+def reverse(name: str, target: str, *legs: ReversalLeg, **changes: Any) -> ReverseJournal:
+    """The reversal of a journal; name a capture's id with `reverses`."""
+    fields: dict[str, Any] = {
+        "journal_id": identify("jrn", name),
+        "ledger": "main",
+        "reference": identify("pin", target),
+        "reverses": identify("jrn", target),
+        "legs": legs,
+        "effective_at": NOW,
+        "who": WHO,
+        "where": WHERE,
+        "why": WHY,
+        "occurred_at": NOW,
+    }
+    return ReverseJournal(**{**fields, **changes})
+
+
+def _change(name: str, account: str) -> dict[str, Any]:
+    return {
+        "change_id": identify("chg", name),
+        "account": identify("acc", account),
+        "ledger": "main",
+        "who": WHO,
+        "why": WHY,
+        "occurred_at": NOW,
+    }
+
+
+def freeze(name: str, account: str, direction: str = "both") -> FreezeAccount:
+    return FreezeAccount(**_change(name, account), direction=direction)
+
+
+def unfreeze(name: str, account: str, direction: str = "both") -> UnfreezeAccount:
+    return UnfreezeAccount(**_change(name, account), direction=direction)
+
+
+def close(name: str, account: str) -> CloseAccount:
+    return CloseAccount(**_change(name, account))
+
+
+def register(name: str, asset: str, scale: int, kind: str = "crypto") -> RegisterAsset:
+    return RegisterAsset(
+        registration_id=identify("reg", name),
+        ledger="main",
+        asset=asset,
+        scale=scale,
+        kind=kind,
+        who=WHO,
+        why=WHY,
+        occurred_at=NOW,
+    )
+
+
+Event = (
+    OpenAccount
+    | PostJournal
+    | PlaceHold
+    | CaptureHold
+    | ReleaseHold
+    | ReverseJournal
+    | FreezeAccount
+    | UnfreezeAccount
+    | CloseAccount
+    | RegisterAsset
+)

@@ -6,7 +6,17 @@ from tally_reconciliation.findings import Findings
 from tally_reconciliation.report import Check
 from tally_reconciliation.snapshot import Snapshot
 
-INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log", "daily_root", "signing_key")
+INSERT_ONLY = (
+    "journal",
+    "transfer",
+    "entry",
+    "rejection",
+    "log",
+    "account_change",
+    "asset_registration",
+    "daily_root",
+    "signing_key",
+)
 
 _PER_ASSET = """
 SELECT asset, count(*)::bigint AS accounts,
