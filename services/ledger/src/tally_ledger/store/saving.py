@@ -9,6 +9,7 @@ from tally_ledger.domain.model import EMPTY
 from tally_ledger.store.changes import save_changes
 from tally_ledger.store.columns import Columns
 from tally_ledger.store.loading import Head
+from tally_ledger.store.writes import Writes
 from tally_postgres import Connection
 
 _ADVANCE = "SELECT advance_shard($1, $2, $3, $4, $5, $6)"
@@ -173,22 +174,23 @@ async def save(
     """
     shard = batch.after.ledger
     assert (seal is not None) == bool(batch.posted), "a root belongs to a batch that moves money"
-    if head is not None:
-        transfers = sum(len(posted.transfers) for _, posted in batch.posted)
-        root, leaves = seal or (None, None)
-        await conn.execute(_ADVANCE, shard, head.version, transfers, now, root, leaves)
-        if batch.opened:
-            await _save_accounts(conn, batch, now)
-        if batch.posted:
-            await _save_posted(conn, head, batch, now)
-            await _save_holds(conn, batch, causes)
-        if batch.changed:
-            await save_changes(conn, batch, now)
-    if batch.rejected:
-        await conn.execute(_ADD_REJECTIONS, shard, now, *_REJECTED.texts(_rejections(batch)))
+    async with Writes(conn) as writes:
+        if head is not None:
+            transfers = sum(len(posted.transfers) for _, posted in batch.posted)
+            root, leaves = seal or (None, None)
+            await writes.write(_ADVANCE, shard, head.version, transfers, now, root, leaves)
+            if batch.opened:
+                await _save_accounts(writes, batch, now)
+            if batch.posted:
+                await _save_posted(writes, head, batch, now)
+                await _save_holds(writes, batch, causes)
+        if batch.rejected:
+            await writes.write(_ADD_REJECTIONS, shard, now, *_REJECTED.texts(_rejections(batch)))
+    if head is not None and batch.changed:
+        await save_changes(conn, batch, now)
 
 
-async def _save_accounts(conn: Connection, batch: Batch, now: datetime) -> None:
+async def _save_accounts(writes: Writes, batch: Batch, now: datetime) -> None:
     """Write new accounts with the balance the batch leaves them."""
     balances = batch.after.balances
     rows = [
@@ -201,24 +203,24 @@ async def _save_accounts(conn: Connection, batch: Batch, now: datetime) -> None:
         )
         for a in batch.opened
     ]
-    await conn.execute(_OPEN_ACCOUNTS, batch.after.ledger, now, *_OPENED.texts(rows))
+    await writes.write(_OPEN_ACCOUNTS, batch.after.ledger, now, *_OPENED.texts(rows))
 
 
-async def _save_posted(conn: Connection, head: Head, batch: Batch, now: datetime) -> None:
+async def _save_posted(writes: Writes, head: Head, batch: Batch, now: datetime) -> None:
     shard, log_seq = batch.after.ledger, batch.after.log_seq
     touched = {account_id for _, posted in batch.posted for account_id in posted.balances}
     touched -= {account.id for account in batch.opened}
     balances = batch.after.balances
     changed = [(account_id, *balances[account_id]) for account_id in touched]
     if changed:
-        await conn.execute(_SET_BALANCES, *_BALANCES.texts(changed))
+        await writes.write(_SET_BALANCES, *_BALANCES.texts(changed))
     journals, transfers = _numbered(batch, head.transfer_seq)
-    await conn.execute(_ADD_JOURNALS, shard, log_seq, now, *_JOURNALS.texts(journals))
-    await conn.execute(_ADD_TRANSFERS, shard, log_seq, *_TRANSFERS.texts(transfers))
+    await writes.write(_ADD_JOURNALS, shard, log_seq, now, *_JOURNALS.texts(journals))
+    await writes.write(_ADD_TRANSFERS, shard, log_seq, *_TRANSFERS.texts(transfers))
     if batch.entries:
-        await conn.execute(_ADD_ENTRIES, now, *_ENTRIES.texts(batch.entries))
+        await writes.write(_ADD_ENTRIES, now, *_ENTRIES.texts(batch.entries))
     if batch.grouped:
-        await conn.execute(_ADD_GROUPED, now, *_GROUPED.texts(batch.grouped))
+        await writes.write(_ADD_GROUPED, now, *_GROUPED.texts(batch.grouped))
 
 
 def _numbered(batch: Batch, seq: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
@@ -245,7 +247,7 @@ def _numbered(batch: Batch, seq: int) -> tuple[list[tuple[object, ...]], list[tu
     return journals, transfers
 
 
-async def _save_holds(conn: Connection, batch: Batch, causes: Mapping[str, str]) -> None:
+async def _save_holds(writes: Writes, batch: Batch, causes: Mapping[str, str]) -> None:
     """Write the last state of each hold the batch placed or changed."""
     references: dict[str, str] = {}
     holds: dict[str, Hold] = {}
@@ -271,14 +273,14 @@ async def _save_holds(conn: Connection, batch: Batch, causes: Mapping[str, str])
         if hold.id in references
     ]
     if placed:
-        await conn.execute(_ADD_HOLDS, batch.after.ledger, *_PLACED.texts(placed))
+        await writes.write(_ADD_HOLDS, batch.after.ledger, *_PLACED.texts(placed))
     changed = [
         (hold.id, hold.remaining, hold.state, hold.expires_at)
         for hold in holds.values()
         if hold.id not in references
     ]
     if changed:
-        await conn.execute(_SET_HOLDS, *_HELD.texts(changed))
+        await writes.write(_SET_HOLDS, *_HELD.texts(changed))
 
 
 def _rejections(batch: Batch) -> list[tuple[object, ...]]:
