@@ -1,343 +1,312 @@
 # ruff: noqa: INP001, T201 - a script that is run by hand and prints
-"""Measure posting: `python services/ledger/bench/posting.py` (about two minutes).
+"""Measure the posting function on a durable Postgres: load, decide, hash, write, commit.
 
-Durable Postgres from libs/embedded, batches of 500 single-leg commands, one ledger, one connection.
+    make bench-posting                                   the table of ADR 0005, under six minutes
+    make bench-posting ARGS="--accounts 10000000 --batches 500 --shapes uniform"
 
-- post: the posting function and its commit: load, decide, hash, write.
-- apply: the consumer's whole work but Kafka: parse, inbox, post, facts, outbox, commit.
-
-CPU and WAL per transfer hold on a busy machine too; transfers/s do only on a quiet one.
+Beside every group of runs stand pgbench's TPC-B and a transfer per transaction in PL/pgSQL
+(baselines.py), measured in the same minute; ratios are to those. CPU, WAL and statements per
+transfer hold on a busy machine too; transfers/s do on a quiet one only.
 """
 
 import argparse
 import asyncio
-import gc
+import json
 import os
-import random
-import tempfile
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
+import uvloop
+from baselines import Baselines, References, scratch
+from loads import ACCOUNT_ID, CURRENCY, NOW, TWO_PHASE, Load
+from meters import Admin, Meter, Spent, machine
 
-from tally_contracts.base import PositiveAmount, Where, Who, Why
-from tally_contracts.ledger import AccountSpec, CaptureHold, Leg, PlaceHold, PostJournal
 from tally_embedded import running_stack
 from tally_ledger import service
 from tally_ledger.app import SCHEMA
 from tally_ledger.domain import Command
-from tally_ledger.handlers import COMMANDS, build_router
-from tally_ledger.wire import WireCommand, command_of
-from tally_messaging import Transactor, encode_headers, outgoing_headers
-from tally_messaging.batch import BatchProcessor
-from tally_messaging.envelope import Cause
-from tally_messaging.metrics import MessagingMetrics
+from tally_ledger.partitions import ensure_months
+from tally_messaging import Transactor
 from tally_money import iso_currencies
-from tally_postgres import create_pool, login_role, migrate, provision, service_dsn
-from tally_runtime import Ids, Metrics, SystemClock, derived_id
+from tally_postgres import Pool, create_pool, login_role, migrate, provision, service_dsn
+from tally_runtime import FixedClock, Ids
 
-T = TypeVar("T")
-BATCH = 500
-LEDGER = "main"
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-_WHO = Who(actor="bench", principal="bench")
-_WHERE = Where(channel="bench")
-_WHY = Why(program="bench", event="bench", reason="Measuring the ledger")
-_ONE = PositiveAmount(currency="EUR", amount="0.01")
+SHARDS = ("main", "second")
+BEST = 2000
+_FILL = f"""
+INSERT INTO account (id, shard, asset, owner, purpose, path, guarded, credits_posted, seq, opened_at)
+SELECT {ACCOUNT_ID}, $1, '{CURRENCY}', 'bench', 'wallet', 'bench', true, 1000000000, 1, '{NOW}'
+FROM generate_series($2::bigint, $3::bigint) n
+"""
 
 
 @dataclass(frozen=True)
-class BenchRecord:
-    """A record as the consumer hands it over."""
+class Case:
+    """What is measured."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, bytes]]
-
-
-@dataclass
-class Load:
-    """Makes batches of commands over `accounts` guarded wallets; seeded, so that runs compare."""
-
-    accounts: int
-    ids: Ids
-    chance: random.Random
-    open_holds: list[tuple[str, str]]
-
-    def wallet(self) -> str:
-        return account_id(self.chance.randrange(self.accounts))
-
-    def pair(self) -> tuple[str, str]:
-        debit = self.wallet()
-        credit = self.wallet()
-        while credit == debit:
-            credit = self.wallet()
-        return debit, credit
-
-    def uniform(self) -> list[WireCommand]:
-        return [self.journal(*self.pair()) for _ in range(BATCH)]
-
-    def hot(self) -> list[WireCommand]:
-        return [self.journal(self.wallet(), HOT) for _ in range(BATCH)]
-
-    def two_phase(self) -> list[WireCommand]:
-        """30 % two-phase: 15 % holds and 15 % captures of the batch before."""
-        due, self.open_holds = self.open_holds, []
-        share = BATCH * 15 // 100
-        commands: list[WireCommand] = [self.journal(*self.pair()) for _ in range(BATCH - 2 * share)]
-        commands += [self.hold(*self.pair()) for _ in range(share)]
-        commands += [self.capture(hold, reference) for hold, reference in due]
-        self.chance.shuffle(commands)
-        return commands
-
-    def journal(self, debit: str, credit: str) -> PostJournal:
-        return PostJournal(
-            journal_id=self.ids.new("jrn"),
-            ledger=LEDGER,
-            reference=self.ids.new("pin"),
-            legs=(
-                Leg(id=self.ids.new("tr"), debit=debit, credit=credit, amount=_ONE, code="bench"),
-            ),
-            effective_at=NOW,
-            who=_WHO,
-            where=_WHERE,
-            why=_WHY,
-            occurred_at=NOW,
-        )
-
-    def hold(self, debit: str, credit: str) -> PlaceHold:
-        hold, reference = self.ids.new("hld"), self.ids.new("po")
-        self.open_holds.append((hold, reference))
-        return PlaceHold(
-            hold_id=hold,
-            ledger=LEDGER,
-            reference=reference,
-            debit=debit,
-            credit=credit,
-            amount=_ONE,
-            code="bench",
-            who=_WHO,
-            where=_WHERE,
-            why=_WHY,
-            occurred_at=NOW,
-        )
-
-    def capture(self, hold: str, reference: str) -> CaptureHold:
-        return CaptureHold(
-            transfer_id=self.ids.new("tr"),
-            hold_id=hold,
-            ledger=LEDGER,
-            reference=reference,
-            amount=_ONE,
-            code="bench",
-            who=_WHO,
-            where=_WHERE,
-            why=_WHY,
-            occurred_at=NOW,
-        )
-
-
-def account_id(number: int) -> str:
-    return derived_id("acc", "bench", str(number))
-
-
-HOT = account_id(-1)
-SOURCE = account_id(-2)
-
-
-async def fill(transactor: Transactor, accounts: int) -> None:
-    """Open the wallets with money in each."""
-    names = [*(account_id(n) for n in range(accounts)), HOT]
-    plenty = PositiveAmount(currency="EUR", amount="1000000.00")
-    for start in range(0, len(names), 100):
-        chunk = names[start : start + 100]
-        command = PostJournal(
-            journal_id=derived_id("jrn", "fill", str(start)),
-            ledger=LEDGER,
-            reference=derived_id("pin", "fill", str(start)),
-            open_accounts=(
-                _spec(SOURCE, guarded=False),
-                *(_spec(name, guarded=True) for name in chunk),
-            ),
-            legs=tuple(
-                Leg(
-                    id=derived_id("tr", "fill", name),
-                    debit=SOURCE,
-                    credit=name,
-                    amount=plenty,
-                    code="fill",
-                )
-                for name in chunk
-            ),
-            effective_at=NOW,
-            who=_WHO,
-            where=_WHERE,
-            why=_WHY,
-            occurred_at=NOW,
-        )
-        await _post(transactor, [command_of(command)])
-
-
-async def _post(transactor: Transactor, commands: Sequence[Command]) -> None:
-    batch = await transactor.run(lambda uow: service.post(uow.conn, LEDGER, commands, uow.now, {}))
-    assert not batch.rejected, batch.rejected[0]
-
-
-def _spec(name: str, *, guarded: bool) -> AccountSpec:
-    return AccountSpec(
-        id=name, owner="bench", purpose="wallet", path="bench", currency="EUR", guarded=guarded
-    )
-
-
-def records(events: Sequence[WireCommand], ids: Ids, offsets: Iterator[int]) -> list[BenchRecord]:
-    """Events as they lie on the topic."""
-    return [
-        BenchRecord(
-            COMMANDS,
-            0,
-            next(offsets),
-            LEDGER.encode(),
-            event.model_dump_json().encode(),
-            encode_headers(
-                outgoing_headers(
-                    event_id=str(ids.uuid7()),
-                    source="/bench",
-                    event_type=event.TYPE,
-                    at=NOW,
-                    subject=event.ledger,
-                    cause=Cause("bench"),
-                )
-            ),
-        )
-        for event in events
-    ]
+    batch: int
+    shape: str = "uniform"
+    accounts: int = 10_000
+    two_phase: int = 0
+    shards: int = 1
 
 
 @dataclass(frozen=True)
 class Result:
+    """What came out: per second, ratios to the references of the same minute, costs of a thousand."""
+
+    case: Case
     transfers: int
-    seconds: float
-    client_cpu_s: float
-    server_cpu_s: float
-    wal_bytes: int
-    slowest_batch_s: float
+    per_s: float
+    to_tpcb: float
+    to_one_by_one: float
+    client_cpu_ms: float
+    server_cpu_ms: float
+    wal_kb: float
+    statements: float
+    references: References
 
-    def line(self, name: str) -> str:
+    def row(self) -> str:
+        """One line of the table."""
+        case = self.case
         return (
-            f"{name:<17}{self.transfers / self.seconds:>8,.0f} transfers/s; per transfer"
-            f"{self.client_cpu_s / self.transfers * 1e6:>7.1f} µs client CPU"
-            f"{self.server_cpu_s / self.transfers * 1e6:>7.1f} µs server CPU"
-            f"{self.wal_bytes / self.transfers:>7,.0f} B WAL; slowest batch"
-            f"{self.slowest_batch_s * 1000:>5.0f} ms"
+            f"| {case.batch} | {case.shape} | {case.accounts:,} | {case.two_phase} % | {case.shards} |"
+            f" {self.per_s:,.0f} | {self.to_tpcb:.1f} | {self.to_one_by_one:.1f} |"
+            f" {self.client_cpu_ms:.1f} | {self.server_cpu_ms:.1f} | {self.wal_kb:,.0f} |"
+            f" {self.statements:.1f} |"
         )
 
 
-class Meter:
-    """Time, CPU of both sides and WAL from its making to `read`."""
+HEAD = (
+    "| batch | accounts hit | accounts | two-phase | shards | transfers/s | to TPC-B |"
+    " to one by one | client CPU ms | server CPU ms | WAL kB | statements |\n" + "|---" * 12 + "|"
+)
 
-    def __init__(self, admin: psycopg.Connection[tuple[Any, ...]], backend: int) -> None:
-        self._admin = admin
-        self._backend = backend
-        # The prepared input is no part of what a service holds.
-        gc.collect()
-        gc.freeze()
-        self._wal, self._server = self._wal_position(), self._server_cpu()
-        self._client, self._start = time.process_time(), time.perf_counter()
 
-    def read(self, transfers: int, slowest_batch_s: float) -> Result:
-        return Result(
-            transfers,
-            time.perf_counter() - self._start,
-            time.process_time() - self._client,
-            self._server_cpu() - self._server,
-            self._wal_position() - self._wal,
-            slowest_batch_s,
+class Counting:
+    """A connection that counts what is sent to it."""
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self.statements = 2  # BEGIN and COMMIT
+
+    def __getattr__(self, name: str) -> Any:
+        self.statements += name in {"execute", "fetch", "fetchrow", "fetchval"}
+        return getattr(self._conn, name)
+
+
+class Books:
+    """A ledger per shard, each on a connection of its own."""
+
+    def __init__(self, admin: Admin, pools: Sequence[Pool]) -> None:
+        self.admin = admin
+        self.filled = 0
+        self._transactors = [
+            Transactor(pool=pool, clock=FixedClock(NOW), ids=Ids(), source="/bench")
+            for pool in pools
+        ]
+
+    async def prepare(self) -> None:
+        await self._transactors[0].run(
+            lambda uow: service.open_books(uow.conn, SHARDS, list(iso_currencies().values()))
         )
+        assert await ensure_months(self._transactors[0])
 
-    def _wal_position(self) -> int:
-        row = self._admin.execute(
-            "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint"
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def _server_cpu(self) -> float:
-        """User and system time of the backend, in seconds (proc(5), fields 14 and 15)."""
-        fields = Path(f"/proc/{self._backend}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def measure(
-    meter: Callable[[], Meter], batches: Sequence[T], work: Callable[[T], Awaitable[None]]
-) -> Result:
-    """Work through the batches, the first two untimed."""
-    for batch in batches[:2]:
-        await work(batch)
-    running = meter()
-    slowest, last = 0.0, time.perf_counter()
-    for batch in batches[2:]:
-        await work(batch)
-        now = time.perf_counter()
-        slowest, last = max(slowest, now - last), now
-    return running.read(BATCH * (len(batches) - 2), slowest)
-
-
-async def run(admin_dsn: str, accounts: int, batches: int) -> None:
-    provision(admin_dsn, [SCHEMA], {"ledger": "bench"})
-    migrate(admin_dsn, SCHEMA)
-    dsn = service_dsn(admin_dsn, login_role("ledger"), "bench")
-    pool = await create_pool(dsn, schema="ledger", application_name="bench", max_size=1)
-    ids = Ids()
-    transactor = Transactor(pool=pool, clock=SystemClock(), ids=ids, source="/bench")
-    await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
-    await transactor.run(
-        lambda uow: service.open_books(uow.conn, [LEDGER], list(iso_currencies().values()))
-    )
-    await fill(transactor, accounts)
-    metrics = MessagingMetrics.of(Metrics("ledger").for_service("ledger"))
-    processor = BatchProcessor(build_router(), transactor, metrics)
-    load = Load(accounts, ids, random.Random(1), [])  # noqa: S311 - repeatable on purpose
-    offsets = iter(range(10**9))
-    backend = await pool.fetchval("SELECT pg_backend_pid()")
-
-    with psycopg.connect(admin_dsn, autocommit=True) as admin:
-        admin.execute("CHECKPOINT")
-        for name, make in (
-            ("uniform", load.uniform),
-            ("hot", load.hot),
-            ("30 % two-phase", load.two_phase),
-        ):
-            events = [make() for _ in range(batches + 2)]
-            commands = [[command_of(event) for event in batch] for batch in events]
-            result = await measure(
-                lambda: Meter(admin, backend), commands, partial(_post, transactor)
+    def fill(self, accounts: int) -> None:
+        """Accounts with money in them, up to that number in each shard."""
+        self.admin.execute("SET search_path = ledger")
+        for shard in SHARDS:
+            query = _FILL.replace("$1", f"'{shard}'").replace(
+                "$2", str(self.filled and self.filled + 1)
             )
-            print(result.line(f"post {name}"))
-            topic = [records(make(), ids, offsets) for _ in range(batches + 2)]
-            result = await measure(lambda: Meter(admin, backend), topic, processor.process)
-            print(result.line(f"apply {name}"))
-    await pool.close()
+            self.admin.execute(query.replace("$3", str(accounts)).encode())
+        self.admin.execute("VACUUM ANALYZE account")
+        self.admin.execute("CHECKPOINT")
+        self.filled = accounts
+
+    async def post(self, shard: int, commands: Sequence[Command]) -> None:
+        batch = await self._transactors[shard].run(
+            lambda uow: service.post(uow.conn, SHARDS[shard], commands, uow.now, {})
+        )
+        assert not batch.rejected, batch.rejected[0]
+
+    async def statements(self, commands: Sequence[Command]) -> int:
+        """How many statements a batch takes, BEGIN and COMMIT included."""
+        counted: list[Counting] = []
+
+        async def unit(uow: Any) -> None:
+            counted.append(Counting(uow.conn))
+            await service.post(counted[-1], SHARDS[0], commands, uow.now, {})  # type: ignore[arg-type]
+
+        await self._transactors[0].run(unit)
+        return counted[-1].statements
+
+    async def measure(self, case: Case, seconds: float, references: References) -> Result:
+        """Post prepared batches for that long, each shard as fast as it can."""
+        loads = [
+            Load(shard, case.accounts, case.shape, case.two_phase)
+            for shard in SHARDS[: case.shards]
+        ]
+        statements = 0
+        for _ in range(3):  # statements prepared, plans made, pages read
+            for shard, load in enumerate(loads):
+                await self.post(shard, load.batch(case.batch))
+        statements = await self.statements(loads[0].batch(case.batch))
+        number = max(3, int(seconds * 22_000 / case.batch / case.shards))
+        number = min(number, int(seconds * 350))
+        batches = [[load.batch(case.batch) for _ in range(number)] for load in loads]
+        done = 0
+        meter = Meter(self.admin)
+        deadline = time.perf_counter() + seconds * 2
+
+        async def work(shard: int) -> None:
+            nonlocal done
+            for commands in batches[shard]:
+                if time.perf_counter() > deadline:
+                    return
+                await self.post(shard, commands)
+                done += len(commands)
+
+        await asyncio.gather(*(work(shard) for shard in range(case.shards)))
+        return _result(case, done, meter.read(), statements, references)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the posting of transfers")
-    parser.add_argument("--accounts", type=int, default=10_000)
-    parser.add_argument("--batches", type=int, default=100)
-    chosen = parser.parse_args()
+def _result(
+    case: Case, transfers: int, spent: Spent, statements: int, references: References
+) -> Result:
+    per_s = transfers / spent.seconds
+    beside = references.one_by_one_hot if case.shape == "hot" else references.one_by_one
+    return Result(
+        case=case,
+        transfers=transfers,
+        per_s=round(per_s, 1),
+        to_tpcb=round(per_s / references.tpcb, 2),
+        to_one_by_one=round(per_s / beside, 2),
+        client_cpu_ms=round(spent.client_cpu_s / transfers * 1e6, 2),
+        server_cpu_ms=round(spent.server_cpu_s / transfers * 1e6, 2),
+        wal_kb=round(spent.wal_bytes / transfers, 1),
+        statements=round(statements / case.batch * 1000, 2),
+        references=references,
+    )
+
+
+def groups(given: argparse.Namespace) -> list[list[Case]]:
+    """Cases by the minute they are measured in."""
+    if given.batches or given.shapes or given.two_phase is not None:
+        return [
+            [
+                Case(batch, shape, accounts, two_phase, shards)
+                for batch in given.batches or [500]
+                for shape in given.shapes or ["uniform"]
+                for two_phase in ([0] if given.two_phase is None else [given.two_phase])
+                for shards in given.shards
+            ]
+            for accounts in given.accounts
+        ]
+    small, *larger = given.accounts
+    found = [
+        [Case(batch, accounts=small) for batch in (1, 10, 100, 500, 1000, BEST)],
+        [
+            Case(batch, shape, small, two_phase)
+            for batch in (500, BEST)
+            for shape in ("uniform", "zipf", "hot")
+            for two_phase in (0, TWO_PHASE)
+            if (shape, two_phase) != ("uniform", 0)
+        ],
+        [
+            Case(batch, shape, small, two_phase, 2)
+            for batch in (500, BEST)
+            for shape, two_phase in (("uniform", 0), ("hot", 0), ("uniform", TWO_PHASE))
+        ],
+    ]
+    found += [
+        [
+            Case(batch, "uniform", accounts, two_phase)
+            for batch in (500, BEST)
+            for two_phase in (0, TWO_PHASE)
+        ]
+        for accounts in larger
+    ]
+    return found
+
+
+async def run(
+    dsn: str, given: argparse.Namespace, folder: Path
+) -> tuple[dict[str, Any], list[Result]]:
+    """All groups, on one database."""
+    provision(dsn, [SCHEMA], {"ledger": "bench"})
+    migrate(dsn, SCHEMA)
+    own = service_dsn(dsn, login_role("ledger"), "bench")
+    pools = [
+        await create_pool(own, schema="ledger", application_name="bench", max_size=1)
+        for _ in SHARDS
+    ]
+    results: list[Result] = []
+    print(HEAD, flush=True)
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        baselines = Baselines(admin, dsn, folder)
+        about = machine(admin)
+        books = Books(admin, pools)
+        await books.prepare()
+        for cases in groups(given):
+            accounts = cases[0].accounts
+            if accounts > books.filled:
+                books.fill(accounts)
+            references = await asyncio.to_thread(baselines.measure, given.reference_seconds)
+            for case in cases:
+                results.append(await books.measure(case, given.seconds, references))
+                print(results[-1].row(), flush=True)
+    for pool in pools:
+        await pool.close()
+    return about, results
+
+
+def main() -> int:
+    """Run, write var/bench/ledger_posting.json and .md."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--accounts", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--batches", type=int, nargs="+")
+    parser.add_argument("--shapes", choices=("uniform", "zipf", "hot"), nargs="+")
+    parser.add_argument("--two-phase", type=int, choices=(0, TWO_PHASE))
+    parser.add_argument("--shards", type=int, choices=(1, 2), nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, default=4.0, help="per case")
+    parser.add_argument("--reference-seconds", type=int, default=4, help="per reference")
+    parser.add_argument("--var", type=Path, default=Path("var"))
+    given = parser.parse_args()
+    out = (given.var / "bench").absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
     with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(Path(folder), kafka=False, ephemeral=True) as stack,
+        scratch() as folder,
+        running_stack(Path(folder) / "stack", kafka=False, ephemeral=True) as stack,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        asyncio.run(run(stack.address.postgres_dsn, chosen.accounts, chosen.batches))
+        about, results = runner.run(run(stack.address.postgres_dsn, given, Path(folder)))
+    about["took"] = str(timedelta(seconds=round(time.monotonic() - started)))
+    about["commit"] = os.environ.get("GIT_COMMIT", "")
+    references = results[-1].references
+    told = "\n".join(f"- {name}: {value}" for name, value in about.items() if value != "")
+    kept = {"about": about, "results": [asdict(result) for result in results]}
+    (out / "ledger_posting.json").write_text(json.dumps(kept, indent=2) + "\n")
+    table = "\n".join([HEAD, *(result.row() for result in results)])
+    beside = (
+        f"Beside it, in the last group: TPC-B {references.tpcb:,.0f}/s, one by one "
+        f"{references.one_by_one:,.0f}/s, on a hot account {references.one_by_one_hot:,.0f}/s."
+    )
+    (out / "ledger_posting.md").write_text(
+        f"# Posting function\n\n{told}\n\nCosts are per 1,000 transfers. {beside}\n\n{table}\n"
+    )
+    print(beside)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
