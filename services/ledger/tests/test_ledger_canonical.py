@@ -82,7 +82,7 @@ async def busy(ledger: LedgerFixture) -> LedgerFixture:
             leg("l1", "cards", "bob", "5.00"),
             opens=[CLEARING, BANK, account("ann"), account("bob")],
             where=WHERE.model_copy(update={"country": None}),
-            effective_at=datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC),
+            effective_at=datetime(2016, 12, 31, 23, 59, 59, 1, tzinfo=UTC),
             why=journal("x", leg("x", "a", "b", "1")).why.model_copy(
                 update={"reason": "Grüße, 木 und \\N 'quotes'"}
             ),

@@ -227,32 +227,6 @@ LEDGER = (
         L11="root_differs",
     ),
     spoilt(
-        "one bit of a leaf's hash flipped",
-        "UPDATE ledger.log SET leaves = set_bit(leaves, 7, 1 - get_bit(leaves, 7)) WHERE seq = 5",
-        names="SELECT 5",
-        L11="leaves_differ",
-    ),
-    spoilt(
-        "one bit of a root before flipped",
-        "UPDATE ledger.log SET previous_root = set_bit(previous_root, 7, 1 - get_bit(previous_root, 7))"
-        " WHERE seq = 5",
-        names="SELECT 5",
-        L11="previous_root_differs",
-    ),
-    spoilt(
-        "a batch's time moved",
-        "UPDATE ledger.log SET recorded_at = recorded_at + interval '1 microsecond' WHERE seq = 5",
-        names="SELECT 5",
-        L11="root_differs",
-    ),
-    spoilt(
-        "a batch said to be of another form",
-        "UPDATE ledger.log SET form = 3 WHERE seq = 5",
-        drop=("log_leaves_by_form",),
-        names="SELECT 5",
-        L11="form_unknown",
-    ),
-    spoilt(
         "one bit of the head flipped",
         "UPDATE ledger.shard_state SET head = set_bit(head, 0, 1 - get_bit(head, 0)) WHERE shard = 'main'",
         L11="head_differs",
