@@ -16,7 +16,8 @@ from tally_messaging import envelope as names
 from tally_messaging.envelope import Cause, Envelope
 from tally_messaging.records import Received, Record, Refused, Skipped
 
-_HEADER_TEXT = re.compile(r"[\x20-\x7e\u00a0-\uffff]{1,512}")
+_HEADER_CHARS_MAX = 512
+_HEADER_TEXT = re.compile(rf"[\x20-\x7e\u00a0-\uffff]{{1,{_HEADER_CHARS_MAX}}}")
 _TYPE_VERSION = re.compile(r"(?P<stem>[a-z0-9_.]+)\.v(?P<major>[0-9]{1,4})")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NAMESPACE = uuid.UUID("5f0c8a52-2f4e-5c0f-8d57-0f2f6f1f7c11")
@@ -117,6 +118,12 @@ def _readable_headers(record: Record) -> dict[str, str] | Refused:
             continue
         if raw is None:
             return Refused("header_null", name, f"header {name} has no value", record)
+        if raw.isascii():
+            # Nearly every header there is: asked without the regular expression.
+            text = raw.decode("ascii")
+            if text.isprintable() and 0 < len(text) <= _HEADER_CHARS_MAX:
+                headers[name] = text
+                continue
         try:
             text = raw.decode()
         except UnicodeDecodeError:
@@ -158,7 +165,10 @@ def _wrong_envelope(headers: Mapping[str, str], record: Record) -> Refused | Non
             "unsupported_specversion", names.CE_SPECVERSION, "CloudEvents 1.0 is read", record
         )
     content_type = headers.get(names.CONTENT_TYPE_HEADER, names.CONTENT_TYPE)
-    if content_type.partition(";")[0].strip().lower() != names.CONTENT_TYPE:
+    if (
+        content_type != names.CONTENT_TYPE
+        and content_type.partition(";")[0].strip().lower() != names.CONTENT_TYPE
+    ):
         return Refused(
             "unsupported_content_type",
             names.CONTENT_TYPE_HEADER,

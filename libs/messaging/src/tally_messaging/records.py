@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -45,6 +45,7 @@ class Received(Generic[E_co]):
     record: Record
     event_key: uuid.UUID
     body_hash: bytes
+    _cause: list[Cause] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def topic(self) -> str:
@@ -53,14 +54,18 @@ class Received(Generic[E_co]):
     @property
     def cause(self) -> Cause:
         """What events that follow from this one inherit."""
-        came_from = self.envelope.cause
-        return Cause(
-            correlation_id=came_from.correlation_id,
-            causation_id=self.envelope.id,
-            tenant=came_from.tenant,
-            actor=came_from.actor,
-            traceparent=came_from.traceparent,
-        )
+        if not self._cause:
+            came_from = self.envelope.cause
+            self._cause.append(
+                Cause(
+                    correlation_id=came_from.correlation_id,
+                    causation_id=self.envelope.id,
+                    tenant=came_from.tenant,
+                    actor=came_from.actor,
+                    traceparent=came_from.traceparent,
+                )
+            )
+        return self._cause[0]
 
 
 @dataclass(frozen=True, slots=True)

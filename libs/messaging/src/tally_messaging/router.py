@@ -42,6 +42,7 @@ class Router:
         self.subscriptions = tuple(subscriptions)
         self._handlers: dict[type[BaseModel], FoldHandler] = {}
         self._models: dict[str, type[BaseModel]] = {}
+        self._expected: Mapping[str, Expected] | None = None
 
     def each(self, model: type[E]) -> Callable[[EachHandler[E]], EachHandler[E]]:
         """Handle events of this type one at a time, in order."""
@@ -68,7 +69,9 @@ class Router:
 
     def expected(self) -> Mapping[str, Expected]:
         """What the parser is told, by topic."""
-        return {
+        if self._expected is not None:
+            return self._expected
+        self._expected = {
             subscription.topic: Expected(
                 models={
                     name: model
@@ -81,6 +84,7 @@ class Router:
             )
             for subscription in self.subscriptions
         }
+        return self._expected
 
     def ordered_topics(self) -> frozenset[str]:
         """Topics on which a record set aside holds up later ones of its key."""
@@ -110,3 +114,4 @@ class Router:
             raise ValueError(f"{self.consumer}: {event_type} has a handler already")
         self._handlers[model] = handler
         self._models[event_type] = model
+        self._expected = None
