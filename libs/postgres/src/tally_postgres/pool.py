@@ -81,5 +81,5 @@ def decode_numeric(text: str) -> int | Decimal:
         return Decimal(text)
 
 
-def _encode_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# Made once: dumps with options of its own makes an encoder for every value.
+_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode

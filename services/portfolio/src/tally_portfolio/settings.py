@@ -13,8 +13,11 @@ class PortfolioSettings(MessagingSettings):
         description="postgresql://role:password@host:port/database of the portfolio schema",
     )
     batch_interval_ms: int = Field(
-        default=150,
+        default=400,
         ge=0,
         le=10_000,
         description="a view a moment behind costs far less than one up to the moment",
+    )
+    fetch_wait_ms: int = Field(
+        default=200, ge=1, le=5_000, description="longest the broker gathers facts for one answer"
     )
