@@ -22,6 +22,8 @@ from tally_reconciliation.checks.books import check_books
 from tally_reconciliation.checks.chain import check_chain
 from tally_reconciliation.checks.entries import check_entries
 from tally_reconciliation.checks.holds import check_holds
+from tally_reconciliation.checks.in_transit import Sides, judge_sides
+from tally_reconciliation.report import Quiet
 from tally_reconciliation.snapshot import session, snapshot
 from tally_runtime import Ids
 from tally_testkit import ServiceDatabase
@@ -136,6 +138,7 @@ class Cluster:
     async def wrong(self) -> list[str]:
         """What the oracle's checks of a ledger find wrong, in either database."""
         found: list[str] = []
+        sides = Sides()
         for name, database in self.databases.items():
             async with (
                 session(database.admin_dsn) as conn,
@@ -143,8 +146,10 @@ class Cluster:
             ):
                 checks = [*await check_books(snap), *await check_entries(snap)]
                 checks += [*await check_chain(snap), await check_holds(snap)]
+                await sides.look(snap)
                 found += [f"{name}: {check.line()}" for check in checks if check.verdict != "green"]
-        return found
+        pairs = judge_sides(sides, Quiet(()))
+        return found if pairs.verdict == "green" else [*found, pairs.line()]
 
     async def values(self, query: str, *arguments: object) -> dict[str, Any]:
         """One value from each database."""

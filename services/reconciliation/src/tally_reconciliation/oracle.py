@@ -15,6 +15,7 @@ from tally_reconciliation.checks.entries import check_entries
 from tally_reconciliation.checks.funding import check_funding
 from tally_reconciliation.checks.holds import check_holds
 from tally_reconciliation.checks.identity import check_identity
+from tally_reconciliation.checks.in_transit import check_in_transit
 from tally_reconciliation.checks.payouts import check_payout_holds, check_payouts
 from tally_reconciliation.checks.rails import check_rails
 from tally_reconciliation.checks.status import check_status
@@ -116,6 +117,7 @@ async def _checks(snap: Snapshot, known: _Known) -> list[Check]:
         checks += await check_chain(snap)
         checks.append(await check_days(snap, known.ledger_keys))
         checks.append(await check_holds(snap))
+        checks.append(await check_in_transit(snap, quiet))
     if "funding" in has:
         checks.append(await check_funding(snap, evidence, quiet))
     if "payouts" in has:

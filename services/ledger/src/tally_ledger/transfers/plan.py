@@ -15,9 +15,6 @@ from tally_contracts.ledger import (
 from tally_contracts.ledger_transfers import StartTransfer, TransferStarted, TransitSettled
 from tally_runtime import derived_id
 
-RESERVED_PREFIXES = ("xhld_", "xjrn_", "xtr_")
-"""Ids that begin so are this package's; nobody else may use them in a command."""
-
 _OWNER = "platform"
 _SETTLEMENT = "transit_settlement"
 

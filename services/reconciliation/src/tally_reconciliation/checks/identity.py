@@ -18,7 +18,7 @@ WITH settled AS (
     SELECT t.* FROM ledger.journal j
     JOIN ledger.transfer t
         ON t.shard = j.shard AND t.seq BETWEEN j.first_transfer AND j.last_transfer
-    WHERE j.operation = 'journal' AND t.kind = 'single'
+    WHERE t.kind IN ('single', 'post')
       AND j.reference NOT LIKE 'pin\\_%' AND j.reference NOT LIKE 'po\\_%'
 ), said AS (
     SELECT 'clearing' AS purpose, source AS place, currency AS asset, -amount AS amount FROM settled

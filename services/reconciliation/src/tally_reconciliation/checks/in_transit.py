@@ -1,0 +1,115 @@
+"""L15: money on its way between two ledgers is on both sides alike, and every transfer ends alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tally_reconciliation.findings import Findings
+from tally_reconciliation.report import Check, Quiet
+from tally_reconciliation.snapshot import Snapshot
+
+OVERDUE = timedelta(hours=1)
+"""Age after which a transfer still open is a fault, whatever else is going on."""
+
+_TITLE = (
+    "accounts in transit between two ledgers mirror each other; transfers end alike on both sides"
+)
+
+_ACCOUNTS = """
+SELECT shard, split_part(path, '/', 2) AS other, asset, id,
+       credits_posted - debits_posted AS posted, debits_pending + credits_pending AS pending
+FROM ledger.account WHERE purpose = 'in_transit' ORDER BY shard, path
+"""
+
+_SOURCES = """
+SELECT id, ledger, to_ledger, asset, amount, state, side, asked_at < now() - $1::interval AS overdue
+FROM ledger.cross_transfer ORDER BY id
+"""
+
+_CREDITS = "SELECT id, ledger, asset, amount, code FROM ledger.cross_credit ORDER BY id"
+
+_LEDGERS = "SELECT shard FROM ledger.shard_state ORDER BY shard"
+
+
+@dataclass(slots=True)
+class Sides:
+    """What the databases looked at hold; filled one after another, read when all are in."""
+
+    ledgers: dict[str, int] = field(default_factory=dict)
+    accounts: dict[tuple[str, str, str], tuple[str, int, int]] = field(default_factory=dict)
+    sources: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    credits: dict[str, Mapping[str, object]] = field(default_factory=dict)
+
+    async def look(self, snap: Snapshot) -> None:
+        """Add one database's ledgers."""
+        for row in await snap.all(_LEDGERS):
+            self.ledgers[row["shard"]] = self.ledgers.get(row["shard"], 0) + 1
+        async for row in snap.rows(_ACCOUNTS):
+            key = (row["shard"], row["other"], row["asset"])
+            self.accounts[key] = (row["id"], int(row["posted"]), int(row["pending"]))
+        async for row in snap.rows(_SOURCES, OVERDUE):
+            self.sources[row["id"]] = dict(row)
+        async for row in snap.rows(_CREDITS):
+            self.credits[row["id"]] = dict(row)
+
+
+async def check_in_transit(snap: Snapshot, quiet: Quiet) -> Check:
+    """L15 within one database; a pair with a ledger kept elsewhere is left to `judge_sides`."""
+    sides = Sides()
+    await sides.look(snap)
+    return judge_sides(sides, quiet)
+
+
+def judge_sides(sides: Sides, quiet: Quiet) -> Check:
+    """L15 over every pair of ledgers whose books were both looked at."""
+    found = Findings("L15", _TITLE)
+    for ledger, times in sides.ledgers.items():
+        if times > 1:
+            found.wrong("ledger_in_two_databases", ledger=ledger)
+    pairs = _judge_accounts(sides, found)
+    _judge_transfers(sides, found)
+    found.figures["transfers"] = len(sides.sources)
+    return found.once_quiet(f"{pairs} pairs, {len(sides.sources)} transfers", quiet)
+
+
+def _judge_accounts(sides: Sides, found: Findings) -> int:
+    pairs = {
+        (min(ledger, other), max(ledger, other), asset) for ledger, other, asset in sides.accounts
+    }
+    judged = 0
+    for one, two, asset in sorted(pairs):
+        if one not in sides.ledgers or two not in sides.ledgers:
+            continue
+        judged += 1
+        here = sides.accounts.get((one, two, asset), ("", 0, 0))
+        there = sides.accounts.get((two, one, asset), ("", 0, 0))
+        if here[1] + there[1] != 0 or here[2] or there[2]:
+            found.unfinished(
+                "in_transit_unmirrored",
+                account=here[0] or there[0],
+                ledgers=f"{one} {two}",
+                asset=asset,
+                posted=f"{here[1]} {there[1]}",
+                pending=f"{here[2]} {there[2]}",
+            )
+    return judged
+
+
+def _judge_transfers(sides: Sides, found: Findings) -> None:
+    for transfer_id, row in sides.sources.items():
+        state, there = row["state"], str(row["to_ledger"])
+        credit = sides.credits.get(transfer_id)
+        if state == "started":
+            report = found.wrong if row["overdue"] else found.unfinished
+            report("transfer_open", id=transfer_id, to_ledger=there)
+        elif there not in sides.ledgers:
+            continue
+        elif state == "completed" and (credit is None or credit["code"] is not None):
+            found.wrong("debited_not_credited", id=transfer_id, to_ledger=there)
+        elif state == "refused" and credit is not None and credit["code"] is None:
+            found.wrong("credited_not_debited", id=transfer_id, to_ledger=there)
+        if credit is not None and (credit["asset"], credit["amount"]) != (
+            row["asset"],
+            row["amount"],
+        ):
+            found.wrong("amounts_differ", id=transfer_id, to_ledger=there)

@@ -1,0 +1,71 @@
+"""L15 over pairs of ledgers, wherever their books are: each kind of disagreement is named by its row."""
+
+from typing import Any
+
+import pytest
+
+from tally_reconciliation.checks.in_transit import Sides, judge_sides
+from tally_reconciliation.report import Quiet
+
+QUIET, MOVING = Quiet(()), Quiet(("ledger is 1 records behind",))
+
+
+def sound() -> Sides:
+    """One transfer of 5.00 completed, one refused, at rest."""
+    row: dict[str, Any] = {"ledger": "main", "to_ledger": "us", "asset": "EUR", "amount": "5.00"}
+    return Sides(
+        ledgers={"main": 1, "us": 1},
+        accounts={
+            ("main", "us", "EUR"): ("acc_main", 500, 0),
+            ("us", "main", "EUR"): ("acc_us", -500, 0),
+        },
+        sources={
+            "t1": {**row, "id": "t1", "state": "completed", "side": None, "overdue": True},
+            "t2": {**row, "id": "t2", "state": "refused", "side": "destination", "overdue": True},
+        },
+        credits={
+            "t1": {**row, "id": "t1", "code": None},
+            "t2": {**row, "id": "t2", "code": "account_closed"},
+        },
+    )
+
+
+def test_a_pair_that_mirrors_is_green() -> None:
+    assert judge_sides(sound(), QUIET).verdict == "green"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda s: s.accounts.update({("us", "main", "EUR"): ("a", -499, 0)}), "in_transit_unmirrored"),
+        (lambda s: s.accounts.update({("us", "main", "EUR"): ("a", -500, 1)}), "in_transit_unmirrored"),
+        (lambda s: s.accounts.pop(("us", "main", "EUR")), "in_transit_unmirrored"),
+        (lambda s: s.credits.pop("t1"), "debited_not_credited"),
+        (lambda s: s.credits["t1"].update(code="account_closed"), "debited_not_credited"),
+        (lambda s: s.credits["t2"].update(code=None), "credited_not_debited"),
+        (lambda s: s.credits["t1"].update(amount="4.99"), "amounts_differ"),
+        (lambda s: s.sources["t1"].update(state="started"), "transfer_open"),
+        (lambda s: s.ledgers.update(us=2), "ledger_in_two_databases"),
+    ],
+)  # fmt: skip
+def test_a_disagreement_is_red_and_named(spoil: Any, what: str) -> None:
+    sides = sound()
+    spoil(sides)
+    check = judge_sides(sides, QUIET)
+    assert check.verdict == "red"
+    assert what in {fault.what for fault in check.faults}
+
+
+def test_what_is_on_its_way_is_no_fault_while_something_moves() -> None:
+    sides = sound()
+    sides.accounts["us", "main", "EUR"] = ("acc_us", -400, 0)
+    sides.sources["t1"] = {**sides.sources["t1"], "state": "started", "overdue": False}
+    assert judge_sides(sides, MOVING).verdict == "skipped"
+
+
+def test_a_ledger_kept_elsewhere_is_not_judged_by_one_side_alone() -> None:
+    sides = sound()
+    del sides.ledgers["us"]
+    sides.accounts.pop(("us", "main", "EUR"))
+    sides.credits.clear()
+    assert judge_sides(sides, QUIET).verdict == "green"
