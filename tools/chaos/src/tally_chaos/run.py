@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tally_chaos.faults import Nemesis
 from tally_chaos.history import History
-from tally_chaos.judge import Findings, NotLive, ask_oracle, examine, until_quiet
+from tally_chaos.judge import LIVENESS_S, Findings, NotLive, ask_oracle, examine, until_quiet
 from tally_chaos.load import Load
 from tally_chaos.plan import Plan, make_plan
 from tally_chaos.platform import Platform, running_platform
@@ -21,7 +21,7 @@ from tally_runtime import SystemClock
 
 EVENTS_PER_S = 8
 EVENTS_MIN, EVENTS_MAX = 100, 100_000
-_SETTLE_S = 30.0
+_SETTLE_S = 180.0
 
 
 @dataclass(slots=True)
@@ -67,6 +67,7 @@ async def run_seed(
     *,
     events: int | None = None,
     plant: str | None = None,
+    liveness_s: float = LIVENESS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Run one seed against a platform of its own, made anew; everything it starts has ended then.
@@ -93,7 +94,7 @@ async def run_seed(
             )
             try:
                 await _storm(platform, load, plan, result, say)
-                await _judge(platform, load, result, say)
+                await _judge(platform, load, result, say, liveness_s)
             finally:
                 await load.close()
     result.seconds = round(clock.monotonic() - began, 1)
@@ -127,17 +128,17 @@ async def _storm(
 
 
 async def _judge(
-    platform: Platform, load: Load, result: Result, say: Callable[[str], None]
+    platform: Platform, load: Load, result: Result, say: Callable[[str], None], liveness_s: float
 ) -> None:
     """Liveness, then what was found, then the oracle; fills in the result."""
     starts = {name: child.starts for name, child in platform.services.items()}
     healed_at = -(result.heal_s or 0.0)
     result.heal_s = None
     try:
-        await until_quiet(platform)
+        await until_quiet(platform, within_s=liveness_s)
         result.heal_s = round(asyncio.get_running_loop().time() - healed_at, 1)
         say(f"seed {result.seed}: at rest {result.heal_s} s after the last fault ended")
-        await load.finish(lambda: until_quiet(platform))
+        await load.finish(lambda: until_quiet(platform, within_s=liveness_s))
     except NotLive as error:
         result.problems.append(f"liveness: {error}")
     await asyncio.gather(*(child.ready() for child in platform.services.values()))
@@ -169,12 +170,17 @@ async def run_seeds(
     *,
     events: int | None = None,
     plant: str | None = None,
+    liveness_s: float = LIVENESS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """Seeds one after another, each on a platform of its own; var/chaos/summary.json grows by each."""
     results: list[Result] = []
     for seed in seeds:
-        results.append(await run_seed(seed, seconds, var, events=events, plant=plant, say=say))
+        results.append(
+            await run_seed(
+                seed, seconds, var, events=events, plant=plant, liveness_s=liveness_s, say=say
+            )
+        )
         document = {
             "green": sum(1 for one in results if one.verdict == "green"),
             "red": [one.seed for one in results if one.verdict == "red"],
@@ -207,6 +213,7 @@ def run_stoppable(
     *,
     events: int | None = None,
     plant: str | None = None,
+    liveness_s: float = LIVENESS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """`run_seeds` on a loop of its own; SIGTERM, like SIGINT, ends it and all it started.
@@ -220,6 +227,8 @@ def run_stoppable(
         task = asyncio.current_task()
         assert task is not None, "asyncio.run runs it as a task"
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await run_seeds(seeds, seconds, var, events=events, plant=plant, say=say)
+        return await run_seeds(
+            seeds, seconds, var, events=events, plant=plant, liveness_s=liveness_s, say=say
+        )
 
     return asyncio.run(main())

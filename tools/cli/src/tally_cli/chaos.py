@@ -82,11 +82,17 @@ def run_command(
             "relay-position-before-send. The run should be red."
         ),
     ] = None,
+    liveness: Annotated[
+        int,
+        typer.Option(
+            min=5, max=3600, help="Seconds to come to rest in once all faults have ended."
+        ),
+    ] = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Start a platform of its own, break it by plan under load, heal it, and judge the books.
 
-    Exit code 0: nothing lost, nothing doubled, at rest by itself within 60 s; 5: not so, see
+    Exit code 0: nothing lost, nothing doubled, at rest by itself in time; 5: not so, see
     var/chaos/<seed>; 1: could not run. Everything it starts ends with it.
     """
     _require_tool()
@@ -105,6 +111,7 @@ def run_command(
                 var,
                 events=load,
                 plant=plant,
+                liveness_s=liveness,
                 say=lambda text: notes.print(text, markup=False),
             )
         except ChildNotReady as error:
