@@ -197,6 +197,10 @@ async def test_waits_that_ran_out_are_transient(database: Database) -> None:
     assert is_transient(closed.value)
 
 
+def test_a_driver_confused_by_a_session_cut_amid_an_exchange_is_transient() -> None:
+    assert is_transient(asyncpg.InternalClientError("got result for unknown protocol state 3"))
+
+
 async def test_a_refused_connection_is_transient(unused_tcp_port: int) -> None:
     with pytest.raises(ConnectionRefusedError) as refused:
         await create_pool(

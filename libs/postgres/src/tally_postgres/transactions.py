@@ -74,6 +74,9 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         # The driver has one class for misuse and for sessions that died under it.
         return "closed" in str(error) or "connection has been released" in str(error)
+    if isinstance(error, asyncpg.InternalClientError):
+        # A session cut amid an exchange confuses the driver; the data has no part in it.
+        return True
     return isinstance(error, asyncpg.TargetServerAttributeNotMatched | OSError)
 
 
