@@ -94,6 +94,7 @@ async def append(conn, lane, records, now):
         stored = StoredRecord(number, record.topic, record.key, record.headers, record.payload)
         conn.put("outbox", (lane, number), OutboxRow(stored, str(record.event_id), now))
     conn.put("outbox_lane", lane, head + len(records))
+    return head + 1
 
 
 async def page(pool, lane, after, limit):

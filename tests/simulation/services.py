@@ -189,6 +189,7 @@ class Platform:
                 ids=ids,
                 source=f"/tallystick/main/{service}",
                 wake_relay=relay.wake,
+                hand_over=relay.hand_over,
             )
             processor = kit.batch.BatchProcessor(
                 self._router(service), transactor, metrics, step=process.step
@@ -255,7 +256,8 @@ def _moving_first(real):
     class MovingFirst(real):
         async def _send(self, lane, records):
             lease = self._settings.relay_lease_s
-            await outbox.advance(self._pool, lane, self._owner, records[-1].seq, lease)
+            last = self._held[lane].position + len(records)
+            await outbox.advance(self._pool, lane, self._owner, last, lease)
             await self._step("moved")
             await real._send(self, lane, records)
 

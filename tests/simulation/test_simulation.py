@@ -11,7 +11,7 @@ from .planted import Bug
 from .run import simulate
 
 ROOT = Path(__file__).parents[2]
-SEEDS = (1, 2, 3, 5, 8, 11)
+SEEDS = (3, 4, 5, 6, 7, 10)
 STEPS = 17_000
 CAUGHT_WITHIN = 3
 """Seeds, counted from `FIRST_SEED`, among which at least one catches each planted bug."""
