@@ -69,8 +69,17 @@ chaos-sim: install ## Replay one simulated run: make chaos-sim SEED=7 [STEPS=200
 	@test -n "$(SEED)" || { echo "remedy: make chaos-sim SEED=<number>"; exit 2; }
 	@$(BIN)/python -m tests.simulation --seed $(SEED) $(if $(STEPS),--steps $(STEPS)) $(if $(BUG),--bug $(BUG))
 
-.PHONY: bench
-bench: install ## Benchmarks, as JSON under var/bench and a table
+.PHONY: mutants
+mutants: install ## Mutation testing of the ledger's core: what its fast tests catch (ARGS=)
+	@$(BIN)/python tools/mutants.py $(ARGS)
+
+.PHONY: bench bench-posting bench-kafka bench-payments
+bench: bench-posting bench-kafka bench-payments ## Benchmarks, as JSON under var/bench and a table
+bench-posting: install ## The posting function beside pgbench and a transfer per transaction (ARGS=)
+	@$(BIN)/python services/ledger/bench/posting.py $(ARGS)
+bench-kafka: install ## The ledger from command topic to fact topic: rate against latency (ARGS=)
+	@$(BIN)/python services/ledger/bench/through_kafka.py $(ARGS)
+bench-payments: install ## Payments from funding topic to paid, everything running (ARGS=)
 	@$(BIN)/python tests/bench/end_to_end.py $(ARGS)
 
 .PHONY: lock

@@ -19,11 +19,11 @@ _CONTEXT = Context("bench", "bench", "bench", None, "bench", "bench", "Measuring
 
 def account_id(shard: str, number: int) -> str:
     """Accounts of a shard are numbered from 1; 0 is the hot one. As long as real ids."""
-    return f"acc_{shard[:1]}{number:025d}"
+    return f"acc_{ord(shard[0]) % 8}{number:025d}"
 
 
 # The same ids in SQL: $1 is the shard.
-ACCOUNT_ID = "'acc_' || left($1, 1) || lpad(n::text, 25, '0')"
+ACCOUNT_ID = "'acc_' || ascii($1) % 8 || lpad(n::text, 25, '0')"
 
 
 @dataclass
