@@ -23,7 +23,7 @@ from tally_money import AssetKind, Currency
 from tally_runtime import Environment, Ids, SettingsError, SystemClock, load_settings
 
 from .conftest import LedgerFixture
-from .ledger_builders import Event, account, capture, journal, leg, place
+from .ledger_builders import Event, account, capture, journal, leg, place, register
 
 FACTS = (wire.JOURNALS, wire.HOLDS, wire.ACCOUNTS)
 
@@ -123,6 +123,41 @@ async def test_commands_on_the_topic_become_facts_on_theirs_and_due_holds_expire
     assert last["expired"] is True
     assert last["amount"] == {"currency": "EUR", "amount": "3.00"}
     assert await ledger.balance("ann") == (900, 900)
+
+
+@pytest.mark.stack
+async def test_whoever_asks_for_a_wrong_amount_or_asset_hears_of_it_on_the_topic(
+    ledger: LedgerFixture, kafka: str, facts: AIOKafkaConsumer
+) -> None:
+    opens = [account("cards", guarded=False), account("ann")]
+    wrong = {
+        "amount_not_positive": journal("j1", leg("l1", "cards", "ann", "0.00"), opens=opens),
+        "amount_too_large": journal("j2", leg("l2", "cards", "ann", "9" * 40), opens=opens),
+        "too_many_decimals": journal("j3", leg("l3", "cards", "ann", "0.001"), opens=opens),
+        "currency_unknown": journal("j4", leg("l4", "cards", "ann", "1", "ETH"), opens=opens),
+    }
+    negative = journal("j5", leg("l5", "cards", "ann", "-1.00"), opens=opens)
+    ether = [account("vault", guarded=False, currency="ETH"), account("purse", currency="ETH")]
+    right = journal("j6", leg("l6", "vault", "purse", "0." + "0" * 17 + "1", "ETH"), opens=ether)
+    app = build_app(settings(kafka, ledger.database.dsn("ledger")))
+    await app.start()
+    try:
+        await send(kafka, *wrong.values(), negative, register("g1", "ETH", 18), right)
+        told: dict[str, str] = {}
+        async with asyncio.timeout(30):
+            while right.journal_id not in told:
+                record = await facts.getone()
+                body = json.loads(record.value)
+                if "journal_id" in body:
+                    told[body["journal_id"]] = body.get("code", "posted")
+    finally:
+        await app.stop()
+    assert told == {
+        **{command.journal_id: code for code, command in wrong.items()},
+        negative.journal_id: "amount_not_positive",
+        right.journal_id: "posted",
+    }
+    assert await ledger.pool.fetchval("SELECT count(*) FROM quarantine") == 0
 
 
 def test_the_router_reads_the_catalogues_topic_and_handles_all_its_types() -> None:

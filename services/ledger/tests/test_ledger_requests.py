@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tally_ledger import wire
+from tally_ledger import store, wire
 
 from .conftest import LedgerFixture
 from .ledger_builders import (
@@ -175,6 +175,19 @@ async def test_an_aggregated_account_has_one_entry_for_the_log_row(ledger: Ledge
         fees.id,
     )
     assert [tuple(row) for row in rows] == [(1, None, posted.body["log_seq"], 250, 250)]
+    async with ledger.pool.acquire() as conn:
+        page = await store.statement(conn, fees.id, NOW, NOW + timedelta(days=1))
+        (line,) = page.lines
+        assert (line.transfer_id, line.amount) == (None, 250)
+        assert line.log_seq is not None
+        parts = await store.parts_of(conn, fees.id, line.log_seq)
+        assert [(part.transfer_id, part.amount) for part in parts] == [
+            (identify("tr", "l1"), 100),
+            (identify("tr", "l2"), 200),
+            (identify("tr", "l3"), 50),
+        ]
+        rest = await store.parts_of(conn, fees.id, line.log_seq, after=parts[1].seq)
+        assert rest == parts[2:]
     await ledger.apply(journal("j3", leg("l4", "fees", "ann", "2.50")))
     row = await ledger.pool.fetchrow("SELECT seq FROM account WHERE id = $1", fees.id)
     assert row is not None

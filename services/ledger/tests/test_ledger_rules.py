@@ -95,6 +95,19 @@ def test_reversals_of_a_transfer_never_exceed_it_together(funded: Books) -> None
     assert code(state, reverse("r3", "j0", back("b4", "l0", 1))) == "reversal_exceeds_target"
 
 
+def test_a_transfer_is_reversed_whole_at_once(funded: Books) -> None:
+    state = after(funded, reverse("r1", "j0", back("b1", "l0", 100), back("b2", "l1", 50)))
+    assert state.balances["cards"][:2] == (150, 150)
+
+
+@pytest.mark.parametrize(("closed", "side"), [("ann", "legs.0.debit"), ("ach", "legs.0.credit")])
+def test_a_refusal_names_the_side_that_is_closed(closed: str, side: str) -> None:
+    state = books(wallet("ann"), clearing("ach"))
+    state.accounts[closed] = state.accounts[closed]._replace(closed=True)
+    message = detail(state, post("j1", leg("x", "ann", "ach", 1)))
+    assert message == f"{side}: account {closed} is closed"
+
+
 def test_a_reversal_in_a_later_batch_knows_what_was_reversed_before(funded: Books) -> None:
     state = after(funded, reverse("r1", "j0", back("b1", "l0", 60)))
     assert state.copy().reversed == {"l0": 60}

@@ -11,6 +11,7 @@ from tally_ledger.store.assets import (
 from tally_ledger.store.loading import DueHold, Head, due_holds, load
 from tally_ledger.store.opening import ensure_assets, ensure_shards
 from tally_ledger.store.partitions import ensure_partitions
+from tally_ledger.store.parts import Part, parts_of
 from tally_ledger.store.reading import (
     Line,
     PastBalance,
@@ -25,6 +26,7 @@ __all__ = [
     "DueHold",
     "Head",
     "Line",
+    "Part",
     "PastBalance",
     "Place",
     "Statement",
@@ -38,6 +40,7 @@ __all__ = [
     "is_open",
     "known_registration",
     "load",
+    "parts_of",
     "reject_registration",
     "save",
     "statement",
