@@ -20,6 +20,7 @@ from tally_contracts.ledger import (
 from tally_ledger import registration, service, store, wire
 from tally_ledger.domain import Account, Answer, Books, Command, Done, Malformed, Open, Rejected
 from tally_ledger.reading import UNKNOWN_CURRENCY, Units, currencies_of
+from tally_ledger.reserved import unless_reserved
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 from tally_money import iso_currencies
 
@@ -54,8 +55,29 @@ def build_router(
 
 
 async def apply_commands(uow: UnitOfWork, messages: Sequence[Received[wire.WireCommand]]) -> None:
-    """Apply a batch ledger by ledger, then publish what became of each command, in order."""
+    """Apply a batch ledger by ledger, then publish what became of each command, in order.
+
+    What comes from outside is refused the ids that the ledger gives out itself.
+    """
     commands, units = await _read(uow, messages)
+    commands = [
+        unless_reserved(message.event, command)
+        for message, command in zip(messages, commands, strict=True)
+    ]
+    await _apply(uow, messages, commands, units)
+
+
+async def apply_own(uow: UnitOfWork, messages: Sequence[Received[wire.WireCommand]]) -> None:
+    """Apply commands that the ledger gives itself, and publish as for any other."""
+    await _apply(uow, messages, *await _read(uow, messages))
+
+
+async def _apply(
+    uow: UnitOfWork,
+    messages: Sequence[Received[wire.WireCommand]],
+    commands: Sequence[Command],
+    units: Units,
+) -> None:
     by_ledger: dict[str, list[int]] = {}
     for position, message in enumerate(messages):
         by_ledger.setdefault(message.event.ledger, []).append(position)

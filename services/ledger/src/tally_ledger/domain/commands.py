@@ -135,7 +135,10 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A request that says something no books can hold; it is refused and remembered like any other."""
+    """A request that says something no books can hold; it is refused and remembered like any other.
+
+    One whose id is not its sender's to use is refused without being `remembered`, each time it comes.
+    """
 
     operation: str
     id: str
@@ -145,6 +148,7 @@ class Malformed:
     effective_at: datetime
     context: Context
     request_hash: bytes
+    remembered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

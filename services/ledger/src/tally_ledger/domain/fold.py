@@ -19,6 +19,7 @@ from tally_ledger.domain.commands import (
     ChangeAccount,
     Command,
     Expire,
+    Malformed,
     Movement,
     Open,
     PostLegs,
@@ -66,6 +67,9 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     for command in commands:
         if isinstance(command, Open):
             batch.answers.append(_open(batch, command, now))
+            continue
+        if isinstance(command, Malformed) and not command.remembered:
+            batch.answers.append(Answer(Rejected(command.code, command.detail), now))
             continue
         known = work.known.get(command.id)
         if known is not None:

@@ -28,14 +28,14 @@ async def carry_out(
 ) -> Mapping[str, Refusal | None]:
     """Apply commands, each caused by its message; what became of each by its id, None is done.
 
-    The commands are applied, answered and published as any others are: the fact is the answer, so
-    nothing else of the books is relied upon.
+    The commands are applied, answered and published as any others are, but may use the ids reserved
+    for the ledger. The fact is the answer, so nothing else of the books is relied upon.
     """
     if not asked:
         return {}
     before = len(uow.outgoing)
     messages = [replace(message, event=cast("Any", command)) for message, command in asked]
-    await handlers.apply_commands(uow, messages)
+    await handlers.apply_own(uow, messages)
     return dict(_answers(uow, before))
 
 
