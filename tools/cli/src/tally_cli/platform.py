@@ -68,9 +68,9 @@ def passwords(var: Path) -> dict[str, str]:
     stored: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
     known = dict(stored)
     for name in SERVICES:
-        given = urlsplit(os.environ.get(f"TALLY_{name.upper()}_POSTGRES_DSN", "")).password
+        given = given_password(name)
         if given:
-            known[name] = unquote(given)
+            known[name] = given
         elif name not in known:
             known[name] = secrets.token_urlsafe(_PASSWORD_BYTES)
     if known != stored:
@@ -78,6 +78,13 @@ def passwords(var: Path) -> dict[str, str]:
         kept.touch(mode=0o600)
         kept.write_text(json.dumps(known))
     return known
+
+
+def given_password(service: str) -> str:
+    """The password of a service's role from its variable, empty if there is none."""
+    return unquote(
+        urlsplit(os.environ.get(f"TALLY_{service.upper()}_POSTGRES_DSN", "")).password or ""
+    )
 
 
 def prepare_database(installation: Installation, names: Sequence[str] = SERVICES) -> list[str]:

@@ -23,6 +23,7 @@ from tally_cli.platform import (
     SERVICES,
     Installation,
     configured_sources,
+    given_password,
     passwords,
     prepare_database,
     prepare_topics,
@@ -32,17 +33,52 @@ from tally_messaging.launch import run_until_stopped
 from tally_runtime import Metrics, configure_logging, run_all, run_process
 
 
-def migrate(var: VarOption = Path("var")) -> None:
+def migrate(
+    var: VarOption = Path("var"),
+    *,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE",
+            help="This service's schema alone, and no topics: for a further database. Repeatable.",
+        ),
+    ] = None,
+) -> None:
     """Create roles, schemas, tables and topics that are missing. Safe to run again.
 
     Reads TALLY_POSTGRES_DSN (an administrator's), TALLY_KAFKA, and each TALLY_<SERVICE>_POSTGRES_DSN
     for the password of that service's role.
+
+    Example: tally migrate --only ledger
     """
+    names = only or []
+    for name in names:
+        _check_service(name)
     with reported():
+        if names:
+            print_json({"migrations": prepare_database(_further_database(var, names), names)})
+            return
         installation = running_installation(var)
         applied = prepare_database(installation)
         created = asyncio.run(prepare_topics(installation, configured_sources()))
     print_json({"migrations": applied, "topics": created})
+
+
+def _further_database(var: Path, names: Sequence[str]) -> Installation:
+    """Where single schemas go: no broker is asked, and no password is kept for another server."""
+    dsn = os.environ.get("TALLY_POSTGRES_DSN")
+    if not dsn:
+        return running_installation(var)
+    return Installation(dsn, "", {name: given_password(name) for name in names})
+
+
+def _check_service(name: str) -> None:
+    if name not in SERVICES:
+        typer.echo(
+            f"error [unknown_service]: {name} is no service: take one of {', '.join(SERVICES)}",
+            err=True,
+        )
+        raise typer.Exit(EXIT_USAGE)
 
 
 def run(
@@ -50,12 +86,7 @@ def run(
     var: VarOption = Path("var"),
 ) -> None:
     """Run one service in this process until SIGTERM; its settings come from the environment."""
-    if service not in SERVICES:
-        typer.echo(
-            f"error [unknown_service]: {service} is no service: take one of {', '.join(SERVICES)}",
-            err=True,
-        )
-        raise typer.Exit(EXIT_USAGE)
+    _check_service(service)
     configure_logging(service, os.environ.get("TALLY_LOG_LEVEL") or "INFO")
     os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
     with reported():
