@@ -1,7 +1,7 @@
 """`tally lag`: how far every consumer is behind, and what waits in every outbox."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
@@ -18,9 +18,12 @@ from tally_cli.output import (
     running_installation,
 )
 from tally_cli.platform import SERVICES, Installation
+from tally_cli.shards import LedgerDsnOption, ledger_dsns
 from tally_messaging import outbox
 from tally_postgres import create_pool
 from tally_runtime import SystemClock
+
+_LEDGER = "ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +41,31 @@ class ServiceLag:
         return sum(self.behind.values()) + self.outbox_records
 
 
-async def measure(installation: Installation) -> list[ServiceLag]:
-    """Ask the broker for offsets and the database for outboxes."""
-    behind = await _consumer_lag(installation.kafka)
-    return [await _service_lag(installation, name, behind.get(name, {})) for name in SERVICES]
+async def measure(
+    installation: Installation, further: Mapping[str, str] | None = None
+) -> list[ServiceLag]:
+    """Ask the broker for offsets and the databases for outboxes.
+
+    `further` are the DSNs of further databases of the ledger by name; each is a group of its own.
+    """
+    outboxes = {name: (name, installation.dsn(name)) for name in SERVICES}
+    for database, dsn in (further or {}).items():
+        outboxes[f"{_LEDGER}.{database}"] = (_LEDGER, dsn)
+    behind = await _consumer_lag(installation.kafka, list(outboxes))
+    return [
+        await _service_lag(name, schema, dsn, behind.get(name, {}))
+        for name, (schema, dsn) in outboxes.items()
+    ]
 
 
-async def _consumer_lag(kafka: str) -> dict[str, dict[str, int]]:
+async def _consumer_lag(kafka: str, groups: Sequence[str]) -> dict[str, dict[str, int]]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     probe = AIOKafkaConsumer(bootstrap_servers=kafka)
     await admin.start()
     await probe.start()
     try:
         lags: dict[str, dict[str, int]] = {}
-        for name in SERVICES:
+        for name in groups:
             committed = await admin.list_consumer_group_offsets(name)
             partitions: list[TopicPartition] = list(committed)
             ends = await probe.end_offsets(partitions) if partitions else {}
@@ -66,12 +80,8 @@ async def _consumer_lag(kafka: str) -> dict[str, dict[str, int]]:
         await admin.close()
 
 
-async def _service_lag(
-    installation: Installation, name: str, behind: Mapping[str, int]
-) -> ServiceLag:
-    pool = await create_pool(
-        installation.dsn(name), schema=name, application_name="tally_lag", max_size=1
-    )
+async def _service_lag(name: str, schema: str, dsn: str, behind: Mapping[str, int]) -> ServiceLag:
+    pool = await create_pool(dsn, schema=schema, application_name="tally_lag", max_size=1)
     try:
         waiting, oldest = await outbox.depth(pool)
     finally:
@@ -80,13 +90,20 @@ async def _service_lag(
     return ServiceLag(name, behind, waiting, age)
 
 
-def lag(var: VarOption = Path("var"), *, as_json: JsonOption = False) -> None:
+def lag(
+    var: VarOption = Path("var"),
+    *,
+    ledger_dsn: LedgerDsnOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show how far each service is behind: records not consumed, records not published.
+
+    A further database of the ledger is a line of its own, by its consumer group.
 
     Example: tally lag --json | jq '[.[].outbox_records] | add'
     """
     with reported():
-        lags = asyncio.run(measure(running_installation(var)))
+        lags = asyncio.run(measure(running_installation(var), ledger_dsns(ledger_dsn)))
     if as_json:
         print_json([asdict(one) for one in lags])
         return
