@@ -20,6 +20,16 @@ class SchemaAbsent(ReconciliationError):  # noqa: N818 - named for what it says
         )
 
 
+class LedgerDatabaseWrong(ReconciliationError):  # noqa: N818 - named for what it says
+    """A further database of the ledger is not the one it is given as."""
+
+    code = "ledger_database_wrong"
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"the ledger's database {name}: {detail}, then verify again")
+        self.name = name
+
+
 class BrokerUnreadable(ReconciliationError):  # noqa: N818 - named for what it says
     """The broker did not answer, or not with what was asked for."""
 

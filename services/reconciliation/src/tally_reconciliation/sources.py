@@ -1,6 +1,7 @@
 """Where the oracle looks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 SCHEMAS = ("funding", "ledger", "payouts", "rails", "portfolio")
 
@@ -12,7 +13,8 @@ class Sources:
     `postgres_dsn` is an administrator's or operator's: it reads every schema in `schemas` and may
     make temporary tables. `kafka` are bootstrap servers. Without `bank_url` the bank's book is not
     compared. `ledger_keys` are the Ed25519 public keys (32 bytes each) that daily roots must be signed
-    with; without any, the ledger's own word for its keys is taken.
+    with; without any, the ledger's own word for its keys is taken. `ledger_dsns` are those of further
+    databases of the ledger by their name in the placement, for a role that may do there the same.
     """
 
     postgres_dsn: str
@@ -20,3 +22,4 @@ class Sources:
     bank_url: str | None = None
     schemas: tuple[str, ...] = SCHEMAS
     ledger_keys: tuple[bytes, ...] = ()
+    ledger_dsns: Mapping[str, str] = field(default_factory=dict)
