@@ -66,6 +66,8 @@ LEGS = {
 }
 KEY = "YmVuY2htYXJrLXNlYWxpbmcta2V5LTMyLWJ5dGVzISE="
 DRAIN_S = 60
+# Before every rate but the first: batches find their size.
+WARM_S = 5
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Plan:
 
     rates: Sequence[int]
     seconds: int
+    warm_s: int
     sweep: tuple[int, int] | None
     profile: str | None
 
@@ -307,11 +310,12 @@ async def measure(
     *,
     rate: int,
     seconds: int,
+    warm_s: int,
     tpcb: float,
 ) -> Run:
     """One rate: warm up, offer, drain, judge."""
     async with Load(address.kafka, f"bench-{rate}-{os.getpid()}") as load:
-        await load.offer(rate, 5, "warm")
+        await load.offer(rate, warm_s, "warm")
         await load.drain()
         load.due.clear()
         load.latency.clear()
@@ -356,7 +360,7 @@ async def measure(
 async def bench(var: Path, plan: Plan) -> list[Run]:
     """A fresh stack, all services, each rate in turn; a sweep halves its span until a step is left."""
     runs: list[Run] = []
-    with running_stack(var / "stack", ephemeral=True) as stack:
+    with running_stack(var / "stack", ephemeral=True, lasting=True) as stack:
         address = stack.address
         installation = Installation(address.postgres_dsn, address.kafka, passwords(var))
         prepare_database(installation)
@@ -373,7 +377,13 @@ async def bench(var: Path, plan: Plan) -> list[Run]:
             async def at(rate: int) -> Run:
                 with profiled(plan.profile, processes, var, plan.seconds):
                     run = await measure(
-                        address, installation, groups, rate=rate, seconds=plan.seconds, tpcb=tpcb
+                        address,
+                        installation,
+                        groups,
+                        rate=rate,
+                        seconds=plan.seconds,
+                        warm_s=WARM_S if runs else plan.warm_s,
+                        tpcb=tpcb,
                     )
                 runs.append(run)
                 print(row(run), flush=True)
@@ -488,6 +498,9 @@ def main() -> int:
     parser.add_argument("--sweep", type=int, nargs=2, metavar=("LOW", "HIGH"))
     parser.add_argument("--profile", metavar="SERVICE", choices=SERVICES)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument(
+        "--warm", type=int, default=30, help="seconds before the first rate: the broker's compiler"
+    )
     parser.add_argument("--var", type=Path, default=Path("var"))
     given = parser.parse_args()
     out = (given.var / "bench").absolute()
@@ -496,6 +509,7 @@ def main() -> int:
     plan = Plan(
         () if given.sweep else given.rates,
         given.seconds,
+        given.warm,
         (given.sweep[0], given.sweep[1]) if given.sweep else None,
         given.profile,
     )

@@ -216,3 +216,12 @@ def test_servers_named_by_the_environment_are_used_and_not_steered(
             external.reset()
     assert stack.status().is_running
     assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_only_a_lasting_broker_spends_time_on_its_second_compiler(tmp_path: Path, lasting: bool):
+    with running_stack(tmp_path, postgres=False, ephemeral=True, lasting=lasting) as stack:
+        (kafka,) = stack.status().servers
+        assert kafka.pid is not None
+        limited = "-XX:TieredStopAtLevel=1" in psutil.Process(kafka.pid).cmdline()
+    assert limited is not lasting

@@ -110,10 +110,12 @@ def open_stack(
     kafka: bool = True,
     durable: bool = True,
     owner: ProcessIdentity | None = None,
+    lasting: bool = False,
 ) -> Stack:
     """Describe the stack the environment asks for, without starting anything.
 
-    With an owner, servers belong to that process; without, they stay when it ends.
+    With an owner, servers belong to that process; without, they stay when it ends. `lasting` ones
+    are to run for hours: they warm up more slowly and use less from then on.
 
     Raises:
         StackConfigurationError: the environment variables contradict each other.
@@ -137,7 +139,9 @@ def open_stack(
         return Stack(
             origin, PostgresContainer() if postgres else None, KafkaContainer() if kafka else None
         )
-    return embedded_stack(var, postgres=postgres, kafka=kafka, durable=durable, owner=owner)
+    return embedded_stack(
+        var, postgres=postgres, kafka=kafka, durable=durable, owner=owner, lasting=lasting
+    )
 
 
 def embedded_stack(
@@ -147,13 +151,14 @@ def embedded_stack(
     kafka: bool = True,
     durable: bool = True,
     owner: ProcessIdentity | None = None,
+    lasting: bool = False,
 ) -> Stack:
     """Describe the servers started from packages in `var/stack`, whatever the environment says."""
     folder = var.absolute() / "stack"
     return Stack(
         Origin.EMBEDDED,
         EmbeddedPostgres(folder / "postgres", owner=owner, durable=durable) if postgres else None,
-        EmbeddedKafka(folder / "kafka", owner=owner) if kafka else None,
+        EmbeddedKafka(folder / "kafka", owner=owner, lasting=lasting) if kafka else None,
     )
 
 
@@ -165,13 +170,15 @@ def running_stack(
     kafka: bool = True,
     ephemeral: bool = False,
     durable: bool = True,
+    lasting: bool = False,
 ) -> Iterator[Stack]:
     """Give a running stack for the time of the block; what it started ends with this process.
 
     TALLY_POSTGRES_DSN and TALLY_KAFKA name servers to use instead; TALLY_STACK=containers uses
     a container engine. Servers that `tally stack start` left running in `var` are used and stay.
     ephemeral keeps the data in a fresh temporary folder, removed at the end. durable=False turns
-    Postgres' fsync off: for unit tests only.
+    Postgres' fsync off: for unit tests only. lasting=True is for what runs for hours: the servers
+    warm up more slowly and use less from then on.
 
     Raises:
         StackError: see the subclasses in errors.py; nothing keeps running.
@@ -184,7 +191,9 @@ def running_stack(
             # Postgres may run as another user, who has to pass through.
             folder.chmod(0o711)
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack = open_stack(folder, postgres=postgres, kafka=kafka, durable=durable, owner=owner)
+        stack = open_stack(
+            folder, postgres=postgres, kafka=kafka, durable=durable, owner=owner, lasting=lasting
+        )
         if stack.origin is Origin.EMBEDDED:
             cleanup.enter_context(Watchdog(folder, owner, remove=ephemeral))
         cleanup.callback(stack.reset if ephemeral else stack.release)

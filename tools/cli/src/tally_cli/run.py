@@ -107,7 +107,11 @@ def up(var: VarOption = Path("var")) -> None:
     verify. Ctrl-C stops it cleanly.
     """
     configure_logging("platform", os.environ.get("TALLY_LOG_LEVEL") or "WARNING")
-    with reported(), running_stack(var) as stack, bank_simulator(var / "bank") as bank:
+    with (
+        reported(),
+        running_stack(var, lasting=True) as stack,
+        bank_simulator(var / "bank") as bank,
+    ):
         address = stack.address
         installation = Installation(address.postgres_dsn, address.kafka, passwords(var))
         prepare_environment(bank.rails_environment())
