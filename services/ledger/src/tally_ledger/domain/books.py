@@ -122,7 +122,8 @@ class Books:
         for account in posted.opened:
             self.accounts[account.id] = account
         self.balances.update(posted.balances)
-        self.transfer_ids.update(transfer.id for transfer in posted.transfers)
+        for transfer in posted.transfers:
+            self.transfer_ids.add(transfer.id)
         if posted.hold is not None:
             self.holds[posted.hold.id] = posted.hold
         self.journals[command_id] = posted.transfers

@@ -18,8 +18,9 @@ from tally_ledger.domain.commands import (
     Request,
     Reverse,
 )
-from tally_ledger.domain.draft import Draft, not_positive
+from tally_ledger.domain.draft import Draft
 from tally_ledger.domain.identity import used_id, used_ids
+from tally_ledger.domain.legs import move_alone, not_positive, post_alone, single
 from tally_ledger.domain.model import Account, Hold, HoldState, Transfer, TransferKind
 from tally_ledger.domain.reversal import decide_reversal
 from tally_ledger.domain.timing import wrong_time
@@ -69,31 +70,22 @@ def decide_open(books: Books, command: Open, now: datetime) -> Opened | Rejected
 
 def decide_journal(books: Books, command: PostLegs, now: datetime) -> Posted | Rejected:
     """Post all legs in the order given, each on the balances the one before left, or none."""
-    refusal = used_ids(books, [leg.id for leg in command.legs]) or wrong_time(
-        command.effective_at, now
-    )
+    legs = command.legs
+    refusal = used_ids(books, legs) or wrong_time(command.effective_at, now)
     if refusal is not None:
         return refusal
+    if len(legs) == 1 and not command.accounts:
+        decision = post_alone(books, legs[0])
+        return _in_leg(0, decision) if isinstance(decision, Rejected) else decision
     opened = _opened(books, command.accounts, now)
     if isinstance(opened, Rejected):
         return opened
     draft = Draft(books, opened)
-    for index, leg in enumerate(command.legs):
+    for index, leg in enumerate(legs):
         refusal = draft.refusal(leg)
         if refusal is not None:
-            return Rejected(refusal.code, f"legs.{index}.{refusal.detail}")
-        draft.move(
-            Transfer(
-                leg.id,
-                TransferKind.SINGLE,
-                None,
-                leg.debit,
-                leg.credit,
-                leg.currency,
-                leg.amount,
-                leg.code,
-            )
-        )
+            return _in_leg(index, refusal)
+        draft.move(single(leg))
     return draft.posted()
 
 
@@ -203,27 +195,23 @@ def _resolve(
     amount: int,
 ) -> Posted:
     remaining = hold.remaining - amount
-    draft = Draft(books, _NONE)
-    draft.move(
-        Transfer(
-            command.id,
-            kind,
-            hold.id,
-            hold.debit,
-            hold.credit,
-            hold.currency,
-            amount,
-            command.code,
-            remaining,
-        )
+    transfer = Transfer(
+        command.id,
+        kind,
+        hold.id,
+        hold.debit,
+        hold.credit,
+        hold.currency,
+        amount,
+        command.code,
+        remaining,
     )
-    return draft.posted(
-        hold._replace(
-            remaining=remaining,
-            state=HoldState.OPEN if remaining else _RESOLVED[kind],
-            expires_at=hold.expires_at if remaining else None,
-        )
+    left = hold._replace(
+        remaining=remaining,
+        state=HoldState.OPEN if remaining else _RESOLVED[kind],
+        expires_at=hold.expires_at if remaining else None,
     )
+    return move_alone(books, transfer, left)
 
 
 _RESOLVED: Mapping[TransferKind, HoldState] = {
@@ -231,6 +219,10 @@ _RESOLVED: Mapping[TransferKind, HoldState] = {
     TransferKind.VOID: HoldState.RELEASED,
     TransferKind.EXPIRE: HoldState.EXPIRED,
 }
+
+
+def _in_leg(index: int, refusal: Rejected) -> Rejected:
+    return Rejected(refusal.code, f"legs.{index}.{refusal.detail}")
 
 
 def _no_ledger(books: Books) -> Rejected:

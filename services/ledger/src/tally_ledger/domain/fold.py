@@ -64,6 +64,8 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     work = books.copy()
     batch = Batch(work)
     log_seq = books.log_seq + 1
+    # One answer for all: nothing in it is of the journal.
+    done = Answer(Done(log_seq, None), now)
     for command in commands:
         if isinstance(command, Open):
             batch.answers.append(_open(batch, command, now))
@@ -82,7 +84,8 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
             batch.opened += decision.opened
             batch.entries += decision.entries
             batch.posted.append((command, decision))
-            answer = Answer(Done(log_seq, _subject(command, decision)), now)
+            subject = _subject(command, decision)
+            answer = done if subject is None else Answer(Done(log_seq, subject), now)
         elif isinstance(decision, Rejected):
             answer = Answer(decision, now)
             if not isinstance(command, Expire):

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 
 from tally_ledger.domain.books import Books, Rejected
+from tally_ledger.domain.commands import Leg, Reversal
 
 
-def used_ids(books: Books, ids: Sequence[str]) -> Rejected | None:
+def used_ids(books: Books, legs: Sequence[Leg | Reversal]) -> Rejected | None:
     """The refusal if one of a journal's legs has an id that is taken, or two have the same."""
     used = books.transfer_ids
-    if len(ids) == 1:
-        return used_id("legs.0.id", ids[0]) if ids[0] in used else None
+    if len(legs) == 1:
+        only = legs[0].id
+        return used_id("legs.0.id", only) if only in used else None
     seen: set[str] = set()
-    for index, transfer_id in enumerate(ids):
+    for index, leg in enumerate(legs):
+        transfer_id = leg.id
         if transfer_id in seen:
             return Rejected("duplicate_leg", f"legs.{index}.id: {transfer_id} is used twice here")
         if transfer_id in used:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class TransferKind(StrEnum):
-    """What a transfer does to posted and pending: see `Draft`."""
+    """What a transfer does to posted and pending: see `legs`."""
 
     SINGLE = "single"
     PENDING = "pending"

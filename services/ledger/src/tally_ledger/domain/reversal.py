@@ -18,9 +18,7 @@ def decide_reversal(books: Books, command: Reverse, now: datetime) -> Posted | R
     Each is checked as a new leg the other way round: an account that no longer has the money, or
     is frozen or closed, refuses, and the caller decides what then.
     """
-    refusal = used_ids(books, [leg.id for leg in command.legs]) or wrong_time(
-        command.effective_at, now
-    )
+    refusal = used_ids(books, command.legs) or wrong_time(command.effective_at, now)
     if refusal is not None:
         return refusal
     transfers = books.journals.get(command.target)
