@@ -187,7 +187,11 @@ def test_an_image_without_settings_says_what_is_missing(docker: Docker) -> None:
 def test_a_service_cannot_reach_the_outside(docker: Docker) -> None:
     code = "import socket; socket.create_connection(('192.0.2.1', 443), timeout=3)"
     done = docker("compose", "exec", "-T", "ledger", "python", "-c", code)
-    assert "Network is unreachable" in done.stderr
+    # Older engines leave a route in an internal network and drop what takes it.
+    assert "Network is unreachable" in done.stderr or "TimeoutError" in done.stderr
+    for network in container(docker, "ledger")["NetworkSettings"]["Networks"]:
+        (about,) = json.loads(docker("network", "inspect", network).stdout)
+        assert about["Internal"], network
 
 
 def test_a_service_killed_at_work_comes_back_and_nothing_is_lost(docker: Docker) -> None:
