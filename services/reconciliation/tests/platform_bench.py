@@ -339,7 +339,7 @@ class Bench:
         await rails.execute(
             "INSERT INTO ach_file (id, origin, created_on, created_time, modifier, name, content,"
             " sha256, entries, effective_date, state, changed_at) VALUES ('achf_1', '121042882',"
-            " '2031-01-06', '0900', 'A', 'one.ach', 'x', 'x', $1, '2031-01-07', 'acknowledged', $2)",
+            " '2031-01-06', '0900', 'A', 'one.ach', 'x', encode(sha256('x'), 'hex'), $1, '2031-01-07', 'acknowledged', $2)",
             len(external_ids),
             START,
         )

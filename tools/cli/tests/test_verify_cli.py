@@ -1,17 +1,22 @@
 """`tally verify` against a real Postgres and a real Kafka: one command, one exit code."""
 
 import asyncio
+import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 import pytest
+import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from typer.testing import CliRunner, Result
 
 from tally_cli.main import app
 from tally_cli.platform import SERVICES, package
+from tally_cli.verify import trusted_keys
 from tally_contracts.catalogue import expand
 from tally_contracts.funding import FundingReceived
 from tally_embedded import TopicSpec, ensure_topics, running_stack
@@ -102,7 +107,9 @@ def test_an_empty_platform_is_green_then_a_waiting_record_then_a_lost_one(platfo
     assert waiting.exit_code == 0, waiting.output
     assert "O3 skipped" in waiting.stdout
     assert "funding is 1 records behind" in waiting.stderr
-    assert platform.verify("--wait", "1").exit_code == 1
+    late = platform.verify("--wait", "1")
+    assert late.exit_code == 5, late.output
+    assert "not_at_rest moving=funding is 1 records behind bound_s=1" in late.stdout
 
     consume_all(platform.kafka)
     lost = platform.verify()
@@ -132,6 +139,28 @@ def test_the_report_is_json_with_the_rows_at_fault(platform: Platform):
 
     shown = platform.verify()
     assert "USD       wallet   -      1         123.45  0.00" in shown.stdout
+
+
+RAW = bytes(range(32))
+KEY = f"{hashlib.sha256(RAW).hexdigest()[:16]}={base64.b64encode(RAW).decode()}"
+
+
+def test_keys_are_taken_from_texts_and_files_and_one_that_is_none_is_refused(tmp_path: Path):
+    kept = tmp_path / "keys"
+    kept.write_text(f"# kept apart\n{KEY}\n")
+    assert trusted_keys([KEY, str(kept)]) == (RAW, RAW)
+    for wrong in (KEY.replace(KEY[0], "x", 1), "0123456789abcdef=AAAA", str(tmp_path / "none")):
+        with pytest.raises(typer.BadParameter):
+            trusted_keys([wrong])
+
+
+def test_the_keys_given_are_the_ones_days_are_judged_by(platform: Platform):
+    platform.environment["TALLY_LEDGER_KEYS"] = ""
+    found = json.loads(platform.verify("--ledger-key", KEY, "--json").stdout)
+    (check,) = [check for check in found["checks"] if check["id"] == "L14"]
+    assert check["figures"]["trusted_keys"] == 1
+    (absent,) = [check for check in found["checks"] if check["id"] == "O10"]
+    assert (absent["verdict"], found["verdict"]) == ("absent", "green")
 
 
 def test_what_cannot_be_looked_at_is_no_proof(platform: Platform):

@@ -68,6 +68,7 @@ BANK: Mapping[str, str] = {
     "state": "text",
     "since": "text",
 }
+TOLD: Mapping[str, str] = {"type": "text", "key": "text", "event_id": "text", "body": "text"}
 _FIRST_KEPT: Mapping[str, str] = {"topic": "text", "partition": "int", "since": "timestamptz"}
 Row = tuple[object, ...]
 
@@ -91,6 +92,11 @@ class Evidence:
     def inbound(self) -> frozenset[str]:
         """The inbound topics there are."""
         return frozenset(topic for topic, _ in self.extents if topic not in {STATUS, NOTICES})
+
+    @property
+    def input_records(self) -> int:
+        """How many records were ever on the inbound topics."""
+        return sum(extent.end for where, extent in self.extents.items() if where[0] in self.inbound)
 
     def read_of(self, topic: str) -> int:
         """Records read from a topic."""
@@ -194,5 +200,6 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
     "judged_funding": _JUDGED,
     "first_kept": _FIRST_KEPT,
     "seen_bank": BANK,
+    "told_fact": TOLD,
 }
 _AS_STORED = ' COLLATE "C"'

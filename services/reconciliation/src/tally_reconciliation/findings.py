@@ -51,6 +51,11 @@ class Findings:
         """The check was not made, and why."""
         return self._check(reason, Verdict.SKIPPED)
 
+    def absent(self, reason: str) -> Check:
+        """There is nothing of the kind to judge, and why."""
+        assert not self._count, f"{self.id} found faults in what is not there"
+        return self._check(reason, Verdict.ABSENT)
+
     def _check(self, summary: str, otherwise: Verdict) -> Check:
         return Check(
             id=self.id,

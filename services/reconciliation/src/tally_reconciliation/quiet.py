@@ -48,11 +48,9 @@ def _pattern(name: str) -> str:
 
 async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quiet:
     """Quiet if nothing was behind before the snapshot and nothing came until after it."""
-    moving = [
-        f"{group} is {behind} records behind"
-        for group in sorted(before.committed)
-        if (behind := before.behind(group))
-    ]
+    behind = {group: before.behind(group) for group in sorted(before.committed)}
+    moving = [f"{group} is {n} records behind" for group, n in behind.items() if n]
+    services = {group for group, n in behind.items() if n}
     came = sum(
         max(extent.end - before.extents.get(where, Extent(0, 0)).end, 0)
         for where, extent in after.extents.items()
@@ -66,8 +64,10 @@ async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quie
         )
         if unsent > 0:
             moving.append(f"{schema} has {unsent} records to publish")
+            services.add(schema)
     if "rails" in snap.schemas:
         due = await snap.value("SELECT count(*) FROM rails.job WHERE next_at <= now()")
         if due:
             moving.append(f"rails has {due} jobs due")
-    return Quiet(tuple(moving))
+            services.add("rails")
+    return Quiet(tuple(moving), frozenset(services))

@@ -11,11 +11,15 @@ Value = str | int | None
 
 
 class Verdict(StrEnum):
-    """`SKIPPED`: nothing wrong was seen, but not all could be judged."""
+    """`SKIPPED`: nothing wrong was seen, but not all could be judged.
+
+    `ABSENT`: the platform has nothing of the kind yet, so nothing was proved of it.
+    """
 
     GREEN = "green"
     RED = "red"
     SKIPPED = "skipped"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,13 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Whether everything stood still while it was looked at; `moving` says what did not."""
+    """Whether everything stood still while it was looked at.
+
+    `moving` says what did not; `services` are the names of the services at work.
+    """
 
     moving: tuple[str, ...] = ()
+    services: frozenset[str] = frozenset()
 
     @property
     def is_quiet(self) -> bool:
@@ -87,7 +95,10 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Red if any check is; skipped if none is red and not all could be judged."""
+        """Red if any check is; skipped if none is red and not all could be judged.
+
+        What the platform does not have (`ABSENT`) counts neither way.
+        """
         verdicts = {check.verdict for check in self.checks}
         for worst in (Verdict.RED, Verdict.SKIPPED):
             if worst in verdicts:

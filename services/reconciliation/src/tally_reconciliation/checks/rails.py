@@ -97,7 +97,8 @@ async def check_rails(snap: Snapshot, bank_url: str | None, quiet: Quiet) -> Che
     if date is None:
         return found.once_quiet(f"{attempts} attempts; no bank was given to compare with", quiet)
     if bank.news_of_today:
-        quiet = Quiet((*quiet.moving, f"the bank has {bank.news_of_today} news of today"))
+        news = f"the bank has {bank.news_of_today} news of today"
+        quiet = Quiet((*quiet.moving, news), quiet.services)
     return found.once_quiet(
         f"{attempts} attempts; {bank.entries} entries at the bank, {bank.executed} executed", quiet
     )

@@ -1,0 +1,229 @@
+"""O13: what is kept of one thing in two places says the same; the columns that do not are named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tally_money import UnknownCurrency, currency
+from tally_reconciliation.findings import Findings
+from tally_reconciliation.report import Check, Quiet
+from tally_reconciliation.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two accounts of one thing: a table of ours, or a question, and what it is compared with.
+
+    `on` and `same` are columns here and there. A row here must have one there, unless another check
+    or another database answers for it (`must`); with `both`, a row there must have one here too.
+    """
+
+    here: str
+    there: str
+    on: Mapping[str, str]
+    same: Mapping[str, str] = field(default_factory=dict)
+    both: bool = False
+    must: bool = True
+    here_is: str = ""
+    there_is: str = ""
+
+    @property
+    def schemas(self) -> frozenset[str]:
+        """The schemas that both have to be there for."""
+        names = (self.here_is or self.here, self.there_is or self.there)
+        return frozenset(name.partition(".")[0] for name in names)
+
+    def query(self) -> str:
+        """Rows that differ: the key, what is missing, and in which columns they do."""
+        joined = " AND ".join(f"h.{a} = t.{b}" for a, b in self.on.items())
+        key, other = next(iter(self.on.items()))
+        differing = ", ".join(
+            f"CASE WHEN h.{a} IS DISTINCT FROM t.{b} THEN '{a}' END" for a, b in self.same.items()
+        )
+        missing = "not_there OR" if self.must else "NOT not_there AND"
+        told = f"concat_ws(' ', {differing})" if differing else "''"
+        return (
+            f"SELECT * FROM (SELECT coalesce(h.{key}::text, t.{other}::text) AS key,"
+            f" h.{key} IS NULL AS not_here, t.{other} IS NULL AS not_there, {told} AS columns"
+            f" FROM ({_rows(self.here)}) h {'FULL' if self.both else 'LEFT'} JOIN"
+            f" ({_rows(self.there)}) t ON {joined}) d"
+            f" WHERE not_here OR {missing} columns <> '' ORDER BY key"
+        )
+
+
+def _rows(name: str) -> str:
+    return name if name.startswith("SELECT") else f"SELECT * FROM {name}"
+
+
+def _alike(*names: str, **others: str) -> dict[str, str]:
+    return {**{name: name for name in names}, **others}
+
+
+_CASES = (
+    """SELECT c.*, p.source FROM funding.suspense_case c JOIN funding.pay_in p USING (case_id)"""
+)
+_SHOWN_CASES = "SELECT * FROM portfolio.pay_in WHERE reason_code IS NOT NULL"
+_CHOSEN = "SELECT * FROM payouts.method WHERE instrument IS NOT NULL"
+_LAST_STEP = """SELECT DISTINCT ON (payout_id) * FROM payouts.payout_history
+ORDER BY payout_id, sequence DESC"""
+_LAST_ATTEMPT_STEP = """SELECT DISTINCT ON (attempt_id) * FROM rails.attempt_history
+ORDER BY attempt_id, sequence DESC"""
+_NEWEST_METHOD = (
+    """SELECT owner, currency, max(version) AS versions FROM payouts.method GROUP BY 1, 2"""
+)
+_PLACED = """SELECT h.*, t.expires_at AS placed_until, j.reference AS placed_for,
+CASE WHEN h.state = 'open' THEN t.expires_at END AS due
+FROM ledger.hold h JOIN ledger.transfer t ON t.id = h.id AND t.kind = 'pending'
+JOIN ledger.journal j ON j.id = t.journal_id"""
+_SETTLED = "SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')"
+_SUBMITTED = "SELECT * FROM payouts.payout WHERE attempt IS NOT NULL"
+_RETURNED = "SELECT * FROM payouts.payout WHERE return_reference IS NOT NULL"
+_FROM_LINES = "SELECT * FROM funding.statement_entry WHERE pay_in_id IS NOT NULL"
+_STATED = """SELECT s.statement_key, s.closing, s.currency, s.opening + coalesce(sum(
+CASE WHEN e.credit THEN e.amount ELSE -e.amount END), 0) AS found
+FROM funding.statement s LEFT JOIN funding.statement_entry e
+ON e.statement_key = s.statement_key AND e.status = 'booked' GROUP BY s.statement_key"""
+_FILES = """SELECT f.id, f.entries, encode(sha256(f.content), 'hex') AS digest,
+(SELECT count(*)::int FROM rails.ach_entry e WHERE e.file_id = f.id) AS found FROM rails.ach_file f"""
+_REGISTERED = "SELECT * FROM ledger.asset WHERE registered_at IS NOT NULL"
+_TOLD_ASIDE = """SELECT q.consumer || ' ' || q.topic || ' ' || q.partition || ' ' || q."offset" AS place,
+q.code, q.detail FROM {schema}.quarantine q"""
+_SHOWN_ASIDE = """SELECT consumer || ' ' || topic || ' ' || partition || ' ' || "offset" AS place, code,
+detail FROM portfolio.set_aside WHERE consumer = '{schema}'"""
+
+# Of the ledgers whose books are in this database.
+_SHOWN_ACCOUNTS = """SELECT p.* FROM portfolio.account p
+WHERE ledger IN (SELECT shard FROM ledger.shard_state)
+OR account_id IN (SELECT id FROM ledger.account)"""
+
+PAIRS = (
+    Pair(
+        "ledger.account", _SHOWN_ACCOUNTS, {"id": "account_id"},
+        _alike("owner", "purpose", "path", "opened_at", shard="ledger", asset="currency"), both=True,
+        there_is="portfolio.account",
+    ),
+    Pair(
+        "payouts.payout", "portfolio.payout", {"id": "payout_id"},
+        _alike("pay_in_id", "owner", "company", "account", "rail", "reason_code", "must_act",
+               "changed_at"),
+    ),
+    Pair(
+        "funding.pay_in", "portfolio.pay_in", {"pay_in_id": "pay_in_id"},
+        _alike("source", "external_id", "company", "received_at", "correlation_id"),
+    ),
+    Pair(
+        _CASES, _SHOWN_CASES, {"pay_in_id": "pay_in_id"}, _alike("reason_code", "remedy"), both=True,
+        here_is="funding.suspense_case", there_is="portfolio.pay_in",
+    ),
+    Pair("funding.suspense_case", "funding.pay_in", {"pay_in_id": "pay_in_id"}),
+    Pair(
+        _SETTLED, "ledger.journal", {"journal_id": "id"},
+        _alike(actor="who_actor", principal="who_principal", channel="where_channel",
+               country="where_country", program="why_program", event="why_event",
+               reason="why_reason"),
+        must=False, here_is="funding.pay_in",
+    ),
+    Pair(
+        "payouts.wallet", "ledger.account", {"account": "id"}, _alike("owner", currency="asset"),
+        must=False,
+    ),
+    Pair(
+        "payouts.payout", "ledger.account", {"account": "id"},
+        _alike("owner", ledger="shard", currency="asset"), must=False,
+    ),
+    Pair(
+        "payouts.instrument", "rails.instrument", {"id": "id"},
+        _alike("rail", "owner", "currency", "settlement_account"), both=True,
+    ),
+    Pair(
+        "rails.attempt", _SUBMITTED, {"id": "attempt_id"},
+        _alike("owner", "company", instrument_id="instrument"), there_is="payouts.payout",
+    ),
+    Pair(
+        _CHOSEN, "payouts.instrument", {"instrument": "id"},
+        _alike("owner", "currency", "rail", "settlement_account"), here_is="payouts.method",
+    ),
+    Pair(
+        _NEWEST_METHOD, "payouts.payee", {"owner": "owner", "currency": "currency"},
+        _alike("versions"), here_is="payouts.method",
+    ),
+    Pair(
+        "payouts.payout", _LAST_STEP, {"id": "payout_id"},
+        _alike("reason_code", "must_act", changed_at="at"), there_is="payouts.payout_history",
+    ),
+    Pair(
+        "rails.attempt", _LAST_ATTEMPT_STEP, {"id": "attempt_id"},
+        _alike("code", "source", changed_at="at"), there_is="rails.attempt_history",
+    ),
+    Pair(
+        _RETURNED, "payouts.return_seen", {"id": "payout_id"},
+        _alike("attempt_id", "return_reference"), both=True, here_is="payouts.payout",
+    ),
+    Pair(
+        _PLACED, _PLACED, {"id": "id"}, _alike(reference="placed_for", expires_at="due"),
+        here_is="ledger.hold", there_is="ledger.transfer",
+    ),
+    Pair(
+        _FROM_LINES, "funding.pay_in", {"pay_in_id": "pay_in_id"},
+        _alike("value_date"), here_is="funding.statement_entry",
+    ),
+    Pair(
+        "funding.statement_entry", "funding.statement", {"statement_key": "statement_key"},
+    ),
+    Pair(
+        "funding.statement", _STATED, {"statement_key": "statement_key"}, _alike(closing="found"),
+        there_is="funding.statement_entry",
+    ),
+    Pair(
+        "rails.ach_file", _FILES, {"id": "id"}, _alike(entries="found", sha256="digest"),
+        there_is="rails.ach_entry",
+    ),
+    Pair("rails.ach_entry", "rails.ach_file", {"file_id": "id"}),
+    Pair(
+        _REGISTERED, "ledger.asset_registration", {"code": "asset"},
+        _alike(registered_at="recorded_at"), both=True, here_is="ledger.asset",
+    ),
+    *(
+        Pair(
+            _TOLD_ASIDE.format(schema=schema) + " WHERE q.state <> 'duplicate'"
+            " AND q.code <> 'parked' AND q.consumer <> 'relay'",
+            _SHOWN_ASIDE.format(schema=schema), {"place": "place"}, _alike("code", "detail"),
+            both=True, here_is=f"{schema}.quarantine", there_is="portfolio.set_aside",
+        )
+        for schema in ("funding", "ledger", "payouts", "rails")
+    ),
+)  # fmt: skip
+
+_ASSETS = "SELECT code, scale::int AS scale, kind, registered_at FROM ledger.asset ORDER BY code"
+
+
+async def check_agreement(snap: Snapshot, quiet: Quiet) -> Check:
+    """Compare copies column by column, and the scale of each asset with the standard's."""
+    found = Findings("O13", "what is kept of one thing in two places says the same")
+    pairs = [pair for pair in PAIRS if pair.schemas <= snap.schemas]
+    for pair in pairs:
+        here, there = pair.here_is or pair.here, pair.there_is or pair.there
+        async for row in snap.rows(pair.query()):
+            where = {"table": here, "other": there, "key": row["key"]}
+            if row["not_here"] or row["not_there"]:
+                found.unfinished(
+                    "twin_missing", **where, missing=there if row["not_there"] else here
+                )
+            else:
+                found.unfinished("twins_differ", **where, columns=row["columns"])
+    if "ledger" in snap.schemas:
+        for row in await snap.all(_ASSETS):
+            _asset(found, row["code"], row["scale"], registered=row["registered_at"] is not None)
+    found.figures["pairs"] = len(pairs)
+    return found.once_quiet(f"{len(pairs)} pairs of tables", quiet)
+
+
+def _asset(found: Findings, code: str, scale: int, *, registered: bool) -> None:
+    if registered:
+        return
+    try:
+        standard = currency(code).exponent
+    except UnknownCurrency:
+        found.wrong("asset_of_nobody", asset=code)
+        return
+    if standard != scale:
+        found.wrong("asset_scale_differs", asset=code, scale=scale, standard=standard)

@@ -1,0 +1,208 @@
+"""O14: each event kept in an outbox is one, was taken in as it stands, and says what the rows say.
+
+One pass over every outbox. What is dropped from it by retention is no longer compared.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from tally_postgres import Record
+from tally_reconciliation.checks.delivery import catalogued
+from tally_reconciliation.evidence import TOLD
+from tally_reconciliation.findings import Findings
+from tally_reconciliation.report import Check, Quiet, Value
+from tally_reconciliation.snapshot import Snapshot, fill
+
+_BATCH = 1000
+
+_EVENTS = """
+SELECT o.lane, o.seq, o.event_id::text AS event_id, o.topic, o.record_key, o.headers, o.payload{hashes}
+FROM {schema}.outbox o{joins} ORDER BY o.lane, o.seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Where the rows are that events of some types tell of.
+
+    `id` are fields of the body that together are the `key` of a row; `same` are columns (or
+    expressions over the row `r`) and the paths in the body that say the same.
+    """
+
+    types: tuple[str, ...]
+    table: str
+    id: tuple[str, ...]
+    key: str
+    same: Mapping[str, str]
+
+    def query(self) -> str:
+        """Facts and their rows that differ, and in which columns."""
+        differing = ", ".join(
+            f"CASE WHEN ({column})::text IS DISTINCT FROM {_value(path)} THEN '{column}' END"
+            for column, path in self.same.items()
+        )
+        return (
+            "SELECT * FROM (SELECT f.key, f.event_id, f.type, r IS NULL AS missing,"
+            f" concat_ws(' ', {differing}) AS columns FROM pg_temp.told_fact f"
+            f" LEFT JOIN {self.table} r ON {self.key} = f.key WHERE f.type = ANY($1::text[])) d"
+            " WHERE missing OR columns <> '' ORDER BY key, event_id"
+        )
+
+
+def _value(path: str) -> str:
+    if path.endswith("@"):
+        return f"(((f.body::jsonb #>> '{{{path[:-1]}}}')::timestamptz)::text)"
+    return f"(f.body::jsonb #>> '{{{path}}}')"
+
+
+_CONTEXT = {
+    "r.who_actor": "who,actor",
+    "r.who_principal": "who,principal",
+    "r.why_program": "why,program",
+    "r.why_event": "why,event",
+    "r.why_reason": "why,reason",
+    "r.recorded_at": "occurred_at@",
+    "r.shard": "ledger",
+}
+_REFUSAL = {"r.code": "code", "r.detail": "detail", "r.shard": "ledger"}
+FACTS = (
+    Fact(
+        ("ledger.account.opened.v1",), "ledger.account", ("account,id",), "r.id",
+        {"r.owner": "account,owner", "r.purpose": "account,purpose", "r.path": "account,path",
+         "r.asset": "account,currency", "r.guarded": "account,guarded", "r.shard": "ledger",
+         "r.no_credit_overdraft": "account,no_credit_overdraft",
+         "r.aggregated": "account,aggregated", "r.opened_at": "occurred_at@"},
+    ),
+    Fact(
+        ("ledger.account.changed.v1",), "ledger.account_change", ("change_id",), "r.id",
+        {**_CONTEXT, "r.account": "account", "r.operation": "operation",
+         "r.frozen_in": "frozen_in", "r.frozen_out": "frozen_out", "r.closed": "closed"},
+    ),
+    Fact(
+        ("ledger.asset.registered.v1",), "ledger.asset_registration", ("registration_id",), "r.id",
+        {**_CONTEXT, "r.asset": "asset"},
+    ),
+    Fact(
+        ("ledger.asset.registered.v1",), "ledger.asset", ("asset",), "r.code",
+        {"r.scale": "scale", "r.kind": "kind", "r.registered_at": "occurred_at@"},
+    ),
+    Fact(
+        ("ledger.journal.rejected.v1",), "ledger.rejection", ("journal_id",), "r.id",
+        {**_REFUSAL, "r.reference": "reference"},
+    ),
+    Fact(
+        ("ledger.hold.rejected.v1",), "ledger.rejection", ("command_id",), "r.id",
+        {**_REFUSAL, "r.reference": "reference", "r.operation": "operation"},
+    ),
+    Fact(
+        ("ledger.journal.posted.v1", "ledger.journal.reversed.v1"), "ledger.journal",
+        ("journal_id",), "r.id",
+        {"r.shard": "ledger", "r.reference": "reference", "r.log_seq": "log_seq",
+         "r.effective_at": "effective_at@", "r.who_actor": "who,actor",
+         "r.who_principal": "who,principal", "r.where_channel": "where,channel",
+         "r.where_country": "where,country", "r.why_program": "why,program",
+         "r.why_event": "why,event", "r.why_reason": "why,reason"},
+    ),
+    Fact(
+        ("payouts.payout.changed.v1",), "payouts.payout_history", ("payout_id", "sequence"),
+        "r.payout_id || ' ' || r.sequence",
+        {"r.state": "state", "r.previous": "previous", "r.reason_code": "reason_code",
+         "r.must_act": "must_act", "r.at": "occurred_at@"},
+    ),
+    Fact(
+        ("payouts.payout.changed.v1",), "payouts.payout", ("payout_id",), "r.id",
+        {"r.owner": "owner", "r.company": "company", "r.account": "account",
+         "r.pay_in_id": "pay_in_id"},
+    ),
+    Fact(
+        ("rails.attempt.changed.v1",), "rails.attempt_history", ("attempt_id", "sequence"),
+        "r.attempt_id || ' ' || r.sequence",
+        {"r.state": "state", "r.code": "code", "r.source": "source"},
+    ),
+)  # fmt: skip
+
+
+async def check_events(snap: Snapshot, quiet: Quiet) -> Check:
+    """Read every outbox once; compare with inboxes on the way, and with the rows at the end."""
+    found = Findings(
+        "O14", "each kept event is whole, was taken in as it stands, and the rows agree"
+    )
+    facts = [fact for fact in FACTS if fact.table.partition(".")[0] in snap.schemas]
+    events = 0
+    for schema in sorted(snap.schemas):
+        consumers = sorted(snap.schemas)
+        query = _EVENTS.format(
+            schema=schema,
+            hashes="".join(f", {name}.body_hash AS {name}" for name in consumers),
+            joins="".join(
+                f" LEFT JOIN {name}.inbox {name} ON {name}.consumer = '{name}'"
+                f" AND {name}.event_key = o.event_id"
+                for name in consumers
+            ),
+        )
+        told: list[tuple[object, ...]] = []
+        async for row in snap.rows(query):
+            events += 1
+            told += _event(found, schema, row, consumers, facts)
+            if len(told) >= _BATCH:
+                await fill(snap.conn, "told_fact", TOLD, told)
+                told = []
+        await fill(snap.conn, "told_fact", TOLD, told)
+    for number, fact in enumerate(facts):
+        types = [f"{kind} {number}" for kind in fact.types]
+        async for row in snap.rows(fact.query(), types):
+            where: dict[str, Value] = {"table": fact.table, "key": row["key"]}
+            where.update(event=row["event_id"], type=row["type"].partition(" ")[0])
+            if row["missing"]:
+                found.wrong("fact_without_row", **where)
+            else:
+                found.wrong("row_differs_from_fact", **where, columns=row["columns"])
+    found.figures["events"] = events
+    return found.once_quiet(f"{events} events against inboxes and rows", quiet)
+
+
+def _event(
+    found: Findings, schema: str, row: Record, consumers: Sequence[str], facts: Sequence[Fact]
+) -> list[tuple[object, ...]]:
+    """Judge one outbox row; the facts it tells of rows."""
+    where: dict[str, Value] = {"service": schema, "lane": row["lane"], "seq": row["seq"]}
+    where["event"] = row["event_id"]
+    headers, body = _object(row["headers"]), _object(row["payload"])
+    kind = headers.get("ce_type")
+    if headers.get("ce_id") != row["event_id"]:
+        found.wrong("headers_of_another_event", **where)
+    if headers.get("ce_subject") != row["record_key"]:
+        found.wrong("key_differs_from_subject", **where, key=row["record_key"])
+    topic = catalogued(row["topic"])
+    if topic is None or kind not in topic.types or schema not in topic.producers:
+        found.wrong("event_on_another_topic", **where, topic=row["topic"])
+    if not body:
+        found.wrong("payload_unreadable", **where)
+    hashed = blake2b(row["payload"], digest_size=16, person=b"tally-body").digest()
+    for name in consumers:
+        if row[name] is not None and row[name] != hashed:
+            found.wrong("taken_in_otherwise", **where, consumer=name)
+    told: list[tuple[object, ...]] = []
+    for number, fact in enumerate(facts):
+        if kind in fact.types:
+            key = " ".join(str(_at(body, path)) for path in fact.id)
+            told.append((f"{kind} {number}", key, row["event_id"], json.dumps(body)))
+    return told
+
+
+def _object(raw: str | bytes) -> Mapping[str, Any]:
+    try:
+        read = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _at(body: Mapping[str, Any], path: str) -> object:
+    found: object = body
+    for name in path.split(","):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
