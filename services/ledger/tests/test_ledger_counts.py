@@ -27,8 +27,8 @@ WALLETS = 200
 STATEMENTS = 9  # head, known, ids, accounts; advance, accounts, journals, transfers, entries
 STATEMENTS_TWO_PHASE = 12  # and holds: read, placed, resolved
 INSERTED = BATCH * 4 + 1  # journal, transfer and two entries each, and the log row
-WAL_SINGLE = 1700
-WAL_TWO_PHASE = 1820
+WAL_SINGLE = 1680
+WAL_TWO_PHASE = 1800
 
 
 @dataclass(frozen=True)
