@@ -107,3 +107,20 @@ def test_half_of_the_databases_is_no_answer(
     assert refused.exit_code == 2
     assert said in refused.output
     assert "secret" not in refused.output
+
+
+def test_verify_judges_both_databases_and_names_the_one_at_fault(platform: Platform) -> None:
+    sound = platform.run("verify", "--json")
+    assert sound.exit_code == 0, sound.output
+    platform.spoil(
+        "INSERT INTO ledger.shard_state (shard) VALUES ('us');"
+        "INSERT INTO ledger.asset (code, scale, kind) VALUES ('USD', 2, 'fiat');"
+        "INSERT INTO ledger.account (id, shard, asset, owner, purpose, path, guarded,"
+        " credits_posted, opened_at) VALUES ('acc_1', 'us', 'USD', 'pty_1', 'wallet',"
+        " 'wallet/pty_1/USD', true, 12345, now())"
+    )
+    spoilt = platform.run("verify", "--json")
+    assert spoilt.exit_code == 5, spoilt.output
+    checks = {check["id"]: check for check in json.loads(spoilt.stdout)["checks"]}
+    row = checks["L3"]["faults"][0]["row"]
+    assert (row["database"], row["account"]) == ("west", "acc_1")

@@ -105,11 +105,7 @@ class Evidence:
 
 async def gather(conn: Connection, broker: Broker, now: datetime) -> Evidence:
     """Read the inbound topics, the status topic and the notices, whole."""
-    for table, columns in _TABLES.items():
-        kinds = ", ".join(
-            f"{name} {kind}{_AS_STORED if kind == 'text' else ''}" for name, kind in columns.items()
-        )
-        await conn.execute(f"CREATE TEMP TABLE {table} ({kinds})")
+    await _make_tables(conn)
     extents = await broker.extents([*await broker.topics(INBOUND), STATUS, NOTICES])
     counts: dict[Partition, int] = {}
     first_kept: dict[Partition, int] = {}
@@ -126,6 +122,23 @@ async def gather(conn: Connection, broker: Broker, now: datetime) -> Evidence:
     await _keep_beginnings(conn, extents, first_kept, now)
     await conn.execute("ANALYZE seen_funding; ANALYZE seen_status; ANALYZE seen_notice")
     return Evidence(extents, counts)
+
+
+async def hand_on(conn: Connection, other: Connection, consumer: str) -> None:
+    """Make the same tables in another session, with the notices about one consumer."""
+    await _make_tables(other)
+    rows = await conn.fetch(
+        f"SELECT {', '.join(_NOTICE)} FROM pg_temp.seen_notice WHERE consumer = $1", consumer
+    )
+    await fill(other, "seen_notice", _NOTICE, [tuple(row) for row in rows])
+
+
+async def _make_tables(conn: Connection) -> None:
+    for table, columns in _TABLES.items():
+        kinds = ", ".join(
+            f"{name} {kind}{_AS_STORED if kind == 'text' else ''}" for name, kind in columns.items()
+        )
+        await conn.execute(f"CREATE TEMP TABLE {table} ({kinds})")
 
 
 async def _keep_beginnings(

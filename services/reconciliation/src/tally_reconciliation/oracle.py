@@ -1,12 +1,14 @@
 """The oracle: look at everything once, judge it, say where the money is."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tally_postgres import Connection
 from tally_reconciliation.broker import Broker, kafka_broker
 from tally_reconciliation.checks import money
+from tally_reconciliation.checks.across import check_delivery_across
 from tally_reconciliation.checks.agreement import check_agreement
 from tally_reconciliation.checks.books import check_books
 from tally_reconciliation.checks.chain import check_chain
@@ -22,8 +24,17 @@ from tally_reconciliation.checks.in_transit import check_in_transit
 from tally_reconciliation.checks.payouts import check_payout_holds, check_payouts
 from tally_reconciliation.checks.rails import check_rails
 from tally_reconciliation.checks.status import check_status
+from tally_reconciliation.databases import (
+    CORE,
+    LedgerDatabase,
+    group_of,
+    merged,
+    sessions,
+    snapshots,
+    summed,
+)
 from tally_reconciliation.errors import SchemaAbsent
-from tally_reconciliation.evidence import Evidence, gather
+from tally_reconciliation.evidence import Evidence, gather, hand_on
 from tally_reconciliation.liveness import Waiting, absent_notifications, check_rest
 from tally_reconciliation.quiet import Standing, judge_quiet, standing
 from tally_reconciliation.report import Check, Quiet, Report, Verdict
@@ -47,9 +58,7 @@ async def verify(sources: Sources, *, wait_s: float = 0) -> Report:
         while True:
             at_ms = int((clock.monotonic() - began) * 1000)
             async with session(sources.postgres_dsn) as conn:
-                seen = await look_at_topics(sources, conn, broker)
-                async with snapshot(conn, sources.schemas) as snap:
-                    report = await look_at_rows(sources, snap, broker, seen)
+                report, seen = await _look(sources, conn, broker)
             waiting.look(report.quiet, seen.evidence.input_records, at_ms)
             if report.verdict is not Verdict.SKIPPED:
                 break
@@ -68,13 +77,6 @@ def _with_rest(report: Report, waiting: Waiting) -> Report:
     return replace(report, checks=checks)
 
 
-async def judge(sources: Sources, conn: Connection, broker: Broker) -> Report:
-    """Judge by a session of the database and a broker."""
-    seen = await look_at_topics(sources, conn, broker)
-    async with snapshot(conn, sources.schemas) as snap:
-        return await look_at_rows(sources, snap, broker, seen)
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the topics said, before the database was asked."""
@@ -84,21 +86,56 @@ class Seen:
     evidence: Evidence
 
 
-async def look_at_topics(sources: Sources, conn: Connection, broker: Broker) -> Seen:
-    """First half: read the topics into the session's temporary tables."""
+async def judge(sources: Sources, conn: Connection, broker: Broker) -> Report:
+    """Judge by a session of the database and a broker."""
+    return (await _look(sources, conn, broker))[0]
+
+
+async def _look(sources: Sources, conn: Connection, broker: Broker) -> tuple[Report, Seen]:
+    """One look at everything, the ledger's further databases with it."""
+    async with sessions(sources.ledger_dsns) as further:
+        seen = await look_at_topics(sources, conn, broker, further)
+        async with (
+            snapshot(conn, sources.schemas) as snap,
+            snapshots(snap, further) as databases,
+        ):
+            return await look_at_rows(sources, snap, broker, seen, databases), seen
+
+
+async def look_at_topics(
+    sources: Sources,
+    conn: Connection,
+    broker: Broker,
+    further: Mapping[str, Connection] | None = None,
+) -> Seen:
+    """First half: read the topics into the sessions' temporary tables."""
     now = (await conn.fetchval("SELECT clock_timestamp()")).astimezone(UTC)
-    before = await standing(broker, frozenset(sources.schemas))
-    return Seen(now, before, await gather(conn, broker, now))
+    before = await standing(broker, sources.groups)
+    evidence = await gather(conn, broker, now)
+    for name, other in (further or {}).items():
+        await hand_on(conn, other, group_of(name))
+    return Seen(now, before, evidence)
 
 
-async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: Seen) -> Report:
-    """Second half: judge the rows, alone and against the topics."""
+async def look_at_rows(
+    sources: Sources,
+    snap: Snapshot,
+    broker: Broker,
+    seen: Seen,
+    databases: tuple[LedgerDatabase, ...] = (),
+) -> Report:
+    """Second half: judge the rows, alone and against the topics.
+
+    `databases` are all of the ledger, the platform's own first, or none if that is the only one.
+    """
     missing = tuple(name for name in sources.schemas if name not in snap.schemas)
     if missing:
         raise SchemaAbsent(missing)
-    after = await standing(broker, frozenset(sources.schemas))
-    quiet = await judge_quiet(snap, seen.standing, after)
-    known = _Known(sources.bank_url, sources.ledger_keys, seen.evidence, after, quiet, seen.at)
+    after = await standing(broker, sources.groups)
+    quiet = await judge_quiet(snap, seen.standing, after, *databases[1:])
+    known = _Known(
+        sources.bank_url, sources.ledger_keys, seen.evidence, after, quiet, seen.at, databases
+    )
     checks = {check.id: check for check in await _checks(snap, known)}
     counts = await money.counts(snap)
     if "O3" in checks:
@@ -108,7 +145,7 @@ async def look_at_rows(sources: Sources, snap: Snapshot, broker: Broker, seen: S
         taken_at=seen.at,
         quiet=quiet,
         checks=tuple(checks.values()),
-        money=await money.holdings(snap) if "ledger" in snap.schemas else (),
+        money=summed([await money.holdings(one) for one in _books(snap, databases).values()]),
         counts=counts,
     )
 
@@ -123,26 +160,45 @@ class _Known:
     standing: Standing
     quiet: Quiet
     at: datetime
+    databases: tuple[LedgerDatabase, ...]
+
+
+def _books(snap: Snapshot, databases: Sequence[LedgerDatabase]) -> dict[str, Snapshot]:
+    """Every database with books in it, by name, the platform's own first."""
+    if "ledger" not in snap.schemas:
+        return {}
+    return {CORE: snap, **{database.name: database.snap for database in databases}}
+
+
+async def _ledger_checks(snap: Snapshot, known: _Known) -> list[Check]:
+    """What is judged of each database's books alone."""
+    return [
+        *await check_books(snap),
+        *await check_entries(snap),
+        *await check_chain(snap),
+        await check_days(snap, known.ledger_keys),
+        await check_closing(snap, known.at),
+        await check_holds(snap),
+    ]
 
 
 async def _checks(snap: Snapshot, known: _Known) -> list[Check]:
     """Every check whose tables are there, in the order of their ids."""
     evidence, quiet = known.evidence, known.quiet
     has = snap.schemas
+    further = known.databases[1:]
     checks: list[Check] = [
-        await check_delivery(snap, known.standing, quiet),
-        await check_quarantine(snap, evidence, quiet),
+        await check_delivery_across(snap, known.databases, known.standing, quiet)
+        if further
+        else await check_delivery(snap, known.standing, quiet),
+        await check_quarantine(snap, evidence, quiet, *further),
         check_rest(quiet),
         absent_notifications(has),
     ]
     if "ledger" in has:
-        checks += await check_books(snap)
-        checks += await check_entries(snap)
-        checks += await check_chain(snap)
-        checks.append(await check_days(snap, known.ledger_keys))
-        checks.append(await check_closing(snap, known.at))
-        checks.append(await check_holds(snap))
-        checks.append(await check_in_transit(snap, quiet))
+        books = _books(snap, known.databases)
+        checks += merged({name: await _ledger_checks(one, known) for name, one in books.items()})
+        checks.append(await check_in_transit(snap, quiet, *(one.snap for one in further)))
     if "funding" in has:
         checks.append(await check_funding(snap, evidence, quiet))
     if "payouts" in has:
@@ -154,6 +210,11 @@ async def _checks(snap: Snapshot, known: _Known) -> list[Check]:
         checks.append(await check_identity(snap, quiet))
     if has >= {"payouts", "rails"}:
         checks.append(await check_rails(snap, known.bank_url, quiet))
-    checks.append(await check_agreement(snap, quiet))
-    checks.append(await check_events(snap, quiet))
+    snaps = {CORE: snap, **{one.name: one.snap for one in further}}
+    checks += merged(
+        {
+            name: [await check_agreement(one, quiet), await check_events(one, quiet)]
+            for name, one in snaps.items()
+        }
+    )
     return sorted(checks, key=lambda check: (check.id[0], int(check.id[1:])))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tally_contracts.catalogue import catalogue
 from tally_reconciliation.broker import Broker, Extent, Partition
+from tally_reconciliation.databases import LEDGER, LedgerDatabase
 from tally_reconciliation.report import Quiet
 from tally_reconciliation.snapshot import Snapshot
 
@@ -33,7 +34,8 @@ async def standing(broker: Broker, groups: frozenset[str]) -> Standing:
     committed = {group: await broker.committed(group) for group in sorted(groups)}
     subscribed: dict[str, tuple[str, ...]] = {}
     for group in groups:
-        families = [topic for topic in catalogue().values() if group in topic.consumers]
+        service = group.partition(".")[0]
+        families = [topic for topic in catalogue().values() if service in topic.consumers]
         pattern = "|".join(_pattern(topic.name) for topic in families)
         subscribed[group] = await broker.topics(pattern) if families else ()
     every = sorted({name for names in subscribed.values() for name in names})
@@ -46,8 +48,10 @@ def _pattern(name: str) -> str:
     return head.replace(".", r"\.") + middle
 
 
-async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quiet:
-    """Quiet if nothing was behind before the snapshot and nothing came until after it."""
+async def judge_quiet(
+    snap: Snapshot, before: Standing, after: Standing, *further: LedgerDatabase
+) -> Quiet:
+    """Quiet if nothing was behind before the snapshots and nothing came until after them."""
     behind = {group: before.behind(group) for group in sorted(before.committed)}
     moving = [f"{group} is {n} records behind" for group, n in behind.items() if n]
     services = {group for group, n in behind.items() if n}
@@ -57,14 +61,16 @@ async def judge_quiet(snap: Snapshot, before: Standing, after: Standing) -> Quie
     )
     if came:
         moving.append(f"{came} records came meanwhile")
-    for schema in sorted(snap.schemas):
-        unsent = await snap.value(
+    outboxes = [(snap, schema, schema) for schema in sorted(snap.schemas)]
+    outboxes += [(database.snap, LEDGER, database.group) for database in further]
+    for place, schema, service in outboxes:
+        unsent = await place.value(
             f"SELECT coalesce(sum(l.head - coalesce(r.position, 0)), 0)::bigint "
             f"FROM {schema}.outbox_lane l LEFT JOIN {schema}.relay r USING (lane)"
         )
         if unsent > 0:
-            moving.append(f"{schema} has {unsent} records to publish")
-            services.add(schema)
+            moving.append(f"{service} has {unsent} records to publish")
+            services.add(service)
     if "rails" in snap.schemas:
         due = await snap.value("SELECT count(*) FROM rails.job WHERE next_at <= now()")
         if due:

@@ -23,3 +23,8 @@ class Sources:
     schemas: tuple[str, ...] = SCHEMAS
     ledger_keys: tuple[bytes, ...] = ()
     ledger_dsns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The consumer groups of the services, one for each database of the ledger."""
+        return frozenset((*self.schemas, *(f"ledger.{name}" for name in self.ledger_dsns)))

@@ -21,6 +21,7 @@ from tally_cli.output import (
     reported,
     running_installation,
 )
+from tally_cli.shards import LedgerDsnOption, ledger_dsns
 from tally_reconciliation import ReconciliationError, Report, Sources, Verdict
 from tally_reconciliation import verify as judge
 
@@ -52,6 +53,7 @@ def verify(
             " several times after a change. PUBLIC is base64, or give a file with one a line.",
         ),
     ] = None,
+    ledger_dsn: LedgerDsnOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that nothing is lost, doubled or out of balance.
@@ -65,7 +67,13 @@ def verify(
     keys = trusted_keys(ledger_key or ())
     with reported():
         installation = running_installation(var)
-        sources = Sources(installation.postgres_dsn, installation.kafka, bank_url, ledger_keys=keys)
+        sources = Sources(
+            installation.postgres_dsn,
+            installation.kafka,
+            bank_url,
+            ledger_keys=keys,
+            ledger_dsns=ledger_dsns(ledger_dsn),
+        )
         try:
             report = asyncio.run(judge(sources, wait_s=wait))
         except ReconciliationError as error:

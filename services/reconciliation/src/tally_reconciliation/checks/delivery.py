@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from tally_contracts.catalogue import Topic, catalogue
 from tally_postgres import Record
+from tally_reconciliation.databases import LEDGER, LedgerDatabase
 from tally_reconciliation.evidence import NOTICES, Evidence
 from tally_reconciliation.findings import Findings
 from tally_reconciliation.quiet import Standing
 from tally_reconciliation.report import Check, Quiet
 from tally_reconciliation.snapshot import Snapshot
 
-_CHUNK = 50_000
+CHUNK = 50_000
 """Outbox rows judged by one statement."""
 
 # What a consumer must have taken in. Of other types on its topics it may read all or none.
@@ -23,6 +24,10 @@ MUST_READ: Mapping[str, frozenset[str]] = {
             "ledger.hold.place.v1",
             "ledger.hold.capture.v1",
             "ledger.hold.release.v1",
+            "ledger.transfer.started.v1",
+            "ledger.transfer.credited.v1",
+            "ledger.transfer.declined.v1",
+            "ledger.transit.settled.v1",
         }
     ),
     "payouts": frozenset(
@@ -41,7 +46,7 @@ MUST_READ: Mapping[str, frozenset[str]] = {
     "portfolio": frozenset({"payouts.payout.changed.v1"}),
 }
 
-_LANES = """
+LANES = """
 SELECT coalesce(l.lane, r.lane) AS lane, l.head, l.kept_from, r.position,
        (SELECT count(*) FROM {schema}.outbox o WHERE o.lane = l.lane) AS kept,
        (SELECT min(o.seq) FROM {schema}.outbox o WHERE o.lane = l.lane) AS first,
@@ -55,13 +60,13 @@ SELECT seq, before FROM (
 ) o WHERE before IS NOT NULL AND seq <> before + 1 ORDER BY seq
 """
 
-_TWICE = """
+TWICE = """
 SELECT event_id::text AS event_id, count(*)::bigint AS times FROM {schema}.outbox
 GROUP BY event_id HAVING count(*) > 1 ORDER BY 1
 """
 
 # Not read as JSON: headers that are none any more are told of by O14, and are no reason to stop.
-_TYPE = """substring(o.headers FROM '"ce_type" *: *"([^"]*)"')"""
+TYPE = """substring(o.headers FROM '"ce_type" *: *"([^"]*)"')"""
 
 _SENT = """
 SELECT o.topic, {type} AS type, count(*)::bigint AS sent{seen}
@@ -113,31 +118,50 @@ ORDER BY n.topic, n.of_partition, n.of_offset
 async def check_delivery(snap: Snapshot, now: Standing, quiet: Quiet) -> Check:
     """O8: outboxes are gap-free and sent, topics hold them, consumers took each in once."""
     found = Findings("O8", "everything written was sent, everything sent was taken in once")
-    sent = 0
     written: dict[str, int] = {}
-    for schema in sorted(snap.schemas):
-        by_type: dict[tuple[str, str], dict[str, int]] = {}
-        for lane in await snap.all(_LANES.format(schema=schema)):
-            sent += lane["head"] or 0
-            await _lane(snap, found, schema, lane)
-            await _count(snap, schema, lane, by_type)
-        async for row in snap.rows(_TWICE.format(schema=schema)):
-            found.wrong("event_written_twice", service=schema, event=row["event_id"])
-        for (topic, kind), numbers in sorted(by_type.items()):
-            written[topic] = written.get(topic, 0) + numbers["sent"]
-            events = _Events(schema, topic, kind, numbers)
-            for consumer in _consumers(topic):
-                if consumer in snap.schemas:
-                    await _taken_in(snap, found, events, consumer)
-    _on_topics(found, now, written)
-    for group in sorted(now.committed):
-        _offsets(found, now, group)
+    sent = await judge_outboxes(snap, found, written)
+    judge_ends(found, now, written)
     found.figures["events"] = sent
     return found.once_quiet(f"{sent} events of {len(snap.schemas)} services", quiet)
 
 
-async def _lane(snap: Snapshot, found: Findings, schema: str, lane: Record) -> None:
-    where = {"service": schema, "lane": lane["lane"]}
+async def judge_outboxes(
+    snap: Snapshot, found: Findings, written: dict[str, int], apart: frozenset[str] = frozenset()
+) -> int:
+    """Every outbox of a database, and who took its events in, but for the consumers `apart`.
+
+    Adds what was written to each topic to `written`; returns how many events that were ever.
+    """
+    sent = 0
+    for schema in sorted(snap.schemas):
+        by_type: dict[tuple[str, str], dict[str, int]] = {}
+        for lane in await snap.all(LANES.format(schema=schema)):
+            sent += lane["head"] or 0
+            await judge_lane(snap, found, schema, lane)
+            await _count(snap, schema, lane, by_type)
+        async for row in snap.rows(TWICE.format(schema=schema)):
+            found.wrong("event_written_twice", service=schema, event=row["event_id"])
+        for (topic, kind), numbers in sorted(by_type.items()):
+            written[topic] = written.get(topic, 0) + numbers["sent"]
+            events = _Events(schema, topic, kind, numbers)
+            for consumer in consumers_of(topic):
+                if consumer in snap.schemas and consumer not in apart:
+                    await _taken_in(snap, found, events, consumer)
+    return sent
+
+
+def judge_ends(found: Findings, now: Standing, written: Mapping[str, int]) -> None:
+    """No topic holds less than was written to it, and no group is beyond a topic's end."""
+    _on_topics(found, now, written)
+    for group in sorted(now.committed):
+        _offsets(found, now, group)
+
+
+async def judge_lane(
+    snap: Snapshot, found: Findings, schema: str, lane: Record, service: str = ""
+) -> None:
+    """A lane in itself: without gaps, whole, and sent; `service` if it is not called as its schema."""
+    where = {"service": service or schema, "lane": lane["lane"]}
     if lane["head"] is None or (lane["position"] or 0) > lane["head"]:
         found.wrong("sent_more_than_written", **where, head=lane["head"], sent=lane["position"])
         return
@@ -168,7 +192,7 @@ async def _count(
     consumers = sorted(snap.schemas)
     query = _SENT.format(
         schema=schema,
-        type=_TYPE,
+        type=TYPE,
         seen="".join(f", count({name}.event_key)::bigint AS {name}" for name in consumers),
         joins="".join(
             f" LEFT JOIN {name}.inbox {name} ON {name}.consumer = '{name}'"
@@ -176,8 +200,8 @@ async def _count(
             for name in consumers
         ),
     )
-    for start in range(lane["first"] - 1, lane["last"], _CHUNK):
-        for row in await snap.all(query, lane["lane"], start, start + _CHUNK):
+    for start in range(lane["first"] - 1, lane["last"], CHUNK):
+        for row in await snap.all(query, lane["lane"], start, start + CHUNK):
             numbers = by_type.setdefault((row["topic"], row["type"] or ""), {})
             for name in ("sent", *consumers):
                 numbers[name] = numbers.get(name, 0) + row[name]
@@ -201,7 +225,7 @@ async def _taken_in(snap: Snapshot, found: Findings, events: _Events, consumer: 
         return
     if missing <= await snap.value(_REFUSED.format(consumer=consumer), events.topic):
         return
-    query = _MISSED.format(schema=events.service, consumer=consumer, type=_TYPE)
+    query = _MISSED.format(schema=events.service, consumer=consumer, type=TYPE)
     async for row in snap.rows(query, events.topic, events.type):
         found.unfinished(
             "event_not_taken_in",
@@ -219,7 +243,8 @@ def catalogued(topic: str) -> Topic | None:
     return next((entry for entry in catalogue().values() if _is_of(topic, entry)), None)
 
 
-def _consumers(topic: str) -> tuple[str, ...]:
+def consumers_of(topic: str) -> tuple[str, ...]:
+    """The services that consume a topic, by the catalogue."""
     entry = catalogued(topic)
     return () if entry is None else entry.consumers
 
@@ -255,22 +280,34 @@ def _offsets(found: Findings, now: Standing, group: str) -> None:
             )
 
 
-async def check_quarantine(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> Check:
+async def check_quarantine(
+    snap: Snapshot, evidence: Evidence, quiet: Quiet, *further: LedgerDatabase
+) -> Check:
     """O11: records set aside by reason, each told once to operators."""
     found = Findings("O11", "what was set aside is kept, counted by reason, and told")
-    total = 0
     whole = evidence.whole(NOTICES)
+    total = 0
     for schema in sorted(snap.schemas):
-        for row in await snap.all(_REASONS.format(schema=schema)):
-            place = f"({row['field']})" if row["field"] else ""
-            found.figures[f"{row['consumer']}: {row['code']}{place}"] = row["records"]
-            total += row["records"]
-        if whole:
-            async for row in snap.rows(_UNTOLD.format(schema=schema)):
-                found.unfinished("set_aside_untold", **_shown(row))
-        async for row in snap.rows(_TOLD_FALSELY.format(schema=schema), schema):
-            found.wrong("told_but_not_kept", **_shown(row))
+        total += await _set_aside(snap, found, schema, schema, whole=whole)
+    for database in further:
+        total += await _set_aside(database.snap, found, LEDGER, database.group, whole=whole)
     return found.once_quiet(f"{total} records for {len(found.figures)} reasons", quiet)
+
+
+async def _set_aside(
+    snap: Snapshot, found: Findings, schema: str, consumer: str, *, whole: bool
+) -> int:
+    total = 0
+    for row in await snap.all(_REASONS.format(schema=schema)):
+        place = f"({row['field']})" if row["field"] else ""
+        found.figures[f"{row['consumer']}: {row['code']}{place}"] = row["records"]
+        total += row["records"]
+    if whole:
+        async for row in snap.rows(_UNTOLD.format(schema=schema)):
+            found.unfinished("set_aside_untold", **_shown(row))
+    async for row in snap.rows(_TOLD_FALSELY.format(schema=schema), consumer):
+        found.wrong("told_but_not_kept", **_shown(row))
+    return total
 
 
 def _shown(row: Record) -> dict[str, str | int | None]:

@@ -17,6 +17,7 @@ from tally_reconciliation.report import Check, Quiet, Value
 from tally_reconciliation.snapshot import Snapshot, fill
 
 _BATCH = 1000
+_RESERVED = ("xhld_", "xjrn_", "xtr_", "exp_")
 
 _EVENTS = """
 SELECT o.lane, o.seq, o.event_id::text AS event_id, o.topic, o.record_key, o.headers, o.payload{hashes}
@@ -187,10 +188,19 @@ def _event(
             found.wrong("taken_in_otherwise", **where, consumer=name)
     told: list[tuple[object, ...]] = []
     for number, fact in enumerate(facts):
-        if kind in fact.types:
+        if kind in fact.types and not _unkept(kind, body, fact):
             key = " ".join(str(_at(body, path)) for path in fact.id)
             told.append((f"{kind} {number}", key, row["event_id"], json.dumps(body)))
     return told
+
+
+def _unkept(kind: str, body: Mapping[str, Any], fact: Fact) -> bool:
+    """Whether a refusal has no row: what stands under its id is another request's, or the ledger's."""
+    if not kind.endswith(".rejected.v1"):
+        return False
+    code = body.get("code")
+    own = str(_at(body, fact.id[0]))
+    return code == "id_conflict" or (code == "id_reserved" and own.startswith(_RESERVED))
 
 
 def _object(raw: str | bytes) -> Mapping[str, Any]:

@@ -58,6 +58,7 @@ WHERE coalesce(e.amount, 0) <> coalesce(b.amount, 0)
 ORDER BY 1, 2, 3
 """
 
+# What transfers to other ledgers hold (xhld_…) is judged by L15.
 _HELD = """
 SELECT coalesce(p.account, a.id) AS account, coalesce(p.amount, 0) AS expected,
        coalesce(a.debits_pending, 0) AS held, a.path
@@ -67,19 +68,25 @@ FROM (
     WHERE p.hold NOT IN ('none', 'released', 'captured') GROUP BY 1
 ) p
 FULL JOIN (
-    SELECT * FROM ledger.account WHERE debits_pending > 0 AND purpose <> 'clearing'
+    SELECT a.id, a.path, a.debits_pending - coalesce(sum(x.remaining), 0) AS debits_pending
+    FROM ledger.account a
+    LEFT JOIN ledger.hold x ON x.debit = a.id AND x.state = 'open' AND x.id LIKE 'xhld\\_%'
+    WHERE a.debits_pending > 0 AND a.purpose <> 'clearing' GROUP BY a.id
 ) a ON a.id = p.account
 WHERE coalesce(p.amount, 0) <> coalesce(a.debits_pending, 0)
 ORDER BY 1
 """
 
+# What ledgers owe each other (clearing/shards/…) neither came in nor went out.
 _TOTALS = """
 SELECT asset,
        -sum(balance) FILTER (WHERE purpose = 'clearing' AND place = ANY($1::text[])) AS came_in,
-       sum(balance) FILTER (WHERE purpose = 'clearing' AND place <> ALL($1::text[])) AS went_out,
+       sum(balance) FILTER (WHERE purpose = 'clearing' AND place <> ALL($1::text[])
+                            AND place <> 'shards') AS went_out,
        sum(balance) FILTER (WHERE purpose = 'wallet') AS wallets,
        sum(balance) FILTER (WHERE purpose = 'suspense') AS suspense,
-       sum(balance) FILTER (WHERE purpose NOT IN ('clearing', 'wallet', 'suspense')) AS others
+       sum(balance) FILTER (WHERE purpose NOT IN ('clearing', 'wallet', 'suspense')
+                            OR (purpose = 'clearing' AND place = 'shards')) AS others
 FROM (
     SELECT asset, purpose, split_part(path, '/', 2) AS place,
            credits_posted - debits_posted AS balance
