@@ -109,8 +109,6 @@ def fact_of(event: WireMovement, answer: Answer, books: Books, units: Units) -> 
     """What is published about a movement: new, or the same again.
 
     `books` know the transfers of reversals' targets, `units` the assets of what was answered.
-    The frequent facts are constructed without validation: they repeat what the command's own
-    validation has passed, and what the books hold.
     """
     common: dict[str, Any] = {
         "ledger": event.ledger,
@@ -126,7 +124,7 @@ def fact_of(event: WireMovement, answer: Answer, books: Books, units: Units) -> 
     assert isinstance(outcome, Done), "a movement is done or refused"
     common["log_seq"] = outcome.log_seq
     if isinstance(event, PostJournal):
-        return JournalPosted.model_construct(
+        return JournalPosted(
             journal_id=event.journal_id,
             legs=event.legs,
             effective_at=event.effective_at,
@@ -150,7 +148,7 @@ def _held(
 ) -> HoldPlaced | HoldCaptured | HoldReleased:
     match event:
         case PlaceHold():
-            return HoldPlaced.model_construct(
+            return HoldPlaced(
                 hold_id=event.hold_id,
                 debit=event.debit,
                 credit=event.credit,
@@ -159,7 +157,7 @@ def _held(
                 **common,
             )
         case CaptureHold():
-            return HoldCaptured.model_construct(
+            return HoldCaptured(
                 transfer_id=event.transfer_id,
                 hold_id=event.hold_id,
                 debit=transfer.debit,
