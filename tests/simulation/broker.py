@@ -152,6 +152,20 @@ class Group:
         self.world.trace(self.name, f"generation {self.generation} of {len(self.members)}")
 
 
+class SimBatch:
+    """Records for one partition, handed over at once."""
+
+    def __init__(self) -> None:
+        self.records: list[dict] = []
+
+    def append(self, *, timestamp, key, value, headers):
+        self.records.append({"key": key, "value": value, "headers": headers})
+        return True
+
+    def close(self) -> None:
+        return None
+
+
 class SimProducer:
     """What the relay knows as its idempotent producer."""
 
@@ -179,6 +193,18 @@ class SimProducer:
             world.loop.call_later(world.rng.random() * world.odds.latency_s, self._arrive)
         self._queue.append(((topic, key, value, headers), sent))
         return sent
+
+    async def send_and_wait(self, topic, *, value, key, headers):
+        await (await self.send(topic, value=value, key=key, headers=headers))
+
+    async def partitions_for(self, topic):
+        return {place.partition for place in self._broker.partitions(topic)}
+
+    def create_batch(self):
+        return SimBatch()
+
+    async def send_batch(self, batch, topic, *, partition):
+        return asyncio.gather(*[await self.send(topic, **record) for record in batch.records])
 
     def _arrive(self) -> None:
         """What was handed over reaches the broker, or its first part does, or no word comes back."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tally_messaging import outbox, quarantine
 from tally_messaging.batch import Step, no_step
@@ -50,6 +51,37 @@ def _murmur2(key: bytes) -> int:
 def partition_of(key: bytes, partitions: Sequence[int], _: Sequence[int]) -> int:
     """The partition Kafka's default partitioner chooses; its hash, slow in Python, is kept for a while."""
     return partitions[_murmur2(key) % len(partitions)]
+
+
+async def _batches(
+    producer: AIOKafkaProducer, records: Sequence[StoredRecord]
+) -> list[tuple[str, int, BatchBuilder]]:
+    """The records by topic and partition, in order within each, as batches the broker takes whole.
+
+    A future for each record would cost as much again as writing it.
+    """
+    partitions: dict[str, list[int]] = {}
+    open_batches: dict[tuple[str, int], BatchBuilder] = {}
+    batches: list[tuple[str, int, BatchBuilder]] = []
+    for record in records:
+        topic, key = record.topic, record.key.encode()
+        known = partitions.get(topic)
+        if known is None:
+            known = partitions[topic] = sorted(await producer.partitions_for(topic))
+        place = (topic, partition_of(key, known, known))
+        headers = encode_headers(record.headers)
+        batch = open_batches.get(place)
+        taken = None
+        if batch is not None:
+            taken = batch.append(timestamp=None, key=key, value=record.payload, headers=headers)
+        if taken is None:
+            batch = open_batches[place] = producer.create_batch()
+            batches.append((*place, batch))
+            # An empty batch takes any record: the broker judges its size.
+            batch.append(timestamp=None, key=key, value=record.payload, headers=headers)
+    for _, _, batch in batches:
+        batch.close()
+    return batches
 
 
 class Relay:
@@ -248,7 +280,10 @@ class Relay:
     async def _send(self, lane: int, records: Sequence[StoredRecord]) -> None:
         producer = self._producer or await self._open_producer()
         try:
-            waiting = [await self._hand_over(producer, record) for record in records]
+            waiting = [
+                await producer.send_batch(batch, topic, partition=partition)
+                for topic, partition, batch in await _batches(producer, records)
+            ]
             await asyncio.gather(*waiting)
         except MessageSizeTooLargeError:
             # The broker refuses whole batches for it, small neighbours included, and the producer's
@@ -260,21 +295,15 @@ class Relay:
         for record in records:
             producer = self._producer or await self._open_producer()
             try:
-                await (await self._hand_over(producer, record))
+                await producer.send_and_wait(
+                    record.topic,
+                    value=record.payload,
+                    key=record.key.encode(),
+                    headers=encode_headers(record.headers),
+                )
             except MessageSizeTooLargeError as error:
                 await self._close_producer()
                 await self._set_aside(lane, record, error)
-
-    async def _hand_over(
-        self, producer: AIOKafkaProducer, record: StoredRecord
-    ) -> asyncio.Future[object]:
-        sent: asyncio.Future[object] = await producer.send(
-            record.topic,
-            value=record.payload,
-            key=record.key.encode(),
-            headers=encode_headers(record.headers),
-        )
-        return sent
 
     async def _set_aside(
         self, lane: int, record: StoredRecord, error: MessageSizeTooLargeError
