@@ -257,11 +257,11 @@ async def settle(uow: UnitOfWork, funding: Funding, messages: Sequence[Received[
     if not references:
         return
     pay_ins = await store.lock_pay_ins(uow.conn, references)
-    allocated = [
-        pay_in_id
+    allocated = {
+        pay_in_id: pay_in.amount.currency
         for pay_in_id, pay_in in pay_ins.items()
         if pay_in.standing.state is PayInState.ALLOCATING
-    ]
+    }
     shares = await store.allocations(uow.conn, allocated) if allocated else {}
     moves: list[Move] = []
     cases: list[NewCase] = []

@@ -9,7 +9,7 @@ from tally_contracts.base import Amount, Where, Who, Why
 from tally_contracts.funding import Allocation, FundingReceived
 from tally_funding.domain import Content, PayInState, Rule, Standing
 from tally_funding.postings import Designated
-from tally_money import Money, currency
+from tally_money import Currency, Money, currency
 from tally_postgres import Connection, Pool, Record
 
 _INSERT_PAY_INS = """
@@ -77,10 +77,9 @@ FOR UPDATE OF p
 """
 
 _ALLOCATIONS = """
-SELECT a.pay_in_id, a.account, a.owner, a.role, a.amount, p.currency, a.pay_out
-FROM allocation a JOIN pay_in p USING (pay_in_id)
-WHERE a.pay_in_id = ANY($1::text[])
-ORDER BY a.pay_in_id, a.position
+SELECT pay_in_id, account, owner, role, amount, pay_out FROM allocation
+WHERE pay_in_id = ANY($1::text[])
+ORDER BY pay_in_id, position
 """
 
 _MOVE = """
@@ -274,19 +273,21 @@ def _pay_in(row: Record) -> PayIn:
 
 
 async def allocations(
-    conn: Connection, pay_in_ids: Sequence[str]
+    conn: Connection, pay_ins: Mapping[str, Currency]
 ) -> Mapping[str, tuple[Allocation, ...]]:
-    """The allocations of these pay-ins, in the order of the rule."""
+    """The allocations of these pay-ins, each in its currency, in the order of the rule."""
     found: dict[str, list[Allocation]] = defaultdict(list)
-    for row in await conn.fetch(_ALLOCATIONS, pay_in_ids):
-        found[row["pay_in_id"]].append(
+    for pay_in_id, account, owner, role, minor, pay_out in await conn.fetch(
+        _ALLOCATIONS, list(pay_ins)
+    ):
+        found[pay_in_id].append(
             # Not validated: written by this service, in this shape.
             Allocation.model_construct(
-                account=row["account"],
-                owner=row["owner"],
-                role=row["role"],
-                amount=Amount.of(Money(row["amount"], currency(row["currency"]))),
-                pay_out=row["pay_out"],
+                account=account,
+                owner=owner,
+                role=role,
+                amount=Amount.of(Money(minor, pay_ins[pay_in_id])),
+                pay_out=pay_out,
             )
         )
     return {pay_in_id: tuple(shares) for pay_in_id, shares in found.items()}
