@@ -8,9 +8,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
@@ -84,8 +85,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             # An answer names every partition: one for each record would keep client and broker busy.
             fetch_max_wait_ms=settings.fetch_wait_ms,
             fetch_min_bytes=settings.fetch_min_bytes,
-            # FastStream sleeps this long again after an empty poll.
-            batch_timeout_ms=settings.poll_timeout_ms,
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.session_timeout_ms // 4,
             max_poll_interval_ms=settings.max_poll_interval_ms,
@@ -96,6 +95,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             decoder=_raw_records,
             title=name,
         )
+        # FastStream's own sleeps after every empty poll, however many records come meanwhile.
+        self.subscriber.get_msg = self._poll  # type: ignore[method-assign]
         self.subscriber(self._consume)
 
     async def start(self) -> None:
@@ -143,6 +144,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         """Partitions arrive unpaused."""
         self._paused = False
         _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> Any:
+        """Records as soon as there are some; none after the time-out, so that stopping is noticed."""
+        found = await consumer.getmany(
+            timeout_ms=self._settings.poll_timeout_ms, max_records=self._settings.batch_records_max
+        )
+        return tuple(chain.from_iterable(found.values()))
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:

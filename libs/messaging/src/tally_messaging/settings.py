@@ -26,15 +26,17 @@ class MessagingSettings(ServiceSettings):
         description="least time between two small batches: a record that comes alone is not held up",
     )
     fetch_wait_ms: int = Field(
-        default=40,
+        default=60,
         ge=1,
         le=5_000,
         description="longest the broker gathers records for one answer; idle consumers ask this often",
     )
     fetch_min_bytes: int = Field(
-        default=65_536, ge=1, le=50_000_000, description="enough for an answer at once"
+        default=262_144, ge=1, le=50_000_000, description="enough for an answer at once"
     )
-    poll_timeout_ms: int = Field(default=20, ge=1, le=1000)
+    poll_timeout_ms: int = Field(
+        default=250, ge=1, le=1000, description="how often a consumer without records looks up"
+    )
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=120_000)
     max_poll_interval_ms: int = Field(default=300_000, ge=10_000, le=3_600_000)
     offset_commit_interval_ms: int = Field(default=250, ge=10, le=60_000)

@@ -19,5 +19,5 @@ class PortfolioSettings(MessagingSettings):
         description="a view a moment behind costs far less than one up to the moment",
     )
     fetch_wait_ms: int = Field(
-        default=200, ge=1, le=5_000, description="longest the broker gathers facts for one answer"
+        default=400, ge=1, le=5_000, description="longest the broker gathers facts for one answer"
     )
