@@ -85,7 +85,10 @@ def test_lag_knows_the_group_and_the_outbox_of_each_database(platform: Platform)
     assert shown.exit_code == 0, shown.output
     by_service = {one["service"]: one for one in json.loads(shown.stdout)}
     assert by_service.keys() == {*SERVICES, "ledger.west"}
-    assert by_service["ledger.west"]["behind"] == {COMMANDS: 2}
+    assert by_service["ledger.west"]["behind"][COMMANDS] == 2
+    assert by_service["ledger"]["behind"][COMMANDS] == 3, (
+        "a group that never committed has it all to do"
+    )
     assert by_service["ledger.west"]["outbox_records"] == 2
     assert by_service["ledger"]["outbox_records"] == 0
 

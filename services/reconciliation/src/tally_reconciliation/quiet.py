@@ -20,13 +20,17 @@ class Standing:
 
     def behind(self, group: str) -> int:
         """Records that the group had not consumed."""
+        return sum(self.by_topic(group).values())
+
+    def by_topic(self, group: str) -> dict[str, int]:
+        """Records that the group had not consumed, by topic; all of them where it never committed."""
         committed = self.committed[group]
-        topics = self.subscribed[group]
-        return sum(
-            max(extent.end - max(committed.get(where, 0), extent.first), 0)
-            for where, extent in self.extents.items()
-            if where[0] in topics
-        )
+        behind = dict.fromkeys(self.subscribed[group], 0)
+        for where, extent in self.extents.items():
+            if where[0] in behind:
+                missing = extent.end - max(committed.get(where, 0), extent.first)
+                behind[where[0]] += max(missing, 0)
+        return behind
 
 
 async def standing(broker: Broker, groups: frozenset[str]) -> Standing:

@@ -6,9 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-
 from tally_cli.output import (
     JsonOption,
     VarOption,
@@ -21,6 +18,8 @@ from tally_cli.platform import SERVICES, Installation
 from tally_cli.shards import LedgerDsnOption, ledger_dsns
 from tally_messaging import outbox
 from tally_postgres import create_pool
+from tally_reconciliation.broker import kafka_broker
+from tally_reconciliation.quiet import standing
 from tally_runtime import SystemClock
 
 _LEDGER = "ledger"
@@ -59,25 +58,10 @@ async def measure(
 
 
 async def _consumer_lag(kafka: str, groups: Sequence[str]) -> dict[str, dict[str, int]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    probe = AIOKafkaConsumer(bootstrap_servers=kafka)
-    await admin.start()
-    await probe.start()
-    try:
-        lags: dict[str, dict[str, int]] = {}
-        for name in groups:
-            committed = await admin.list_consumer_group_offsets(name)
-            partitions: list[TopicPartition] = list(committed)
-            ends = await probe.end_offsets(partitions) if partitions else {}
-            by_topic: dict[str, int] = {}
-            for partition, offset in committed.items():
-                missing = ends[partition] - max(offset.offset, 0)
-                by_topic[partition.topic] = by_topic.get(partition.topic, 0) + missing
-            lags[name] = by_topic
-        return lags
-    finally:
-        await probe.stop()
-        await admin.close()
+    """Records by topic that a group has not consumed; all there are where it never committed."""
+    async with kafka_broker(kafka) as broker:
+        now = await standing(broker, frozenset(groups))
+    return {group: now.by_topic(group) for group in groups}
 
 
 async def _service_lag(name: str, schema: str, dsn: str, behind: Mapping[str, int]) -> ServiceLag:
