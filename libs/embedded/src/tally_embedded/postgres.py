@@ -35,7 +35,10 @@ SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
     "max_connections": "200",
-    "max_wal_size": "1GB",
+    # A checkpoint makes every page that changes afterwards go to the log whole: more than half of the
+    # log, when one comes every few thousand payments.
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
     "min_wal_size": "80MB",
     "wal_level": "replica",
     "huge_pages": "off",
