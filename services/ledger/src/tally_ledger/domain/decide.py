@@ -20,7 +20,7 @@ from tally_ledger.domain.commands import (
 )
 from tally_ledger.domain.draft import Draft
 from tally_ledger.domain.identity import used_id, used_ids
-from tally_ledger.domain.legs import move_alone, not_positive, post_alone, single
+from tally_ledger.domain.legs import check_alone, move_alone, not_positive, single
 from tally_ledger.domain.model import Account, Hold, HoldState, Transfer, TransferKind
 from tally_ledger.domain.reversal import decide_reversal
 from tally_ledger.domain.timing import wrong_time
@@ -75,7 +75,7 @@ def decide_journal(books: Books, command: PostLegs, now: datetime) -> Posted | R
     if refusal is not None:
         return refusal
     if len(legs) == 1 and not command.accounts:
-        decision = post_alone(books, legs[0])
+        decision = check_alone(books, legs[0], single(legs[0]))
         return _in_leg(0, decision) if isinstance(decision, Rejected) else decision
     opened = _opened(books, command.accounts, now)
     if isinstance(opened, Rejected):
@@ -99,6 +99,30 @@ def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejecte
             "already_expired",
             f"expires_at: {command.expires_at.isoformat()} is past; ask for a later time",
         )
+    pending = Transfer(
+        leg.id,
+        TransferKind.PENDING,
+        None,
+        leg.debit,
+        leg.credit,
+        leg.currency,
+        leg.amount,
+        leg.code,
+        leg.amount,
+        command.expires_at,
+    )
+    hold = Hold(
+        leg.id,
+        leg.debit,
+        leg.credit,
+        leg.currency,
+        leg.amount,
+        leg.amount,
+        HoldState.OPEN,
+        command.expires_at,
+    )
+    if not command.accounts:
+        return check_alone(books, leg, pending, hold)
     opened = _opened(books, command.accounts, now)
     if isinstance(opened, Rejected):
         return opened
@@ -106,32 +130,8 @@ def decide_hold(books: Books, command: Place, now: datetime) -> Posted | Rejecte
     refusal = draft.refusal(leg)
     if refusal is not None:
         return refusal
-    draft.move(
-        Transfer(
-            leg.id,
-            TransferKind.PENDING,
-            None,
-            leg.debit,
-            leg.credit,
-            leg.currency,
-            leg.amount,
-            leg.code,
-            leg.amount,
-            command.expires_at,
-        )
-    )
-    return draft.posted(
-        Hold(
-            leg.id,
-            leg.debit,
-            leg.credit,
-            leg.currency,
-            leg.amount,
-            leg.amount,
-            HoldState.OPEN,
-            command.expires_at,
-        )
-    )
+    draft.move(pending)
+    return draft.posted(hold)
 
 
 def decide_capture(books: Books, command: Capture) -> Posted | Rejected:
@@ -206,10 +206,15 @@ def _resolve(
         command.code,
         remaining,
     )
-    left = hold._replace(
-        remaining=remaining,
-        state=HoldState.OPEN if remaining else _RESOLVED[kind],
-        expires_at=hold.expires_at if remaining else None,
+    left = Hold(
+        hold.id,
+        hold.debit,
+        hold.credit,
+        hold.currency,
+        hold.amount,
+        remaining,
+        HoldState.OPEN if remaining else _RESOLVED[kind],
+        hold.expires_at if remaining else None,
     )
     return move_alone(books, transfer, left)
 

@@ -20,7 +20,7 @@ _EFFECTS: Mapping[TransferKind, tuple[int, int]] = {
     TransferKind.REVERSE: (1, 0),
 }
 
-# A named tuple's own constructor is a Python call more, and a transfer makes four of them.
+# A named tuple's own constructor is a Python call more, and a transfer makes six of them.
 _new = tuple.__new__
 
 
@@ -75,15 +75,17 @@ def single(leg: Leg) -> Transfer:
     )
 
 
-def post_alone(books: Books, leg: Leg) -> Posted | Rejected:
-    """Post one leg between accounts that are in the books: nothing to lay over them."""
+def check_alone(
+    books: Books, leg: Leg, transfer: Transfer, hold: Hold | None = None
+) -> Posted | Rejected:
+    """Make a leg's transfer between accounts that are in the books: nothing to lay over them."""
     debit, credit = leg.debit, leg.credit
     accounts, balances = books.accounts, books.balances
     payer, payee = balances.get(debit, EMPTY), balances.get(credit, EMPTY)
     refused = refusal(books.ledger, leg, accounts.get(debit), accounts.get(credit), (payer, payee))
     if refused is not None:
         return refused
-    return _moved(single(leg), payer, payee, None)
+    return _moved(transfer, payer, payee, hold)
 
 
 def move_alone(books: Books, transfer: Transfer, hold: Hold) -> Posted:
@@ -103,7 +105,7 @@ def not_positive(amount: int) -> Rejected:
 def _moved(transfer: Transfer, payer: Balance, payee: Balance, hold: Hold | None) -> Posted:
     debited, credited, left, came = move(transfer, payer, payee)
     balances = {transfer.debit: debited, transfer.credit: credited}
-    return Posted((), (transfer,), (left, came), balances, hold)
+    return _new(Posted, ((), (transfer,), (left, came), balances, hold))
 
 
 def _too_much(
