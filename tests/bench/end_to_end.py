@@ -53,6 +53,7 @@ CODES = ("EUR", "USD", "JPY", "KWD")
 PAYEES = 200
 P99_MAX_MS = 1000
 SWEEP_STEP = 25
+REST_S = 3
 # More cores busy than this of all there are, or a drain longer than this: the machine is full.
 FULL_SHARE = 0.9
 DRAIN_FULL_S = 3.0
@@ -326,7 +327,9 @@ async def measure(
         await load.drain()
         elapsed, drained = time.perf_counter() - started, time.perf_counter() - offered
         cpu_s = {name: round(used - before[name], 2) for name, used in cpu_seconds(groups).items()}
-    report = await verify(Sources(installation.postgres_dsn, address.kafka), wait_s=30)
+    # The views are a moment behind, and one look at a full machine takes half a minute.
+    await asyncio.sleep(REST_S)
+    report = await verify(Sources(installation.postgres_dsn, address.kafka), wait_s=120)
     legs_after = await asyncio.to_thread(legs, installation.postgres_dsn)
     if len(load.latency) < 2:
         raise SystemExit(f"nothing was paid at {rate}/s: see the services' log lines above")
