@@ -244,7 +244,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         try:
             await consumer.commit(offsets)
         except (KafkaError, IllegalStateError) as error:
-            # The group moved on or the broker is away; the inbox absorbs the redelivery.
+            # The group moved on or the broker is away; the inbox absorbs the redelivery. What is kept
+            # is committed next time: no further record need come for the lag to be told right.
+            for partition, offset in offsets.items():
+                self._done[partition] = max(self._done.get(partition, 0), offset)
             _LOG.info("offset_commit_failed", consumer=self.router.consumer, error=repr(error))
 
     async def _watch(self) -> None:
