@@ -19,7 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from tally_messaging.batch import BatchProcessor
-from tally_messaging.errors import TransientFault
+from tally_messaging.errors import ConsumerStuck, TransientFault
 from tally_messaging.records import Record
 from tally_messaging.settings import MessagingSettings
 from tally_runtime import Clock, get_logger
@@ -120,6 +120,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             await self._commit()
             self._leaving = True
             await self.subscriber.stop()
+
+    def failed(self) -> BaseException | None:
+        """The error that ended one of the consumer's own tasks, if one did."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return next((error for task in ended if (error := task.exception()) is not None), None)
 
     @property
     def seconds_without_progress(self) -> float:
@@ -269,11 +274,22 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                     without_progress_s=round(self.seconds_without_progress),
                 )
                 self._processor.metrics.restarts(self.router.consumer).inc()
-                async with self._busy:
-                    self._leaving = True
-                    await self.subscriber.stop()
-                    self._leaving = False
+                await self._stop_for_restart()
                 await self._start_subscriber()
+
+    async def _stop_for_restart(self) -> None:
+        """Leave the group, or raise `ConsumerStuck`: a client that cannot even stop keeps its membership.
+
+        Seen when the broker and the database went away together. Only the end of the process ends such
+        a member, and whoever started the process starts it again.
+        """
+        try:
+            async with asyncio.timeout(self._settings.stall_limit_s), self._busy:
+                self._leaving = True
+                await self.subscriber.stop()
+                self._leaving = False
+        except TimeoutError as error:
+            raise ConsumerStuck(self.router.consumer, self._settings.stall_limit_s) from error
 
     async def _progresses(self) -> bool:
         """Whether a batch or a pause is under way, or fetches are answered and nothing is left lying."""

@@ -31,6 +31,18 @@ class TransientFault(MessagingError):  # noqa: N818 - named for what it says
     retryable = True
 
 
+class ConsumerStuck(MessagingError):  # noqa: N818 - named for what it says
+    """A consumer without progress could not be stopped either."""
+
+    code = "consumer_stuck"
+
+    def __init__(self, consumer: str, seconds: float) -> None:
+        super().__init__(
+            f"consumer {consumer} made no progress and did not stop within {seconds} s: the process ends, "
+            "start it again"
+        )
+
+
 class QuarantineNotFound(MessagingError):  # noqa: N818 - named for what it says
     code = "quarantine_not_found"
 

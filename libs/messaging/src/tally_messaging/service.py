@@ -237,9 +237,10 @@ class Service:
             for name, consumer in zip(names, self._consumers, strict=True):
                 if consumer.seconds_without_progress < limit:
                     self.health.progress(name)
-            failure = relay.failed()
-            if failure is not None:
-                raise failure
+            failures = [relay.failed(), *(consumer.failed() for consumer in self._consumers)]
+            for failure in failures:
+                if failure is not None:
+                    raise failure
             if self.clock.monotonic() - relay.progress_at < limit:
                 self.health.progress("relay")
             if self.clock.monotonic() - measured_at > _GAUGE_INTERVAL_S:
