@@ -213,8 +213,8 @@ async def test_transfers_both_ways_survive_a_kill_and_repeats_with_nothing_left_
     await until(lambda: _in_transit_is_zero(cluster), "nothing in transit")
     ends = await cluster.values("SELECT json_object_agg(id, state)::text FROM cross_transfer")
     assert all("started" not in text for text in ends.values())
-    assert sum(text.count("completed") for text in ends.values()) > 60
-    assert sum(text.count("refused") for text in ends.values()) > 40
+    assert sum(text.count("completed") for text in ends.values()) > 20
+    assert sum(text.count("refused") for text in ends.values()) > 20
     money = await cluster.values(
         "SELECT sum(credits_posted - debits_posted)::bigint FROM account WHERE purpose = 'wallet'"
     )

@@ -60,9 +60,10 @@ async def test_a_child_that_ends_by_itself_is_counted_and_comes_back(child: Chil
 
 
 async def test_an_ended_child_is_gone_even_if_it_was_stopped(child: Child) -> None:
+    before = {process.pid for process in psutil.Process().children()}
     child.begin()
     await child.ready(20)
-    process = psutil.Process().children()[-1]
+    (process,) = (one for one in psutil.Process().children() if one.pid not in before)
     child.send(signal.SIGSTOP)
     await child.end()
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
