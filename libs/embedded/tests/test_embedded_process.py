@@ -2,6 +2,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def test_a_recorded_process_is_found_while_it_runs_and_not_after(
 ):
     ProcessRecord(ProcessIdentity.of(sleeper), SLEEPER, None).save(tmp_path / "process.json")
     record = ProcessRecord.load(tmp_path / "process.json")
-    found = record.find()
+    # Until it has become the program it was started for, it is not the one recorded.
+    deadline = time.monotonic() + 10
+    while (found := record.find()) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert found.pid == sleeper.pid
     sleeper.kill()
     assert wait_gone([found], 5)
