@@ -146,8 +146,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             self._done.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Partitions arrive unpaused."""
+        """Partitions arrive unpaused, and what was done before another member had them is forgotten."""
         self._paused = False
+        for partition in assigned:
+            self._done.pop(partition, None)
         _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> Any:
@@ -238,22 +240,24 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             await self._commit()
 
     async def _commit(self) -> None:
+        """Commit what is done; what the group refuses stays done, and is committed the next time."""
         consumer = self.subscriber.consumer
         if consumer is None or not self._done:
             return
         assigned = consumer.assignment()
         offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
-        self._done.clear()
         if not offsets:
             return
         try:
             await consumer.commit(offsets)
         except (KafkaError, IllegalStateError) as error:
-            # The group moved on or the broker is away; the inbox absorbs the redelivery. What is kept
-            # is committed next time: no further record need come for the lag to be told right.
-            for partition, offset in offsets.items():
-                self._done[partition] = max(self._done.get(partition, 0), offset)
+            # The group moved on or the broker is away; the inbox absorbs a redelivery.
             _LOG.info("offset_commit_failed", consumer=self.router.consumer, error=repr(error))
+            return
+        for partition, offset in offsets.items():
+            # Batches end meanwhile: what they did is not committed yet.
+            if self._done.get(partition) == offset:
+                del self._done[partition]
 
     async def _watch(self) -> None:
         """Restart the consumer when it makes no progress; the last remedy is `/live`'s.

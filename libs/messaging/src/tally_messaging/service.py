@@ -1,6 +1,7 @@
 """A service: its pool, consumers, relay and workers, started and stopped as one."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,10 @@ from tally_runtime import (
     SystemClock,
     Tracing,
     configure_tracing,
+    get_logger,
 )
+
+_LOG = get_logger("tally_messaging.service")
 
 MESSAGING_MIGRATIONS = MigrationSource("messaging", Path(__file__).parent / "migrations")
 _GAUGE_INTERVAL_S = 5.0
@@ -45,11 +49,31 @@ class WorkerContext:
     health: Health
     stopping: asyncio.Event
 
+    async def take_turns(
+        self, name: str, pause_s: float, turn: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Take turns until `stopping`: at once while a turn says there is more, else after a pause.
+
+        A database or broker that is away ends the turn, not the worker. `name` is the worker's.
+        """
+        while not self.stopping.is_set():
+            more = False
+            try:
+                more = await turn()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                _LOG.warning("worker_backs_off", worker=name, error=type(error).__name__)
+            self.health.progress(name)
+            if not more:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), pause_s)
+
 
 class Worker(Protocol):
     """A loop beside the consumers: due jobs, polling, expiry. It returns once `stopping` is set.
 
-    It calls `context.health.progress(name)` at least every `within_s` seconds.
+    It calls `context.health.progress(name)` at least every `within_s` seconds; `take_turns` does.
     """
 
     @property

@@ -1,8 +1,6 @@
 """Money that waits, as gauges: cases nobody has closed, and pay-ins the ledger has not answered."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,7 +9,7 @@ from prometheus_client import Gauge
 
 from tally_funding import store
 from tally_messaging import WorkerContext
-from tally_postgres import Pool, is_transient
+from tally_postgres import Pool
 from tally_runtime import Metrics
 
 _INTERVAL_S: Final = 10.0
@@ -51,15 +49,11 @@ class SuspenseWatch:
     within_s: float = 60.0
 
     async def run(self, context: WorkerContext) -> None:
-        while not context.stopping.is_set():
-            try:
-                await self.measure(context.pool, context.clock.now())
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-            context.health.progress(self.name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(context.stopping.wait(), _INTERVAL_S)
+        async def turn() -> bool:
+            await self.measure(context.pool, context.clock.now())
+            return False
+
+        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database."""

@@ -1,10 +1,9 @@
 """The worker that closes each day that is over: its root, signed and published."""
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from tally_contracts.ledger_log import RootSigned
 from tally_ledger import merkle
@@ -12,7 +11,7 @@ from tally_ledger.proofs.days import FIRST, DayRoot, end_of
 from tally_ledger.proofs.signing import PublicKey, SigningKey
 from tally_ledger.store import roots
 from tally_messaging import Cause, Transactor, UnitOfWork, WorkerContext
-from tally_postgres import Connection, is_transient
+from tally_postgres import Connection
 from tally_runtime import get_logger
 
 _LOG = get_logger("tally_ledger.closing")
@@ -32,27 +31,17 @@ class ClosingWorker:
     within_s: float = 600.0
 
     async def run(self, context: WorkerContext) -> None:
-        while not context.stopping.is_set():
-            busy = False
-            for ledger in self.ledgers:
-                busy |= await self._turn(context, ledger)
-            context.health.progress(self.name)
-            if not busy:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(context.stopping.wait(), self.poll_s)
+        await context.take_turns(self.name, self.poll_s, partial(self.turn, context.transactor))
 
-    async def _turn(self, context: WorkerContext, ledger: str) -> bool:
-        """Close one day; true if there may be more."""
-        try:
-            closed = await close_next_day(context.transactor, ledger, self.key)
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            _LOG.warning("closing_backs_off", ledger=ledger, error=type(error).__name__)
-            return False
-        if closed is not None:
-            _LOG.info("day_closed", ledger=ledger, day=closed.isoformat())
-        return closed is not None
+    async def turn(self, transactor: Transactor) -> bool:
+        """Close one day of each ledger; true if there may be more."""
+        more = False
+        for ledger in self.ledgers:
+            closed = await close_next_day(transactor, ledger, self.key)
+            if closed is not None:
+                _LOG.info("day_closed", ledger=ledger, day=closed.isoformat())
+                more = True
+        return more
 
 
 async def close_next_day(transactor: Transactor, ledger: str, key: SigningKey) -> date | None:

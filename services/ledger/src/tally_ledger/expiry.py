@@ -1,17 +1,15 @@
 """The worker that ends holds whose time is over, as logged transfers."""
 
-import asyncio
-import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tally_contracts.base import Where, Who, Why
 from tally_ledger import service, store, wire
 from tally_ledger.domain import Context, Expire
 from tally_ledger.store import DueHold
-from tally_messaging import Cause, UnitOfWork, WorkerContext
-from tally_postgres import is_transient
+from tally_messaging import Cause, Transactor, UnitOfWork, WorkerContext
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_ledger.expiry")
@@ -31,29 +29,19 @@ class ExpiryWorker:
     within_s: float = 120.0
 
     async def run(self, context: WorkerContext) -> None:
-        while not context.stopping.is_set():
-            busy = False
-            for ledger in self.ledgers:
-                busy |= await self._turn(context, ledger)
-            context.health.progress(self.name)
-            if not busy:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(context.stopping.wait(), self.poll_s)
+        await context.take_turns(self.name, self.poll_s, partial(self.turn, context.transactor))
 
-    async def _turn(self, context: WorkerContext, ledger: str) -> bool:
-        """Expire one batch; true if there may be more."""
-        try:
-            expired = await context.transactor.run(
-                lambda uow: expire_due(uow, ledger, self.batch_holds)
+    async def turn(self, transactor: Transactor) -> bool:
+        """Expire one batch of each ledger; true if there may be more."""
+        more = False
+        for ledger in self.ledgers:
+            expired = await transactor.run(
+                partial(expire_due, ledger=ledger, limit=self.batch_holds)
             )
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            _LOG.warning("expiry_backs_off", ledger=ledger, error=type(error).__name__)
-            return False
-        if expired:
-            _LOG.info("holds_expired", ledger=ledger, holds=expired)
-        return expired == self.batch_holds
+            if expired:
+                _LOG.info("holds_expired", ledger=ledger, holds=expired)
+            more |= expired == self.batch_holds
+        return more
 
 
 async def expire_due(uow: UnitOfWork, ledger: str, limit: int) -> int:

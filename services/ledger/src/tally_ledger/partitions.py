@@ -1,7 +1,5 @@
 """The worker that makes the months of the books' tables ahead of time."""
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,10 +45,12 @@ class PartitionWorker:
 
     async def run(self, context: WorkerContext) -> None:
         due = context.clock.monotonic() + _EVERY_S
-        while not context.stopping.is_set():
-            context.health.progress(self.name)
+
+        async def turn() -> bool:
+            nonlocal due
             if context.clock.monotonic() >= due:
                 done = await ensure_months(context.transactor)
                 due = context.clock.monotonic() + (_EVERY_S if done else _AGAIN_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(context.stopping.wait(), _LOOK_S)
+            return False
+
+        await context.take_turns(self.name, _LOOK_S, turn)

@@ -6,7 +6,15 @@ from datetime import datetime
 from tally_ledger import canonical, merkle
 from tally_ledger.proofs import FormWithoutProof, Proof, ProofError, TransferUnknown
 from tally_ledger.proofs.checking import readable
-from tally_ledger.proofs.document import FORMAT, LATER_MAX, Batch, LaterBatch, Leaf, SignedRoot
+from tally_ledger.proofs.document import (
+    FORMAT,
+    JOURNAL_FIELDS,
+    LATER_MAX,
+    Batch,
+    LaterBatch,
+    Leaf,
+    SignedRoot,
+)
 from tally_ledger.store import roots
 from tally_postgres import Connection, Record
 
@@ -62,27 +70,10 @@ async def make_proof(conn: Connection, id_: str) -> Proof:
 
 def leaf_bytes(journal: Record, transfers: Sequence[Record]) -> bytes:
     """The bytes of a journal's leaf, from its rows."""
-    said = [journal[name] for name in _JOURNAL_COLUMNS]
+    said = [journal[name] for name in JOURNAL_FIELDS]
     return canonical.record("J", *map(_field, said)) + b"".join(
         canonical.record("T", *map(_field, tuple(transfer))) for transfer in transfers
     )
-
-
-_JOURNAL_COLUMNS = (
-    "id",
-    "operation",
-    "reference",
-    "request_hash",
-    "effective_at",
-    "recorded_at",
-    "who_actor",
-    "who_principal",
-    "where_channel",
-    "where_country",
-    "why_program",
-    "why_event",
-    "why_reason",
-)
 
 
 def _field(value: str | int | bytes | datetime | None) -> str:

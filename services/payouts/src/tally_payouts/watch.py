@@ -1,9 +1,7 @@
 """Payouts that stand, as gauges: by state with their age, and by who must act."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,7 +11,7 @@ from prometheus_client import Gauge
 from tally_messaging import WorkerContext
 from tally_payouts.domain.states import ENDED, MustAct, PayoutState
 from tally_payouts.store.standing import cases, standing
-from tally_postgres import Pool, is_transient
+from tally_postgres import Pool
 from tally_runtime import Metrics
 
 _INTERVAL_S: Final = 10.0
@@ -55,15 +53,11 @@ class StandingWatch:
     within_s: float = 60.0
 
     async def run(self, context: WorkerContext) -> None:
-        while not context.stopping.is_set():
-            try:
-                await self.measure(context.pool, context.clock.now())
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-            context.health.progress(self.name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(context.stopping.wait(), _INTERVAL_S)
+        async def turn() -> bool:
+            await self.measure(context.pool, context.clock.now())
+            return False
+
+        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database; a state nobody stands in is zero."""

@@ -1,17 +1,15 @@
 """The worker that watches open transfers: how many, how old, and asking again where no answer came."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from prometheus_client import Counter, Gauge
 
 from tally_ledger.transfers import facts, store
 from tally_messaging import Cause, UnitOfWork, WorkerContext
-from tally_postgres import is_transient
 from tally_runtime import Metrics, get_logger
 
 _LOG = get_logger("tally_ledger.transfers")
@@ -55,20 +53,15 @@ class OverdueTransfers:
     within_s: float = 700.0
 
     async def run(self, context: WorkerContext) -> None:
-        while not context.stopping.is_set():
-            try:
-                await self.measure(context)
-                again = await context.transactor.run(self.ask_again)
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                _LOG.warning("transfers_back_off", error=type(error).__name__)
-                again = 0
-            if again:
-                self.metrics.asked_again().inc(again)
-            context.health.progress(self.name)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(context.stopping.wait(), self.poll_s)
+        await context.take_turns(self.name, self.poll_s, partial(self.turn, context))
+
+    async def turn(self, context: WorkerContext) -> bool:
+        """Measure and ask once; what is asked again waits for its answer, so there is never more at once."""
+        await self.measure(context)
+        again = await context.transactor.run(self.ask_again)
+        if again:
+            self.metrics.asked_again().inc(again)
+        return False
 
     async def measure(self, context: WorkerContext) -> None:
         """Set the gauges to what stands in the database."""
