@@ -1,15 +1,26 @@
 """Committed records reach the relay in memory, in order, or are left to be read from the table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
+from tally_messaging import Cause, UnitOfWork
 from tally_messaging.handover import Handover
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.outbox import OutgoingRecord, StoredRecord
 from tally_messaging.relay import Relay, partition_of
 from tally_runtime import FixedClock, Ids, Metrics, SystemClock
+from tally_testkit.toy import StepCounted
+
+# A key that is checked at the commit: whatever ran before it, the unit is rolled back.
+_DEFERRED = """
+CREATE TABLE toy.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+GRANT INSERT ON toy.late TO tally_toy
+"""
+_TWICE = "INSERT INTO late (n) VALUES (1), (1)"
 
 
 def outgoing(*payloads: bytes) -> list[OutgoingRecord]:
@@ -105,6 +116,34 @@ async def test_handing_over_costs_the_relay_no_statement(
     assert await count_statements(relay._move_positions, 0.0) == 1
     assert await toy.pool.fetchval("SELECT position FROM relay") == 103
     assert await count_statements(relay._move_positions, 0.0) == 0
+
+
+async def test_only_what_was_committed_is_handed_over(toy: Any) -> None:
+    handed: list[tuple[int, int, int]] = []
+    transactor = replace(
+        toy.processor.transactor,
+        hand_over=lambda lane, first, records: handed.append((lane, first, len(records))),
+    )
+    event, cause = StepCounted(name="a", n=1), Cause(correlation_id="c")
+
+    async def emits(uow: UnitOfWork) -> None:
+        uow.emit(event, topic="toy.out", key="a", cause=cause)
+
+    async def refused_at_commit(uow: UnitOfWork) -> None:
+        await emits(uow)
+        await uow.conn.execute(_TWICE)
+
+    admin = await asyncpg.connect(toy.admin_dsn)
+    try:
+        await admin.execute(_DEFERRED)
+    finally:
+        await admin.close()
+    await transactor.run(emits)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await transactor.run(refused_at_commit)
+    await transactor.run(emits)
+    assert handed == [(0, 1, 1), (0, 2, 1)]
+    assert await toy.pool.fetchval("SELECT max(seq) FROM outbox") == 2
 
 
 async def test_a_lease_extended_late_keeps_what_was_published(toy: Any, relay: QuietRelay) -> None:

@@ -12,20 +12,12 @@ from pydantic import SecretStr
 
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.retention import Retention
-from tally_runtime import Metrics, SystemClock
+from tally_runtime import FixedClock, Metrics, SystemClock
 from tally_testkit.toy import ToySettings
 
 NOW = SystemClock().now()
 DAYS = 15
 RECORDS = 100
-
-
-class FixedClock(SystemClock):
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
-
-    def now(self) -> datetime:
-        return self.moment
 
 
 def retention(toy: Any, moment: datetime = NOW) -> Retention:
