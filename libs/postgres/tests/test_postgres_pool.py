@@ -32,6 +32,33 @@ async def test_numeric_arrays_of_38_digits_arrive_and_return_as_ints(pool: Pool)
     assert {type(value) for value in back} == {int, type(None)}
 
 
+async def test_a_statement_prepared_on_a_small_table_reads_by_its_index_once_it_is_large(
+    provisioned: Database,
+) -> None:
+    provisioned.as_admin(
+        "CREATE TABLE pgtest_alpha.thing (id bigint PRIMARY KEY) WITH (autovacuum_enabled = off);"
+        "GRANT SELECT ON pgtest_alpha.thing TO tally_pgtest_alpha;"
+        "INSERT INTO pgtest_alpha.thing VALUES (0); ANALYZE pgtest_alpha.thing"
+    )
+    pool = await create_pool(
+        provisioned.dsn("pgtest_alpha"), schema="pgtest_alpha", application_name="test", max_size=1
+    )
+    query = "SELECT id FROM thing WHERE id = ANY($1::bigint[])"
+    try:
+        for _ in range(10):  # after five the plan is kept
+            assert await pool.fetch(query, [1]) == []
+        provisioned.as_admin("INSERT INTO pgtest_alpha.thing SELECT generate_series(1, 10000)")
+        assert len(await pool.fetch(query, [1, 2])) == 2
+        await pool.fetchval("SELECT pg_stat_force_next_flush()")
+        read = "SELECT seq_tup_read, idx_scan FROM pg_stat_user_tables WHERE relname = 'thing'"
+        row = await pool.fetchrow(read)
+    finally:
+        await pool.close()
+    assert row is not None
+    assert row["seq_tup_read"] == 0
+    assert row["idx_scan"] > 0
+
+
 async def test_a_columns_scale_decides_between_int_and_decimal(pool: Pool) -> None:
     row = await pool.fetchrow("SELECT 5::numeric(38,0) AS whole, 5::numeric(20,2) AS scaled")
     assert row is not None

@@ -11,7 +11,7 @@ from tally_ledger.store import loading
 from tally_postgres import lint
 
 from .conftest import LedgerFixture
-from .ledger_builders import NOW, account, identify, journal, leg, place
+from .ledger_builders import account, identify, journal, leg, place
 
 INSERT_ONLY = ("journal", "transfer", "entry", "rejection", "log")
 FUNDING = journal(
@@ -250,15 +250,6 @@ async def test_an_account_belongs_to_an_open_ledger_and_a_known_asset(
 async def test_look_ups_use_their_index_even_while_tables_are_small(
     funded: LedgerFixture,
 ) -> None:
-    for reading in (
-        lambda conn: loading.load(conn, "main", []),
-        lambda conn: loading.load(conn, "no-such-ledger", []),
-        lambda conn: loading.due_holds(conn, "main", NOW, 1),
-    ):
-        async with funded.pool.acquire() as conn, conn.transaction():
-            await reading(conn)
-            assert await conn.fetchval("SHOW enable_seqscan") == "off"
-    assert await funded.pool.fetchval("SHOW enable_seqscan") == "on"
     with psycopg.connect(funded.database.admin_dsn) as session:
         session.execute("SET search_path = ledger")
         session.execute("SET enable_seqscan = off")

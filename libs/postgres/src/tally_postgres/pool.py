@@ -43,6 +43,9 @@ async def create_pool(
             "lock_timeout": f"{LOCK_TIMEOUT_S}s",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_S}s",
             "timezone": "UTC",
+            # A prepared plan is kept for the session's life, and one made while a table was small would
+            # read all of it for ever: what has an index is read by it.
+            "enable_seqscan": "off",
         },
     )
     return cast("Pool", pool)

@@ -28,13 +28,8 @@ from tally_ledger.store.changes import load_known
 from tally_ledger.store.targets import load_targets
 from tally_postgres import Connection, Record
 
-# Plans are kept per session, and one made while a table was small would read all of it for ever:
-# what follows in the transaction is planned without sequential scans.
-_PLAN_BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true)"
-
 _HEAD = """
-SELECT s.version, s.log_seq, s.transfer_seq, s.head, s.recorded_at
-FROM set_config('enable_seqscan', 'off', true) LEFT JOIN shard_state s ON s.shard = $1
+SELECT version, log_seq, transfer_seq, head, recorded_at FROM shard_state WHERE shard = $1
 """
 
 _KNOWN = """
@@ -126,8 +121,7 @@ async def load(
     Nothing is locked: whoever commits to the shard in between makes `save` start again.
     """
     row = await conn.fetchrow(_HEAD, ledger)
-    assert row is not None, "an outer join keeps its one left row"
-    head = None if row["version"] is None else Head(*row)
+    head = None if row is None else Head(*row)
     books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
     wanted = _Wanted(commands)
     for known in await conn.fetch(_KNOWN, wanted.requests):
@@ -154,7 +148,6 @@ async def load(
 
 async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) -> Sequence[DueHold]:
     """Open holds whose time is over, the longest overdue first."""
-    await conn.execute(_PLAN_BY_INDEX)
     return [DueHold(*row) for row in await conn.fetch(_DUE_HOLDS, ledger, now, limit)]
 
 
