@@ -41,6 +41,7 @@ class Settings:
     admin_port: int
     login: sftp.Login
     seed: int
+    stop_at_end_of_input: bool = False
 
 
 class _AdminServer(uvicorn.Server):
@@ -94,7 +95,8 @@ async def serve(settings: Settings) -> None:
         "host_key": key.export_public_key().decode().strip(),
         "pid": os.getpid(),
     }
-    await _until_stopped(desk, admin, listener, ready)
+    stop = await _stopped(at_end_of_input=settings.stop_at_end_of_input)
+    await _until_stopped(stop, desk, admin, listener, ready)
     acceptor.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -104,13 +106,29 @@ async def serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-async def _until_stopped(
-    desk: Desk, admin: _AdminServer, listener: socket.socket, ready: dict[str, object]
-) -> None:
+async def _stopped(*, at_end_of_input: bool) -> asyncio.Event:
+    """Set by a signal or, if asked for, once whoever started this process holds its input no more."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if at_end_of_input:
+
+        class Input(asyncio.Protocol):
+            def connection_lost(self, _: Exception | None) -> None:
+                stop.set()
+
+        await loop.connect_read_pipe(Input, sys.stdin)
+    return stop
+
+
+async def _until_stopped(
+    stop: asyncio.Event,
+    desk: Desk,
+    admin: _AdminServer,
+    listener: socket.socket,
+    ready: dict[str, object],
+) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(admin.serve(sockets=[listener]))
         working = group.create_task(desk.run())
@@ -123,7 +141,7 @@ async def _until_stopped(
 
 
 @cli.command()
-def run(  # noqa: PLR0917 - one parameter per command line option
+def run(  # noqa: PLR0913, PLR0917 - one parameter per command line option
     folder: Annotated[Path, typer.Option(help="Where the bank keeps its book, files and host key")],
     user: Annotated[str, typer.Option(help="The originator's SFTP user")],
     password_env: Annotated[
@@ -136,6 +154,10 @@ def run(  # noqa: PLR0917 - one parameter per command line option
     admin_port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free port")] = 0,
     host: Annotated[str, typer.Option(help="Address of both ports")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="Fixes every chance of rules and faults")] = 1,
+    *,
+    stop_at_end_of_input: Annotated[
+        bool, typer.Option(help="Stop when standard input ends: with the process that started this")
+    ] = False,
 ) -> None:
     """Run a bank that takes NACHA files by SFTP, keeps its own book, and misbehaves on request."""
     logging.basicConfig(
@@ -144,7 +166,8 @@ def run(  # noqa: PLR0917 - one parameter per command line option
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     try:
         login = sftp.Login(user, _password(password_env, authorized_keys), authorized_keys)
-        asyncio.run(serve(Settings(folder, host, sftp_port, admin_port, login, seed)))
+        settings = Settings(folder, host, sftp_port, admin_port, login, seed, stop_at_end_of_input)
+        asyncio.run(serve(settings))
     except SimulatorError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         raise typer.Exit(_USAGE_ERROR) from error

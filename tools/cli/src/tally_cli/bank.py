@@ -57,7 +57,10 @@ class BankAddress:
 
 @contextmanager
 def bank_simulator(folder: Path) -> Iterator[BankAddress]:
-    """Start the simulator with its book in `folder`; it ends with the context."""
+    """Start the simulator with its book in `folder`; it ends with the context, or with this process.
+
+    Raises `OSError` with the simulator's own words if it does not start.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     password = secrets.token_urlsafe(24)
     with (folder / "simulator.log").open("ab") as log:
@@ -66,7 +69,9 @@ def bank_simulator(folder: Path) -> Iterator[BankAddress]:
                 *(sys.executable, "-m", "tally_bank_simulator.main"),
                 *("--folder", str(folder), "--user", _USER),
                 *("--password-env", _PASSWORD_VARIABLE),
+                "--stop-at-end-of-input",
             ],
+            stdin=subprocess.PIPE,
             env={**os.environ, _PASSWORD_VARIABLE: password},
             stdout=subprocess.PIPE,
             stderr=log,
@@ -75,7 +80,7 @@ def bank_simulator(folder: Path) -> Iterator[BankAddress]:
             assert process.stdout is not None, "stdout is a pipe"
             line = process.stdout.readline()
             if not line:
-                raise OSError(f"the bank simulator did not start: see {folder / 'simulator.log'}")
+                raise OSError(_did_not_start(folder / "simulator.log"))
             ready = json.loads(line)
             yield BankAddress(
                 ready["sftp_port"], ready["admin_port"], ready["host_key_fingerprint"], password
@@ -83,5 +88,11 @@ def bank_simulator(folder: Path) -> Iterator[BankAddress]:
         finally:
             process.terminate()
             process.wait(_START_TIMEOUT_S)
-            if process.stdout is not None:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _did_not_start(log: Path) -> str:
+    words = log.read_text(errors="replace").rstrip().splitlines()[-1:]
+    return f"the bank simulator did not start: {''.join(words)} (more in {log})"
