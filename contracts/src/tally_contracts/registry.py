@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tally_contracts import (
+    allocation_rules,
     funding,
+    funding_claims,
+    funding_escrow,
+    funding_sources,
     ledger,
+    ledger_batches,
     ledger_log,
     ledger_transfers,
     operations,
     payouts,
+    programs,
     rails,
 )
 from tally_contracts.base import Event
@@ -57,8 +63,20 @@ EVENTS: tuple[type[Event], ...] = (
     rails.SubmitPayout,
     rails.CancelAttempt,
     rails.AttemptChanged,
+    *allocation_rules.COMMANDS,
+    *allocation_rules.FACTS,
+    *ledger_batches.COMMANDS,
+    *ledger_batches.FACTS,
+    *funding_escrow.COMMANDS,
+    *funding_escrow.FACTS,
+    *funding_claims.COMMANDS,
+    *funding_claims.FACTS,
+    *funding_sources.COMMANDS,
+    *funding_sources.FACTS,
     *ledger_transfers.COMMANDS,
     *ledger_transfers.FACTS,
+    *programs.COMMANDS,
+    *programs.FACTS,
     operations.RecordQuarantined,
 )
 

@@ -1,0 +1,227 @@
+"""Money for a payee nobody knows yet: claim, re-designation, expiry and dormancy (X3, F28, F31).
+
+Such money stands in a wallet whose owner is `event:<reference>` or `contact:<token>`. A claim binds
+that owner to a verified party, once.
+"""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from tally_contracts.base import (
+    Amount,
+    Event,
+    MoneyEvent,
+    Slug,
+    Text,
+    Token,
+    TypeId,
+    UtcTime,
+    Who,
+    Why,
+)
+
+CodeHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a claim code's text, in lower-case hexadecimal. The code itself never travels in clear."""
+
+
+class IssueClaim(Event):
+    """Command: make a claim code for a wallet of an unknown payee; an earlier open code ends.
+
+    `owner` is `event:<reference>` or `contact:<token>`. With `contact` the code can be redeemed only
+    by a party that has this contact verified; an owner `contact:` is bound to its own contact.
+    Unclaimed at `expires_at`, the code ends, and with `expires_to` the money goes to that party.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.issue.v1"
+
+    claim_id: TypeId
+    owner: Token
+    tenant: Token
+    contact: Token | None = None
+    expires_at: UtcTime
+    expires_to: Token | None = None
+    who: Who
+    why: Why
+    occurred_at: UtcTime
+
+
+class RedeemClaim(Event):
+    """Command: the principal, a registered party with a verified contact, claims the wallet."""
+
+    TYPE: ClassVar[str] = "funding.claim.redeem.v1"
+
+    command_id: TypeId
+    claim_id: TypeId
+    code_hash: CodeHash
+    who: Who
+    why: Why
+    occurred_at: UtcTime
+
+
+class Redesignate(Event):
+    """Command: name another owner for money nobody has claimed, now and for what still comes.
+
+    Allowed to the company whose money it is, and to the parties above it.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.redesignate.v1"
+
+    command_id: TypeId
+    owner: Token
+    to_owner: Token
+    tenant: Token
+    who: Who
+    why: Why
+    occurred_at: UtcTime
+
+
+class ClaimIssued(Event):
+    """A claim code exists; `sealed_code` is for whoever delivers it to the contact."""
+
+    TYPE: ClassVar[str] = "funding.claim.issued.v1"
+
+    claim_id: TypeId
+    owner: Token
+    tenant: Token
+    contact: Token | None
+    expires_at: UtcTime
+    expires_to: Token | None
+    sealed_code: Text
+    who: Who
+    why: Why
+    occurred_at: UtcTime
+
+
+class ClaimChanged(Event):
+    """A claim moved to a state.
+
+    `state`: redeeming, issued (taken back: `reason_code` says why), redeemed, replaced, withdrawn,
+    expiring, expired (more may come). `claimant` is the party it went to or is going to.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.changed.v1"
+
+    claim_id: TypeId
+    owner: Token
+    tenant: Token
+    state: Slug
+    previous: Slug
+    claimant: Token | None
+    journal_id: TypeId | None
+    reason_code: Slug | None
+    who: Who
+    why: Why
+    occurred_at: UtcTime
+
+
+class ClaimAlarmRaised(Event):
+    """Somebody tried a claim that was used, or with a wrong code: a person should look.
+
+    `code`: claim_used, code_wrong, wrong_person (more may come).
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.alarm_raised.v1"
+
+    claim_id: TypeId
+    owner: Token
+    tenant: Token
+    attempted_by: Token
+    code: Slug
+    who: Who
+    occurred_at: UtcTime
+
+
+class DesignationMoved(MoneyEvent):
+    """Money of an unknown payee has another owner in the ledger's books, and what comes later too.
+
+    `reason_code`: claimed, redesignated, expired, followed (came after the owner was known; more may
+    come). `amounts`: what the journal moved, one per currency; none if nothing was there.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.designation_moved.v1"
+
+    movement_id: TypeId
+    owner: Token
+    to_owner: Token
+    tenant: Token
+    reason_code: Slug
+    amounts: Annotated[tuple[Amount, ...], Field(max_length=64)]
+    journal_id: TypeId | None
+
+
+class DesignationRefused(MoneyEvent):
+    """The ledger refused to move money of an unknown payee; it stays where it was.
+
+    `reason_code` as in DesignationMoved, `code` as the ledger says.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.designation_refused.v1"
+
+    movement_id: TypeId
+    owner: Token
+    to_owner: Token
+    tenant: Token
+    reason_code: Slug
+    amounts: Annotated[tuple[Amount, ...], Field(max_length=64)]
+    journal_id: TypeId
+    code: Slug
+
+
+class DormancyChanged(Event):
+    """The dormancy clock of an unknown payee's wallet was started, set back or has run out.
+
+    `state`: active, dormant, claimed (more may come). `period` names the dated row of the table it
+    ran by; `dormant_at` is when it runs out, or did.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.dormancy_changed.v1"
+
+    account: TypeId
+    owner: Token
+    tenant: Token
+    state: Slug
+    jurisdiction: Slug
+    period: Token
+    last_activity_at: UtcTime
+    dormant_at: UtcTime
+    occurred_at: UtcTime
+
+
+class ClaimRefused(Event):
+    """A command about money of an unknown payee was refused; asked again, the same answer.
+
+    `field` is a JSON pointer into the command. `code`: claim_unknown, claim_used, claim_ended,
+    claim_expired, code_wrong, wrong_person, party_unknown, owner_unknown, owner_not_claimable,
+    owner_claimed, not_allowed, movement_under_way, expiry_passed, id_reused, why_mismatch,
+    tenant_mismatch, same_owner (more may come).
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.refused.v1"
+
+    command_type: Token
+    subject: Token
+    owner: Token | None
+    tenant: Token
+    code: Slug
+    field: Text | None
+    detail: Text
+    remedy: Text
+    who: Who
+    occurred_at: UtcTime
+
+
+COMMANDS: tuple[type[Event], ...] = (
+    IssueClaim,
+    RedeemClaim,
+    Redesignate,
+)
+FACTS: tuple[type[Event], ...] = (
+    ClaimIssued,
+    ClaimChanged,
+    ClaimAlarmRaised,
+    DesignationMoved,
+    DesignationRefused,
+    DormancyChanged,
+    ClaimRefused,
+)
