@@ -256,7 +256,7 @@ class View(Shape):
 
 
 class LogViews(DirectoryCommand):
-    """Command of the platform's own readers: these looks were taken by grants."""
+    """Command: keep these looks that were taken by grants; the platform's own readers send it."""
 
     TYPE: ClassVar[str] = "directory.view.log.v1"
 

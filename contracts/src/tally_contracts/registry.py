@@ -5,6 +5,8 @@ from types import MappingProxyType
 
 from tally_contracts import (
     allocation_rules,
+    directory,
+    directory_facts,
     funding,
     funding_claims,
     funding_escrow,
@@ -77,6 +79,9 @@ EVENTS: tuple[type[Event], ...] = (
     *ledger_transfers.FACTS,
     *programs.COMMANDS,
     *programs.FACTS,
+    *directory.COMMANDS,
+    *directory_facts.PARTY_FACTS,
+    *directory_facts.WALLET_FACTS,
     operations.RecordQuarantined,
 )
 
