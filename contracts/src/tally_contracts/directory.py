@@ -45,8 +45,10 @@ SharedFields = Annotated[tuple[Slug, ...], Field(min_length=1, max_length=16)]
 
 
 class DirectoryCommand(Event):
-    """What all commands have. `who.principal` is a party or `operator`; `who.actor` a person
-    (`person_…`, held to the roles it has at the principal), or a key or service of the principal.
+    """What all commands have.
+
+    `who.principal` is a party or `operator`; `who.actor` a person (`person_…`, held to the roles it
+    has at the principal), or a key or service of the principal.
 
     `reason` is the why: 1 to 500 printable characters; one that is missing or no text is answered
     with a refusal, so readers take it leniently.
