@@ -1,0 +1,1 @@
+"""What becomes of escrow agreements: pure decisions over exact amounts."""
