@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,10 +156,11 @@ class LedgerFixture:
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture
-async def ledger(
+@asynccontextmanager
+async def open_ledger(
     fresh_database: Callable[[Schema], ServiceDatabase],
 ) -> AsyncIterator[LedgerFixture]:
+    """The same books each time: an own database, one time, one row of ids."""
     clock = FixedClock(NOW)
     ids = SeededIds(7, clock)
     database = fresh_database(SCHEMA)
@@ -174,3 +176,11 @@ async def ledger(
     )
     yield LedgerFixture(pool, database, clock, transactor, ids)
     await pool.close()
+
+
+@pytest.fixture
+async def ledger(
+    fresh_database: Callable[[Schema], ServiceDatabase],
+) -> AsyncIterator[LedgerFixture]:
+    async with open_ledger(fresh_database) as opened:
+        yield opened

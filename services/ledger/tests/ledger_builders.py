@@ -20,6 +20,7 @@ from tally_contracts.ledger import (
     ReverseJournal,
     UnfreezeAccount,
 )
+from tally_contracts.ledger_batches import BatchItem, PostBatch
 from tally_runtime import derived_id
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -189,6 +190,40 @@ def register(name: str, asset: str, scale: int, kind: str = "crypto") -> Registe
     )
 
 
+def item(name: str, leg: Leg) -> BatchItem:
+    return BatchItem(journal_id=identify("jrn", name), reference=identify("pin", name), leg=leg)
+
+
+def batch(name: str, *items: BatchItem, **changes: Any) -> PostBatch:
+    fields: dict[str, Any] = {
+        "batch_id": identify("bat", name),
+        "ledger": "main",
+        "reference": identify("run", name),
+        "items": items,
+        "effective_at": NOW,
+        "who": WHO,
+        "where": WHERE,
+        "why": WHY,
+        "occurred_at": NOW,
+    }
+    return PostBatch(**{**fields, **changes})
+
+
+def alone(asked: PostBatch, item: BatchItem) -> PostJournal:
+    """The journal that an item of a batch is."""
+    return PostJournal(
+        journal_id=item.journal_id,
+        ledger=asked.ledger,
+        reference=item.reference,
+        legs=(item.leg,),
+        effective_at=asked.effective_at,
+        who=asked.who,
+        where=asked.where,
+        why=asked.why,
+        occurred_at=asked.occurred_at,
+    )
+
+
 Event = (
     OpenAccount
     | PostJournal
@@ -200,4 +235,5 @@ Event = (
     | UnfreezeAccount
     | CloseAccount
     | RegisterAsset
+    | PostBatch
 )

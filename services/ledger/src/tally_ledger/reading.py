@@ -1,10 +1,8 @@
 """Wire models to domain commands: amounts become minor units, contents become hashes."""
 
-import hashlib
 from collections.abc import Mapping
 
-from tally_contracts import ledger as wire
-from tally_contracts.base import AskedAmount, Who, Why
+from tally_contracts.base import AskedAmount
 from tally_contracts.ledger import (
     AccountSpec,
     CaptureHold,
@@ -13,11 +11,19 @@ from tally_contracts.ledger import (
     OpenAccount,
     PlaceHold,
     PostJournal,
-    RegisterAsset,
     ReleaseHold,
-    ReversalLeg,
     ReverseJournal,
     UnfreezeAccount,
+)
+from tally_contracts.ledger_batches import PostBatch
+from tally_ledger.content import (
+    OPERATIONS,
+    WireChange,
+    WireMovement,
+    content_of,
+    context_of,
+    hashed,
+    movement_context,
 )
 from tally_ledger.domain import (
     Account,
@@ -37,27 +43,13 @@ from tally_ledger.domain import (
 )
 from tally_money import Currency, MoneyError, parse_minor
 
-WireHold = PlaceHold | CaptureHold | ReleaseHold
-WireMovement = PostJournal | ReverseJournal | WireHold
-WireChange = FreezeAccount | UnfreezeAccount | CloseAccount
 WireCommand = WireMovement | WireChange | OpenAccount
 Units = Mapping[str, Currency]
 
 UNKNOWN_CURRENCY = "currency_unknown"
-OPERATIONS: Mapping[type[WireMovement | WireChange], str] = {
-    PostJournal: PostLegs.operation,
-    ReverseJournal: Reverse.operation,
-    PlaceHold: Place.operation,
-    CaptureHold: Capture.operation,
-    ReleaseHold: Release.operation,
-    FreezeAccount: "freeze",
-    UnfreezeAccount: "unfreeze",
-    CloseAccount: "close",
-}
-_CHANGES_CHANNEL = "ledger"
 
 
-class _Unreadable(Exception):  # noqa: N818 - it never leaves this module
+class Unreadable(Exception):  # noqa: N818 - told as a refusal, never raised to a caller of the service
     """Something in a request that no books can hold."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -75,15 +67,7 @@ def command_of(event: WireCommand, units: Units) -> Command:
         return _open(event, units)
     if isinstance(event, FreezeAccount | UnfreezeAccount | CloseAccount):
         return _change(event)
-    context = Context(
-        event.who.actor,
-        event.who.principal,
-        event.where.channel,
-        event.where.country,
-        event.why.program,
-        event.why.event,
-        event.why.reason,
-    )
+    context = movement_context(event)
     try:
         match event:
             case PostJournal():
@@ -96,7 +80,7 @@ def command_of(event: WireCommand, units: Units) -> Command:
                 return _release(event, context)
             case ReverseJournal():
                 return _reverse(event, context, units)
-    except _Unreadable as error:
+    except Unreadable as error:
         return Malformed(
             OPERATIONS[type(event)],
             id_of(event),
@@ -105,13 +89,15 @@ def command_of(event: WireCommand, units: Units) -> Command:
             error.detail,
             event.occurred_at,
             context,
-            _content(event, context),
+            content_of(event, context),
         )
 
 
-def currencies_of(event: WireCommand) -> set[str]:
+def currencies_of(event: WireCommand | PostBatch) -> set[str]:
     """The codes of every asset a command names."""
     match event:
+        case PostBatch():
+            return {item.leg.amount.currency for item in event.items}
         case PostJournal():
             codes = {leg.amount.currency for leg in event.legs}
             return codes | {spec.currency for spec in event.open_accounts}
@@ -148,7 +134,7 @@ def _journal(event: PostJournal, context: Context, units: Units) -> PostLegs:
                 leg.debit,
                 leg.credit,
                 leg.amount.currency,
-                _minor(leg.amount, units, index),
+                minor_of(leg.amount, units, index),
                 leg.code,
             )
             for index, leg in enumerate(event.legs)
@@ -162,7 +148,7 @@ def _journal(event: PostJournal, context: Context, units: Units) -> PostLegs:
         legs,
         event.effective_at,
         context,
-        _content(event, context),
+        content_of(event, context),
     )
 
 
@@ -172,7 +158,7 @@ def _place(event: PlaceHold, context: Context, units: Units) -> Place:
         event.debit,
         event.credit,
         event.amount.currency,
-        _minor(event.amount, units),
+        minor_of(event.amount, units),
         event.code,
     )
     return Place(
@@ -183,7 +169,7 @@ def _place(event: PlaceHold, context: Context, units: Units) -> Place:
         event.expires_at,
         event.occurred_at,
         context,
-        _content(event, context),
+        content_of(event, context),
     )
 
 
@@ -193,11 +179,11 @@ def _capture(event: CaptureHold, context: Context, units: Units) -> Capture:
         event.reference,
         event.hold_id,
         event.amount.currency,
-        _minor(event.amount, units),
+        minor_of(event.amount, units),
         event.code,
         event.occurred_at,
         context,
-        _content(event, context),
+        content_of(event, context),
     )
 
 
@@ -209,7 +195,7 @@ def _release(event: ReleaseHold, context: Context) -> Release:
         event.code,
         event.occurred_at,
         context,
-        _content(event, context),
+        content_of(event, context),
     )
 
 
@@ -224,7 +210,7 @@ def _reverse(event: ReverseJournal, context: Context, units: Units) -> Reverse:
                     leg.id,
                     leg.reverses,
                     leg.amount.currency,
-                    _minor(leg.amount, units, index),
+                    minor_of(leg.amount, units, index),
                     leg.code,
                 )
                 for index, leg in enumerate(event.legs)
@@ -232,7 +218,7 @@ def _reverse(event: ReverseJournal, context: Context, units: Units) -> Reverse:
         ),
         event.effective_at,
         context,
-        _content(event, context),
+        content_of(event, context),
     )
 
 
@@ -241,7 +227,7 @@ def _change(event: WireChange) -> Request:
     operation = OPERATIONS[type(event)]
     context = context_of(event.who, event.why)
     direction = "" if isinstance(event, CloseAccount) else event.direction
-    content = _hash(operation, event.ledger, event.account, context, [event.change_id, direction])
+    content = hashed(operation, event.ledger, event.account, context, [event.change_id, direction])
     if direction not in {"", "in", "out", "both"}:
         return Malformed(
             operation,
@@ -266,31 +252,24 @@ def _change(event: WireChange) -> Request:
     )
 
 
-def context_of(who: Who, why: Why) -> Context:
-    """Who and why of a command that moves no money and comes through no channel of its own."""
-    return Context(
-        who.actor, who.principal, _CHANGES_CHANNEL, None, why.program, why.event, why.reason
-    )
-
-
 def _open(event: OpenAccount, units: Units) -> Open:
     try:
         return Open(_account(event.account, units, "account"))
-    except _Unreadable as error:
+    except Unreadable as error:
         spec = event.account
         account = Account(spec.id, spec.currency, spec.owner, spec.purpose, spec.path, spec.guarded)
         return Open(account, (error.code, error.detail))
 
 
-def _minor(asked: AskedAmount, units: Units, index: int | None = None) -> int:
-    """Minor units, of whatever sign; raises _Unreadable where there are none."""
+def minor_of(asked: AskedAmount, units: Units, index: int | None = None) -> int:
+    """Minor units, of whatever sign; raises Unreadable where there are none."""
     text = asked.amount
     try:
         unit = units.get(asked.currency)
         if unit is not None:
             return -parse_minor(text[1:], unit) if text[0] == "-" else parse_minor(text, unit)
     except MoneyError as error:
-        raise _Unreadable(error.code, f"{_field(index)}amount: {error}") from error
+        raise Unreadable(error.code, f"{_field(index)}amount: {error}") from error
     raise _unknown(f"{_field(index)}amount.currency", asked.currency)
 
 
@@ -298,8 +277,8 @@ def _field(index: int | None) -> str:
     return "" if index is None else f"legs.{index}."
 
 
-def _unknown(field: str, code: str) -> _Unreadable:
-    return _Unreadable(
+def _unknown(field: str, code: str) -> Unreadable:
+    return Unreadable(
         UNKNOWN_CURRENCY,
         f"{field}: {code} is no ISO 4217 currency with minor units and was not registered; "
         "register the asset or correct the code",
@@ -321,7 +300,7 @@ def _account(spec: AccountSpec, units: Units, field: str) -> Account:
         try:
             limit = parse_minor(spec.balance_limit, unit)
         except MoneyError as error:
-            raise _Unreadable(error.code, f"{field}.balance_limit: {error}") from error
+            raise Unreadable(error.code, f"{field}.balance_limit: {error}") from error
     return Account(
         spec.id,
         spec.currency,
@@ -333,77 +312,3 @@ def _account(spec: AccountSpec, units: Units, field: str) -> Account:
         aggregated=spec.aggregated,
         max_balance=limit,
     )
-
-
-def _content(event: WireMovement, context: Context) -> bytes:
-    """The hash of a movement, from what it says and not from how it was read.
-
-    So a request has one content for ever, whether its amounts could be read or not.
-    """
-    match event:
-        case PostJournal():
-            parts = [event.journal_id, event.effective_at.isoformat()]
-            parts += _specs(event.open_accounts)
-            for leg in event.legs:
-                parts += _leg(leg)
-        case PlaceHold():
-            expires_at = event.expires_at
-            parts = ["" if expires_at is None else expires_at.isoformat()]
-            parts += _specs(event.open_accounts)
-            parts += (event.hold_id, event.debit, event.credit)
-            parts += (*_text(event.amount), event.code)
-        case CaptureHold():
-            parts = [event.transfer_id, event.hold_id, *_text(event.amount), event.code]
-        case ReleaseHold():
-            parts = [event.transfer_id, event.hold_id, event.code]
-        case ReverseJournal():
-            parts = [event.journal_id, event.reverses, event.effective_at.isoformat()]
-            for back in event.legs:
-                parts += _reversal(back)
-    return _hash(OPERATIONS[type(event)], event.ledger, event.reference, context, parts)
-
-
-def _leg(leg: wire.Leg) -> tuple[str, ...]:
-    return leg.id, leg.debit, leg.credit, *_text(leg.amount), leg.code
-
-
-def _reversal(leg: ReversalLeg) -> tuple[str, ...]:
-    return leg.id, leg.reverses, *_text(leg.amount), leg.code
-
-
-def _text(asked: AskedAmount) -> tuple[str, str]:
-    """Currency and amount, without the noughts that change nothing: 1.50 is 1.5."""
-    text = asked.amount
-    return asked.currency, text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _specs(specs: tuple[AccountSpec, ...]) -> list[str]:
-    parts = [str(len(specs))]
-    for spec in specs:
-        parts += (
-            spec.id,
-            spec.currency,
-            spec.owner,
-            spec.purpose,
-            spec.path,
-            f"{spec.guarded}{spec.no_credit_overdraft}{spec.aggregated}",
-            spec.balance_limit or "",
-        )
-    return parts
-
-
-def registration_hash(event: RegisterAsset) -> bytes:
-    """The hash of a registration."""
-    parts = [event.registration_id, str(event.scale), event.kind]
-    context = context_of(event.who, event.why)
-    return _hash("register", event.ledger, event.asset, context, parts)
-
-
-def _hash(operation: str, ledger: str, reference: str, context: Context, parts: list[str]) -> bytes:
-    """SHA-256 over all the request says but `occurred_at`: a sender may ask again at a later time.
-
-    U+001F cannot occur in a field, and lists are preceded by their length, so no two requests
-    have the same text.
-    """
-    text = "\x1f".join((operation, ledger, reference, *(part or "" for part in context), *parts))
-    return hashlib.sha256(text.encode()).digest()

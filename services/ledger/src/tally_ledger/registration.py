@@ -4,8 +4,8 @@ from datetime import datetime
 
 from tally_contracts.ledger import RegisterAsset
 from tally_ledger import store
+from tally_ledger.content import context_of, registration_hash
 from tally_ledger.domain import Answer, Register, Registered, Rejected, decide_asset
-from tally_ledger.reading import context_of, registration_hash
 from tally_postgres import Connection
 
 

@@ -1,7 +1,8 @@
 """Ids that the ledger gives out itself: commands from outside neither take them nor act upon them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from tally_contracts.ledger import (
@@ -12,6 +13,7 @@ from tally_contracts.ledger import (
     ReleaseHold,
     ReverseJournal,
 )
+from tally_contracts.ledger_batches import PostBatch
 from tally_ledger.domain import ChangeAccount, Command, Malformed, Open, Request
 from tally_ledger.reading import WireCommand
 
@@ -35,19 +37,33 @@ def unless_reserved(event: WireCommand, command: Command) -> Command:
     A refusal is remembered under the command's id, unless that is the reserved one: it would take
     the id from the ledger. Such a command is refused whenever it comes.
     """
+    return _unless(_ids(event), command, event.occurred_at)
+
+
+def items_unless_reserved(event: PostBatch, commands: Sequence[Command]) -> list[Command]:
+    """The same for the items of a batch, each judged for itself."""
+    return [
+        _unless(_journal_ids(item.journal_id, (item.leg.id,)), command, event.occurred_at)
+        if item.journal_id.startswith(RESERVED) or item.leg.id.startswith(RESERVED)
+        else command
+        for item, command in zip(event.items, commands, strict=True)
+    ]
+
+
+def _unless(ids: Iterable[_Named], command: Command, occurred_at: datetime) -> Command:
     if isinstance(command, Open):
         return command
-    for named in _ids(event):
+    for named in ids:
         if named.id.startswith(RESERVED):
-            return _refused(event, command, named)
+            return _refused(command, named, occurred_at)
     return command
 
 
-def _refused(event: WireCommand, command: Request, named: _Named) -> Malformed:
+def _refused(command: Request, named: _Named, occurred_at: datetime) -> Malformed:
     if isinstance(command, Malformed):
         refused = command
     else:
-        at = event.occurred_at if isinstance(command, ChangeAccount) else command.effective_at
+        at = occurred_at if isinstance(command, ChangeAccount) else command.effective_at
         refused = Malformed(
             command.operation,
             command.id,
@@ -76,9 +92,7 @@ def _ids(event: WireCommand) -> Iterator[_Named]:
     """Every id a command gives or names, its own first."""
     match event:
         case PostJournal():
-            yield _Named("journal_id", event.journal_id, own=True)
-            for index, leg in enumerate(event.legs):
-                yield _Named(f"legs.{index}.id", leg.id)
+            yield from _journal_ids(event.journal_id, [leg.id for leg in event.legs])
         case ReverseJournal():
             yield _Named("journal_id", event.journal_id, own=True)
             yield _Named("reverses", event.reverses)
@@ -94,3 +108,9 @@ def _ids(event: WireCommand) -> Iterator[_Named]:
             return
         case _:
             yield _Named("change_id", event.change_id, own=True)
+
+
+def _journal_ids(journal_id: str, legs: Sequence[str]) -> Iterator[_Named]:
+    yield _Named("journal_id", journal_id, own=True)
+    for index, leg_id in enumerate(legs):
+        yield _Named(f"legs.{index}.id", leg_id)

@@ -25,17 +25,9 @@ from tally_contracts.ledger import (
     ReversedLeg,
     ReverseJournal,
 )
+from tally_ledger.content import OPERATIONS, WireChange, WireHold, WireMovement
 from tally_ledger.domain import Account, Answer, Books, Changed, Done, Opened, Rejected, Transfer
-from tally_ledger.reading import (
-    OPERATIONS,
-    Units,
-    WireChange,
-    WireCommand,
-    WireHold,
-    WireMovement,
-    command_of,
-    id_of,
-)
+from tally_ledger.reading import Units, WireCommand, command_of, id_of
 from tally_money import Currency, Money
 
 __all__ = [
