@@ -47,6 +47,7 @@ from tally_messaging import MessagingSettings
 from tally_railkit.sealing import SealingKey
 from tally_reconciliation import Sources, verify
 from tally_runtime import SystemClock
+from tally_testkit.interpreter import interpreter
 
 SOURCE = "cards"
 CODES = ("EUR", "USD", "JPY", "KWD")
@@ -478,11 +479,11 @@ def machine() -> dict[str, Any]:
     }
     return {
         "machine": platform.processor() or platform.machine(),
+        **interpreter(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "load average at the end": os.getloadavg()[0],
         "versions": {
-            "python": platform.python_version(),
             "kafka": KAFKA_VERSION,
             "postgres": POSTGRES_MAJOR,
             **{name: version(name) for name in ("aiokafka", "asyncpg", "faststream", "pydantic")},

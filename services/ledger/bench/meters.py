@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import psycopg
 
+from tally_testkit.interpreter import interpreter
+
 Admin = psycopg.Connection[tuple[Any, ...]]
 _SHOWN = (
     "server_version",
@@ -88,6 +90,6 @@ def machine(admin: Admin) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
+        **interpreter(),
         **{name: one(admin, f"SHOW {name}") for name in _SHOWN},
     }

@@ -1,13 +1,14 @@
 # ruff: noqa: INP001, T201 - a script that is run by hand and prints
 """Measure the ledger from command topic to fact topic: rate against latency.
 
-    make bench-kafka                                        finds the highest rate, then half of it
-    make bench-kafka ARGS="--rates 2000 5000 --seconds 20"  these rates
+    make bench-kafka                                    highest rate, then half of it, for 1, 20 and
+                                                        100 transfers a command
+    make bench-kafka ARGS="--items 100 --rates 5000 10000 --seconds 20"
 
 Real Kafka, real Postgres (fsync on), the ledger service in processes of its own. Commands are due at
 fixed moments and latency counts from the moment a command was due to the moment its fact is read, so
-that a stall cannot hide (no coordinated omission). A rate is sustained if every command's fact came
-and p99 stayed below a second.
+that a stall cannot hide (no coordinated omission). Rates are transfers per second. A rate is
+sustained if every command's fact came and p99 stayed below a second.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,22 +29,15 @@ import psutil
 import psycopg
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.partitioner import DefaultPartitioner
 from baselines import scratch
-from loads import ACCOUNT_ID, CURRENCY, NOW, account_id
+from commands import ACCOUNTS, Commands, Prepared, ledger_names
+from loads import ACCOUNT_ID, CURRENCY, NOW
 from meters import Admin, machine, one
 
 from tally_cli.platform import Installation, passwords, prepare_database, prepare_topics
-from tally_contracts.base import PositiveAmount, Where, Who, Why
-from tally_contracts.ledger import Leg, PostJournal
 from tally_embedded import StackAddress, running_stack
-from tally_messaging import encode_headers, outgoing_headers
-from tally_messaging.envelope import Cause
-from tally_runtime import Ids
 
 COMMANDS, FACTS = "ledger.commands.v1", "ledger.journals.v1"
-PARTITIONS = 6
-ACCOUNTS = 10_000
 TICK_S = 0.005
 SUSTAINED_P99_MS = 1000
 DRAIN_S = 20
@@ -59,120 +53,33 @@ FROM generate_series(1, {ACCOUNTS}) n
 
 @dataclass(frozen=True)
 class Run:
-    """One rate."""
+    """One rate; `items` transfers a command, all rates in transfers."""
 
+    items: int
     rate: int
-    commands: int
-    facts: int
+    transfers: int
+    answered: int
     per_s: float
     p50_ms: float
     p99_ms: float
     max_ms: float
-    cpu_s: dict[str, float]
+    cpu_us: dict[str, float]
     sustained: bool
 
     def row(self) -> str:
         """One line of the table."""
-        used = ", ".join(f"{name} {value:.1f}" for name, value in self.cpu_s.items())
+        used = ", ".join(f"{name} {value:.0f}" for name, value in self.cpu_us.items())
         return (
-            f"| {self.rate:,} | {self.per_s:,.0f} | {self.p50_ms:.0f} | {self.p99_ms:.0f} |"
-            f" {self.max_ms:.0f} | {self.facts} of {self.commands} |"
+            f"| {self.items} | {self.rate:,} | {self.per_s:,.0f} | {self.p50_ms:.0f} |"
+            f" {self.p99_ms:.0f} | {self.max_ms:.0f} | {self.answered} of {self.transfers} |"
             f" {'yes' if self.sustained else 'no'} | {used} |"
         )
 
 
 HEAD = (
-    "| offered/s | facts/s | p50 ms | p99 ms | max ms | facts of commands | sustained | CPU s |\n"
-    + "|---" * 8
-    + "|"
+    "| items a command | offered transfers/s | transfers/s | p50 ms | p99 ms | max ms | answered |"
+    " sustained | CPU us a transfer |\n" + "|---" * 9 + "|"
 )
-
-
-def partition_of(key: str) -> int:
-    """Where the senders' client puts a key."""
-    every = list(range(PARTITIONS))
-    return int(DefaultPartitioner()(key.encode(), every, every))
-
-
-def ledger_names(number: int) -> list[str]:
-    """Ledgers on partitions of their own, each with account ids of its own (loads.py)."""
-    names: list[str] = []
-    for letter in "abcdefgh"[:number]:
-        taken = {partition_of(name) for name in names}
-        names.append(
-            next(
-                name
-                for name in (f"{letter}{n}" for n in range(1000))
-                if len(taken) >= PARTITIONS or partition_of(name) not in taken
-            )
-        )
-    return names
-
-
-class Commands:
-    """Records made beforehand by filling a template, so that making them costs the run little."""
-
-    def __init__(self, ledgers: Sequence[str]) -> None:
-        self._ids = Ids()
-        self._number = 0
-        self._templates = [(name, *self._template(name)) for name in ledgers]
-        self._partitions = {name: partition_of(name) for name in ledgers}
-
-    def records(
-        self, number: int
-    ) -> list[tuple[int, bytes, bytes, bytes, list[tuple[str, bytes]]]]:
-        """Partition, reference, key, value and headers; ledgers in turn."""
-        return [self._one() for _ in range(number)]
-
-    def _template(self, ledger: str) -> tuple[str, list[tuple[str, bytes]]]:
-        event = PostJournal(
-            journal_id="jrn_00000000000000000000000000",
-            ledger=ledger,
-            reference="ref_00000000000000000000000000",
-            legs=(
-                Leg(
-                    id="tr_00000000000000000000000000",
-                    debit="acc_00000000000000000000000001",
-                    credit="acc_00000000000000000000000002",
-                    amount=PositiveAmount(currency=CURRENCY, amount="0.01"),
-                    code="bench",
-                ),
-            ),
-            effective_at=NOW,
-            who=Who(actor="bench", principal="bench"),
-            where=Where(channel="bench"),
-            why=Why(program="bench", event="bench", reason="Measuring the ledger"),
-            occurred_at=NOW,
-        )
-        headers = encode_headers(
-            outgoing_headers(
-                event_id="ID",
-                source="/bench",
-                event_type=event.TYPE,
-                at=NOW,
-                subject=ledger,
-                cause=Cause("bench"),
-            )
-        )
-        return event.model_dump_json(), headers
-
-    def _one(self) -> tuple[int, bytes, bytes, bytes, list[tuple[str, bytes]]]:
-        ledger, text, headers = self._templates[self._number % len(self._templates)]
-        debit = self._number * 7919 % ACCOUNTS + 1
-        credit = self._number * 104_729 % ACCOUNTS + 1
-        credit = credit % ACCOUNTS + 1 if credit == debit else credit
-        self._number += 1
-        reference = self._ids.new("ref")
-        value = (
-            text.replace("jrn_00000000000000000000000000", self._ids.new("jrn"))
-            .replace("ref_00000000000000000000000000", reference)
-            .replace("tr_00000000000000000000000000", self._ids.new("tr"))
-            .replace("acc_00000000000000000000000001", account_id(ledger, debit))
-            .replace("acc_00000000000000000000000002", account_id(ledger, credit))
-        )
-        event_id = str(self._ids.uuid7()).encode()
-        own = [(name, event_id if given == b"ID" else given) for name, given in headers]
-        return self._partitions[ledger], reference.encode(), ledger.encode(), value.encode(), own
 
 
 class Line:
@@ -205,10 +112,8 @@ class Line:
         await self._consumer.stop()
         await self._producer.stop()
 
-    async def offer(
-        self, records: Sequence[tuple[int, bytes, bytes, bytes, Any]], rate: int
-    ) -> float:
-        """Send at a fixed rate, however slowly the ledger answers; returns when the first was due."""
+    async def offer(self, records: Sequence[Prepared], rate: float) -> float:
+        """Send records at a fixed rate, however slowly they are answered; when the first was due."""
         begin = time.perf_counter() + 0.1
         sent = 0
         waiting: set[asyncio.Future[Any]] = set()
@@ -240,7 +145,6 @@ class Line:
             print(f"{len(self.due)} commands without a fact after {DRAIN_S} s", flush=True)
 
     async def _follow(self) -> None:
-        posted = b"ledger.journal.posted.v1"
         while True:
             found = await self._consumer.getmany(timeout_ms=100)
             now = time.perf_counter()
@@ -249,9 +153,17 @@ class Line:
                     due = self.due.pop(record.key, None)
                     if due is not None:
                         self.took.append(now - due)
-                        self.refused += ("ce_type", posted) not in record.headers
+                        self.refused += _refused(record)
             if not self.due:
                 self._done.set()
+
+
+def _refused(record: Any) -> int:
+    """How many transfers of a command were refused."""
+    headers = dict(record.headers)
+    if headers["ce_type"] != b"ledger.batch.answered.v1":
+        return int(headers["ce_type"] != b"ledger.journal.posted.v1")
+    return int(record.value.count(b'"log_seq":null'))
 
 
 @asynccontextmanager
@@ -316,36 +228,42 @@ def cpu_seconds(services: Sequence[psutil.Process]) -> dict[str, float]:
 async def measure(
     kafka: str, commands: Commands, services: Sequence[psutil.Process], rate: int, seconds: float
 ) -> Run:
-    """One rate: warm up, offer, drain, judge."""
+    """One rate of transfers: warm up, offer, drain, judge."""
+    items = commands.items
     async with Line(kafka) as line:
-        await line.offer(commands.records(rate), rate)
+        await line.offer(commands.records(max(1, rate // items)), rate / items)
         await line.drain()
         line.due.clear()
         line.took.clear()
-        records = commands.records(int(rate * seconds))
+        records = commands.records(max(1, int(rate * seconds / items)))
         before = cpu_seconds(services)
-        begin = await line.offer(records, rate)
+        begin = await line.offer(records, rate / items)
         await line.drain()
         elapsed = time.perf_counter() - begin
         after = cpu_seconds(services)
-    assert not line.refused, f"{line.refused} commands were refused"
+    assert not line.refused, f"{line.refused} transfers were refused"
     took = sorted(line.took) or [float(DRAIN_S)]
     cut = statistics.quantiles([*took, took[-1]], n=100, method="inclusive")
     p99 = cut[98] * 1000
+    answered = len(line.took) * items
     return Run(
+        items=items,
         rate=rate,
-        commands=len(records),
-        facts=len(line.took),
-        per_s=round(len(line.took) / elapsed, 1),
+        transfers=len(records) * items,
+        answered=answered,
+        per_s=round(answered / elapsed, 1),
         p50_ms=round(cut[49] * 1000, 1),
         p99_ms=round(p99, 1),
         max_ms=round(took[-1] * 1000, 1),
-        cpu_s={name: round(after[name] - before[name], 2) for name in after},
+        cpu_us={
+            name: round((after[name] - before[name]) / (len(records) * items) * 1e6, 1)
+            for name in after
+        },
         sustained=len(line.took) == len(records) and p99 < SUSTAINED_P99_MS,
     )
 
 
-async def sweep(run: Any, rates: Sequence[int] | None) -> Iterator[Run]:
+async def sweep(run: Any, rates: Sequence[int] | None) -> list[Run]:
     """The rates given; or upwards until one is not sustained, the middle, and half of the highest."""
     runs: list[Run] = []
 
@@ -357,7 +275,7 @@ async def sweep(run: Any, rates: Sequence[int] | None) -> Iterator[Run]:
     if rates:
         for rate in rates:
             await at(rate)
-        return iter(runs)
+        return runs
     good, bad, rate = 0, 0, FIRST
     while rate <= LAST and not bad:
         if (await at(rate)).sustained:
@@ -378,12 +296,12 @@ async def sweep(run: Any, rates: Sequence[int] | None) -> Iterator[Run]:
             f"(p50 {half.p50_ms:.0f} ms)",
             flush=True,
         )
-    return iter(runs)
+    return runs
 
 
 async def bench(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[Run]]:
     """A fresh stack, the ledger, the sweep."""
-    with running_stack(folder / "stack", ephemeral=True) as stack:
+    with running_stack(folder / "stack", ephemeral=True, lasting=True) as stack:
         address = stack.address
         installation = Installation(address.postgres_dsn, address.kafka, passwords(folder))
         prepare_database(installation)
@@ -395,13 +313,16 @@ async def bench(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any]
                     admin.execute(_FILL.replace("$1", f"'{name}'").encode())
                 admin.execute("VACUUM ANALYZE ledger.account")
                 about = machine(admin)
-            commands = Commands(given.names)
-
-            async def run(rate: int) -> Run:
-                return await measure(address.kafka, commands, services, rate, given.seconds)
-
+            runs: list[Run] = []
             print(HEAD, flush=True)
-            return about, list(await sweep(run, given.rates))
+            for items in given.items:
+                commands = Commands(given.names, items)
+
+                async def run(rate: int, commands: Commands = commands) -> Run:
+                    return await measure(address.kafka, commands, services, rate, given.seconds)
+
+                runs += await sweep(run, given.rates)
+            return about, runs
 
 
 def main() -> int:
@@ -409,7 +330,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rates", type=int, nargs="+")
+    parser.add_argument("--items", type=int, nargs="+", default=[1, 20, 100], help="a command")
+    parser.add_argument("--rates", type=int, nargs="+", help="transfers per second")
     parser.add_argument("--seconds", type=float, default=10.0, help="per rate")
     parser.add_argument("--ledgers", type=int, default=4, choices=range(1, 9))
     parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
