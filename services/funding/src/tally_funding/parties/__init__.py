@@ -1,0 +1,1 @@
+"""The directory's word on parties: who is registered, below whom, with which verified contacts."""

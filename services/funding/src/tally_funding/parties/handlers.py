@@ -1,0 +1,66 @@
+"""The directory's facts that escrow and claims need."""
+
+from collections.abc import Sequence
+
+from tally_contracts.directory_facts import (
+    ContactAdded,
+    ContactRemoved,
+    ContactVerified,
+    PartiesMerged,
+    PartyMoved,
+    PartyRegistered,
+)
+from tally_funding.answers.store import for_every_tenant
+from tally_funding.parties import store
+from tally_funding.parties.store import Contact, Place
+from tally_messaging import Received, Router, UnitOfWork
+
+PARTIES = "directory.parties.v1"
+
+
+def register(router: Router) -> None:
+    """Let the router keep parties and contacts up to date."""
+
+    @router.fold(PartyRegistered)
+    async def registered(uow: UnitOfWork, messages: Sequence[Received[PartyRegistered]]) -> None:
+        await for_every_tenant(uow.conn)
+        places = [
+            Place(e.party_id, e.tenant, e.path, e.country, registered=e.state == "registered")
+            for e in (message.event for message in messages)
+        ]
+        await store.place(uow.conn, places, uow.now)
+
+    @router.each(PartyMoved)
+    async def moved(uow: UnitOfWork, message: Received[PartyMoved]) -> None:
+        event = message.event
+        await for_every_tenant(uow.conn)
+        await store.move(
+            uow.conn, event.party_id, path=event.path, previous=event.previous_path, now=uow.now
+        )
+
+    @router.each(PartiesMerged)
+    async def merged(uow: UnitOfWork, message: Received[PartiesMerged]) -> None:
+        await for_every_tenant(uow.conn)
+        await store.merge(uow.conn, message.event.party_id, message.event.merged, uow.now)
+
+    @router.fold(ContactAdded, ContactVerified)
+    async def contacts(
+        uow: UnitOfWork, messages: Sequence[Received[ContactAdded | ContactVerified]]
+    ) -> None:
+        await for_every_tenant(uow.conn)
+        said = [
+            Contact(
+                e.contact_id,
+                e.party_id,
+                e.contact,
+                e.tenant,
+                verified=isinstance(e, ContactVerified) or e.verified,
+            )
+            for e in (message.event for message in messages)
+        ]
+        await store.set_contacts(uow.conn, said, uow.now)
+
+    @router.each(ContactRemoved)
+    async def removed(uow: UnitOfWork, message: Received[ContactRemoved]) -> None:
+        await for_every_tenant(uow.conn)
+        await store.forget_contact(uow.conn, message.event.contact_id)
