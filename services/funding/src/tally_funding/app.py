@@ -4,9 +4,11 @@ from tally_funding import store
 from tally_funding.errors import RuleInvalid, RuleReused
 from tally_funding.handlers import build_router
 from tally_funding.postings import Books
+from tally_funding.refunds.worker import ReturnsDue
 from tally_funding.rule_document import LoadedRule, read_rule
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
+from tally_funding.sources.routing import build_sources_router
 from tally_funding.watch import FundingMetrics, SuspenseWatch
 from tally_messaging import Service, Transactor, UnitOfWork, service_schema
 from tally_messaging.batch import Step, no_step
@@ -37,8 +39,14 @@ def build_app(
         "funding",
         settings,
         schema=SCHEMA,
-        routers=[build_router(funding, settings.sources, settings.reference_program)],
-        workers=[SuspenseWatch(FundingMetrics.of(metrics.for_service("funding")))],
+        routers=[
+            build_router(funding, settings.sources, settings.reference_program),
+            build_sources_router(funding),
+        ],
+        workers=[
+            SuspenseWatch(FundingMetrics.of(metrics.for_service("funding"))),
+            ReturnsDue(funding.books),
+        ],
         prepare=prepare,
         clock=clock,
         ids=ids,
