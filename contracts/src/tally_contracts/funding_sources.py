@@ -410,7 +410,7 @@ class SettlementStarted(Event):
 class ReceivableSettled(Event):
     """Part or all of a receivable was settled; `open_amount` is what is still owed.
 
-    `settled_by`: owner, credits (a rule takes it from later credits), reinstatement.
+    `settled_by`: owner, reinstatement (more may come).
     """
 
     TYPE: ClassVar[str] = "funding.receivable.settled.v1"

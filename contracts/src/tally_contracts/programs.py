@@ -219,8 +219,9 @@ class ReleaseBudget(_Command):
 class RegisterPayable(_Command):
     """Command: an invoice or purchase order is to be paid (F65).
 
-    `document`: invoice, purchase_order. `settled_by` says which money counts: pay_in (the company
-    is owed) or payout (the company owes); never both, since one is often the cause of the other.
+    `document`: invoice, purchase_order. `settled_by` says which money counts: pay_in (the payee is
+    owed), payout or payment (the payer owes); one alone, since one is often the cause of another.
+    Money names it in its why: the program, and as event the payable's id or its number.
     """
 
     TYPE: ClassVar[str] = "programs.payable.register.v1"
