@@ -1,0 +1,1 @@
+"""What programs decide: pure, in exact amounts."""

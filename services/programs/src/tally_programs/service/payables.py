@@ -1,0 +1,171 @@
+"""Payables: registered and cancelled by command, paid by facts (F65)."""
+
+from dataclasses import replace
+
+from tally_contracts.base import Event
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.payouts import PayoutChanged
+from tally_contracts.programs import CancelPayable, RegisterPayable
+from tally_money import Money
+from tally_programs.batch import PAYABLE_PREFIX
+from tally_programs.domain.payables import (
+    NOBODY,
+    Document,
+    Payable,
+    SettledBy,
+    Settlement,
+    decide_cancel,
+    decide_settle,
+)
+from tally_programs.domain.refusal import Refusal
+from tally_programs.service.desk import Desk, Outcome, not_permitted, taken
+from tally_programs.wire import payable_changed
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_programs")
+
+
+def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
+    """Whoever pays or is paid registers it; money that was told of before counts at once."""
+    program = desk.program(command)
+    if isinstance(program, Refusal):
+        return program
+    refusal = not_permitted(
+        command.who, command.payer, command.payee, program.company, program.tenant
+    ) or _unknown_word(command)
+    if refusal is not None:
+        return refusal
+    if desk.batch.payables.get(command.payable_id) is not None:
+        return taken("/payable_id", "another payable")
+    if desk.batch.payable_named(program.name, command.number) is not None:
+        return Refusal(
+            "number_taken",
+            "/number",
+            f"the program has a payable {command.number} already",
+            "give the number of a document that is not registered",
+        )
+    amount = command.amount.money()
+    payable = Payable(
+        command.payable_id,
+        command.tenant,
+        program.id,
+        program.name,
+        Document(command.document),
+        command.number,
+        command.payer,
+        command.payee,
+        amount,
+        command.due,
+        command.kind,
+        SettledBy(command.settled_by),
+        Money(0, amount.currency),
+    )
+    for settlement in desk.batch.settlements.all():
+        if settlement.payable_id == payable.id:
+            payable = _counted(desk, payable, None, replace(settlement, tenant=payable.tenant))
+    payable = replace(payable, sequence=1)
+    desk.batch.payables.put(payable.id, payable)
+    return [payable_changed(payable, None, desk.fields(command))]
+
+
+def cancel_payable(desk: Desk, command: CancelPayable) -> Outcome:
+    program = desk.program(command)
+    if isinstance(program, Refusal):
+        return program
+    payable = desk.batch.payables.get(command.payable_id)
+    if payable is None or payable.program_id != program.id:
+        detail = f"the program has no payable {command.payable_id}"
+        return Refusal("payable_unknown", "/payable_id", detail, "name a payable of the program")
+    refusal = not_permitted(command.who, payable.payee, program.company, program.tenant)
+    if refusal is not None:
+        return refusal
+    decided = decide_cancel(payable)
+    if isinstance(decided, Refusal):
+        return decided
+    desk.batch.payables.put(decided.id, decided)
+    return [payable_changed(decided, None, desk.fields(command))]
+
+
+def pay_in_allocated(desk: Desk, event: PayInAllocated) -> list[Event]:
+    """Money came in: it counts for the payable its why names."""
+    money = Settlement(
+        event.why.event,
+        event.pay_in_id,
+        NOBODY,
+        SettledBy.PAY_IN,
+        event.company,
+        event.amount.money(),
+        1,
+    )
+    return settle(desk, event.why.program, money, event)
+
+
+def payout_changed(desk: Desk, event: PayoutChanged) -> list[Event]:
+    """Money went out, or came back: what a payout counts for now."""
+    amount = event.amount.money()
+    counted = amount if event.state == "paid" else Money(0, amount.currency)
+    money = Settlement(
+        event.why.event,
+        event.payout_id,
+        NOBODY,
+        SettledBy.PAYOUT,
+        event.company,
+        counted,
+        event.sequence,
+    )
+    return settle(desk, event.why.program, money, event)
+
+
+def settle(
+    desk: Desk, program: str, money: Settlement, event: PayInAllocated | PayoutChanged
+) -> list[Event]:
+    """Count money for the payable it names, by id or by the program's number for it.
+
+    A payable's id that nobody has registered yet is remembered with what was told of it.
+    """
+    payable = desk.batch.payable_named(program, money.payable_id)
+    if payable is None:
+        _remember(desk, money)
+        return []
+    money = replace(money, payable_id=payable.id, tenant=payable.tenant)
+    before = desk.batch.settlements.get((payable.id, money.reference))
+    after = _counted(desk, payable, before, money)
+    if after is payable:
+        return []
+    desk.batch.payables.put(after.id, after)
+    fields = {
+        "tenant": after.tenant,
+        "program_id": after.program_id,
+        "who": event.who,
+        "occurred_at": desk.now,
+    }
+    return [payable_changed(after, money.reference, fields)]
+
+
+def _remember(desk: Desk, money: Settlement) -> None:
+    if not money.payable_id.startswith(PAYABLE_PREFIX):
+        return
+    key = (money.payable_id, money.reference)
+    before = desk.batch.settlements.get(key)
+    if before is None or before.sequence < money.sequence:
+        desk.batch.settlements.put(key, money)
+
+
+def _counted(desk: Desk, payable: Payable, before: Settlement | None, money: Settlement) -> Payable:
+    decided = decide_settle(payable, before, money)
+    if isinstance(decided, Payable):
+        desk.batch.settlements.put((payable.id, money.reference), money)
+        return decided
+    _LOG.debug("settlement_not_counted", code=decided, payable_id=payable.id)
+    return payable
+
+
+def _unknown_word(command: RegisterPayable) -> Refusal | None:
+    for field, word, known in (
+        ("/document", command.document, tuple(Document)),
+        ("/settled_by", command.settled_by, tuple(SettledBy)),
+    ):
+        if word not in known:
+            remedy = f"give one of {', '.join(known)}"
+            return Refusal("value_unknown", field, f"{word} is not known here", remedy)
+    return None

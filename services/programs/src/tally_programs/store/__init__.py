@@ -1,0 +1,1 @@
+"""SQL of the programs service: set-based, one statement per question."""
