@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally_funding.answers.refusal import Refusal
 from tally_funding.escrow.domain.agreement import (
     ALLOWED,
     FINAL,
     MOVING,
     Agreement,
     Condition,
-    Refusal,
     State,
     Step,
     Steps,

@@ -13,7 +13,7 @@ from tally_contracts.funding_escrow import (
     RefundAgreement,
     ReleaseAgreement,
 )
-from tally_funding.escrow.domain.agreement import Refusal
+from tally_funding.answers.refusal import Refusal
 from tally_funding.escrow.domain.orders import (
     Approve,
     Arbitrate,

@@ -9,9 +9,10 @@ from tally_contracts.funding_escrow import AgreementChanged, AgreementRefused, P
 from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_contracts.payouts import PayoutChanged
 from tally_funding.answers import store as answers
+from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import Answer
 from tally_funding.escrow import postings, reading, store
-from tally_funding.escrow.domain.agreement import Agreement, Refusal, Step, Steps
+from tally_funding.escrow.domain.agreement import Agreement, Step, Steps
 from tally_funding.escrow.domain.orders import decide
 from tally_funding.escrow.domain.progress import decide_answer, decide_event, decide_time
 from tally_funding.escrow.domain.proposal import decide_proposal

@@ -55,16 +55,6 @@ FINAL: Final = frozenset(state for state, following in ALLOWED.items() if not fo
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """An order that changes nothing: `field` is a JSON pointer into it, `remedy` what to do."""
-
-    code: str
-    field: str | None
-    detail: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
 class Condition:
     """What must happen for the money to go to the payee; `kind` says which fields count."""
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from tally_funding.answers.refusal import Refusal
 from tally_funding.escrow.domain.agreement import (
     AT_REST,
     FINAL,
     MOVING,
     Agreement,
-    Refusal,
     State,
     Steps,
     ask,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tally_funding.escrow.domain.agreement import Agreement, Condition, Refusal, State, Step
+from tally_funding.answers.refusal import Refusal
+from tally_funding.escrow.domain.agreement import Agreement, Condition, State, Step
 from tally_money import Money
 
 EVENTS: Final = frozenset({"pay_in_allocated", "payout_paid"})

@@ -1,0 +1,1 @@
+"""What becomes of money for unknown payees: pure decisions over exact amounts."""

@@ -1,0 +1,223 @@
+"""What is held for one unknown payee, and how it comes to an owner: each step is pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from tally_money import Money
+
+KINDS: Final = ("event:", "contact:")
+"""How the owner references of unknown payees start."""
+
+
+def is_claimable(owner: str) -> bool:
+    """Whether an owner reference names a payee nobody knows yet."""
+    return owner.startswith(KINDS)
+
+
+class ClaimState(StrEnum):
+    """Where a claim stands. In a state in -ing the ledger was asked and has not answered."""
+
+    ISSUED = "issued"
+    REDEEMING = "redeeming"
+    REDEEMED = "redeemed"
+    REPLACED = "replaced"
+    WITHDRAWN = "withdrawn"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+
+
+ALLOWED: Mapping[ClaimState, frozenset[ClaimState]] = {
+    ClaimState.ISSUED: frozenset(
+        {
+            ClaimState.REDEEMING,
+            ClaimState.REPLACED,
+            ClaimState.WITHDRAWN,
+            ClaimState.EXPIRING,
+            ClaimState.EXPIRED,
+        }
+    ),
+    ClaimState.REDEEMING: frozenset({ClaimState.REDEEMED, ClaimState.ISSUED}),
+    ClaimState.EXPIRING: frozenset({ClaimState.EXPIRED, ClaimState.ISSUED}),
+    ClaimState.REDEEMED: frozenset(),
+    ClaimState.REPLACED: frozenset(),
+    ClaimState.WITHDRAWN: frozenset(),
+    ClaimState.EXPIRED: frozenset(),
+}
+OPEN: Final = frozenset({ClaimState.ISSUED, ClaimState.REDEEMING, ClaimState.EXPIRING})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim code: who may redeem it until when, and where the money goes otherwise."""
+
+    claim_id: str
+    contact: str | None
+    expires_at: datetime
+    expires_to: str | None
+    state: ClaimState
+    claimant: str | None = None
+
+
+class Reason(StrEnum):
+    """Why money of an unknown payee got another owner. FOLLOWED: it came after the owner was known."""
+
+    CLAIMED = "claimed"
+    REDESIGNATED = "redesignated"
+    EXPIRED = "expired"
+    FOLLOWED = "followed"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Money the ledger was asked to move to another owner, all of it in one journal."""
+
+    movement_id: str
+    to_owner: str
+    reason: Reason
+    amounts: tuple[Money, ...]
+    claim_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What is held for one unknown payee.
+
+    `balances` by currency code, by what the ledger has told. `companies`: whose money it was, each
+    with itself and the parties above it. `claim` is the open one. `to_owner`: where the money goes
+    since it was claimed, re-designated or expired; what still comes follows it.
+    """
+
+    owner: str
+    balances: Mapping[str, Money] = field(default_factory=dict)
+    companies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    programs: frozenset[str] = frozenset()
+    claim: Claim | None = None
+    movement: Movement | None = None
+    to_owner: str | None = None
+
+    @property
+    def amounts(self) -> tuple[Money, ...]:
+        """What there is to move, one amount per currency in the order of their codes."""
+        return tuple(self.balances[code] for code in sorted(self.balances) if self.balances[code])
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimMoved:
+    """A claim is in another state: `reason` says why a step was taken back."""
+
+    claim: Claim
+    previous: ClaimState
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The ledger is to be asked for this movement; with nothing to move, it is done at once."""
+
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The money has another owner now."""
+
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The ledger refused the movement with this code; the money stays where it was."""
+
+    movement: Movement
+    code: str
+
+
+Effect = ClaimMoved | Asked | Moved | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An estate after a step, and what is to be told and asked, in order."""
+
+    estate: Estate
+    effects: tuple[Effect, ...]
+
+
+def step_claim(
+    claim: Claim, state: ClaimState, reason: str | None = None, claimant: str | None = None
+) -> ClaimMoved:
+    """A claim in another state; only to states that ALLOWED names."""
+    assert state in ALLOWED[claim.state], f"{claim.state} cannot become {state}"
+    return ClaimMoved(replace(claim, state=state, claimant=claimant), claim.state, reason)
+
+
+def start(estate: Estate, movement: Movement, claim_step: ClaimMoved | None) -> Change:
+    """Ask the ledger for a movement; with nothing to move, settle it at once."""
+    assert estate.movement is None, "one movement at a time"
+    assert movement.to_owner != estate.owner, "money moves to somebody else"
+    claim = estate.claim if claim_step is None else claim_step.claim
+    effects: tuple[Effect, ...] = () if claim_step is None else (claim_step,)
+    asked = replace(estate, movement=movement, claim=claim)
+    if movement.amounts:
+        return Change(asked, (*effects, Asked(movement)))
+    settled = _settled(asked, movement)
+    return Change(settled.estate, (*effects, Asked(movement), *settled.effects))
+
+
+def decide_answer(
+    estate: Estate, *, movement_id: str, refused: str | None, follow_id: str
+) -> Change | None:
+    """Read the ledger's answer to a movement; None for any but the one under way.
+
+    The balances have the answer's journal in them already; what is left follows under `follow_id`.
+    """
+    movement = estate.movement
+    if movement is None or movement.movement_id != movement_id:
+        return None
+    if refused is not None:
+        return _taken_back(estate, movement, refused)
+    settled = _settled(estate, movement)
+    following = decide_follow(settled.estate, follow_id)
+    if following is None:
+        return settled
+    return Change(following.estate, (*settled.effects, *following.effects))
+
+
+def decide_follow(estate: Estate, movement_id: str) -> Change | None:
+    """Move on what came after the owner was known; None if there is nothing to do now."""
+    if estate.to_owner is None or estate.movement is not None or not estate.amounts:
+        return None
+    movement = Movement(movement_id, estate.to_owner, Reason.FOLLOWED, estate.amounts)
+    return start(estate, movement, None)
+
+
+_ENDS: Mapping[Reason, ClaimState] = {
+    Reason.CLAIMED: ClaimState.REDEEMED,
+    Reason.REDESIGNATED: ClaimState.WITHDRAWN,
+    Reason.EXPIRED: ClaimState.EXPIRED,
+}
+
+
+def _settled(estate: Estate, movement: Movement) -> Change:
+    effects: list[Effect] = [Moved(movement)]
+    claim = estate.claim
+    if claim is not None and movement.reason is not Reason.FOLLOWED:
+        ending = step_claim(claim, _ENDS[movement.reason], claimant=claim.claimant)
+        effects.insert(0, ending)
+        claim = None
+    return Change(
+        replace(estate, movement=None, claim=claim, to_owner=movement.to_owner), tuple(effects)
+    )
+
+
+def _taken_back(estate: Estate, movement: Movement, code: str) -> Change:
+    effects: list[Effect] = [Refused(movement, code)]
+    claim = estate.claim
+    if claim is not None and claim.state is not ClaimState.ISSUED:
+        back = step_claim(claim, ClaimState.ISSUED, code)
+        effects.insert(0, back)
+        claim = back.claim
+    return Change(replace(estate, movement=None, claim=claim), tuple(effects))
