@@ -132,6 +132,23 @@ class ClaimAlarmRaised(Event):
     occurred_at: UtcTime
 
 
+class DesignationAsked(MoneyEvent):
+    """The ledger was asked to move money of an unknown payee; with nothing there, it is moved at once.
+
+    `reason_code` and `amounts` as in DesignationMoved.
+    """
+
+    TYPE: ClassVar[str] = "funding.claim.designation_asked.v1"
+
+    movement_id: TypeId
+    owner: Token
+    to_owner: Token
+    tenant: Token
+    reason_code: Slug
+    amounts: Annotated[tuple[Amount, ...], Field(max_length=64)]
+    journal_id: TypeId | None
+
+
 class DesignationMoved(MoneyEvent):
     """Money of an unknown payee has another owner in the ledger's books, and what comes later too.
 
@@ -220,6 +237,7 @@ FACTS: tuple[type[Event], ...] = (
     ClaimIssued,
     ClaimChanged,
     ClaimAlarmRaised,
+    DesignationAsked,
     DesignationMoved,
     DesignationRefused,
     DormancyChanged,
