@@ -1,0 +1,33 @@
+"""The directory service, put together."""
+
+from tally_directory.books import Books
+from tally_directory.handlers import build_router
+from tally_directory.service import Directory
+from tally_directory.settings import DirectorySettings
+from tally_messaging import Service, service_schema
+from tally_messaging.batch import Step, no_step
+from tally_runtime import Clock, Ids, Metrics
+
+SCHEMA = service_schema("directory", __file__)
+
+
+def build_app(
+    settings: DirectorySettings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    metrics: Metrics | None = None,
+    step: Step = no_step,
+) -> Service:
+    """The service, ready to start; `clock`, `ids` and `step` are for tests."""
+    directory = Directory(Books(settings.tenant, settings.ledger_name), settings.vault())
+    return Service(
+        "directory",
+        settings,
+        schema=SCHEMA,
+        routers=[build_router(directory)],
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        step=step,
+    )

@@ -1,0 +1,298 @@
+"""Reads all that a batch of commands may need: each question is one statement for all of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final, TypeVar
+
+from tally_directory.domain.bonds import EVERY_TENANT
+from tally_directory.domain.rows import (
+    Access,
+    Approval,
+    ApprovalState,
+    Connection,
+    ConnectionState,
+    Consent,
+    Contact,
+    FundingDetails,
+    Grant,
+    Holding,
+    Kind,
+    Membership,
+    Party,
+    PartyState,
+    Reference,
+    Role,
+    Verification,
+    Wallet,
+)
+from tally_directory.domain.world import Shelf, World
+from tally_money import iso_currencies
+from tally_postgres import Connection as Session
+from tally_postgres import Record
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+# One batch decides at a time: what a command is refused for must still hold when another is saved.
+_TURN: Final = 7_020_001
+_TAKE_TURN = f"SELECT set_config('tally.tenant', '*', true), pg_advisory_xact_lock({_TURN})"
+
+_CONTACTS = """
+SELECT contact_id, tenant, party_id, channel, token, sealed, verified_at, codes_day, codes_sent
+FROM contact
+WHERE contact_id IN (
+    SELECT unnest($1::text[])
+    UNION ALL
+    SELECT contact_id FROM verification WHERE verification_id = ANY($1::text[])
+    UNION ALL
+    SELECT c.contact_id FROM contact c
+    WHERE c.party_id = ANY($1::text[]) AND c.token = ANY($2::text[]))
+"""
+_VERIFICATIONS = """
+SELECT verification_id, tenant, contact_id, code_token, expires_at, attempts, confirmed
+FROM verification WHERE verification_id = ANY($1::text[])
+"""
+_CONNECTIONS = """
+SELECT connection_id, tenant, other_tenant, from_party, to_party, access, state
+FROM connection WHERE connection_id = ANY($1::text[])
+UNION
+SELECT connection_id, tenant, other_tenant, from_party, to_party, access, state
+FROM connection
+WHERE from_party = ANY($1::text[]) AND to_party = ANY($1::text[]) AND state <> 'revoked'
+"""
+_WALLETS = """
+SELECT wallet_id, tenant, owner, account, ledger, currency, purpose, reference, company, value_kind
+FROM wallet WHERE wallet_id = ANY($1::text[])
+UNION
+SELECT wallet_id, tenant, owner, account, ledger, currency, purpose, reference, company, value_kind
+FROM wallet WHERE account = ANY($2::text[])
+"""
+_GRANTS = """
+SELECT grant_id, tenant, other_tenant, wallet, to_party, fields, revoked
+FROM wallet_grant WHERE grant_id = ANY($1::text[])
+UNION
+SELECT grant_id, tenant, other_tenant, wallet, to_party, fields, revoked
+FROM wallet_grant
+WHERE wallet = ANY($1::text[]) AND to_party = ANY($1::text[]) AND NOT revoked
+"""
+_APPROVALS = """
+SELECT approval_id, tenant, party_id, act, subject, content_digest, proposed_by, state, decided_by
+FROM approval WHERE approval_id = ANY($1::text[])
+"""
+_REFERENCES = """
+SELECT reference, tenant, party_id FROM owner_reference WHERE reference = ANY($1::text[])
+"""
+# Each party with its ancestors, and those that merged ones went on as. UNION ends at what is known.
+_PARTIES = """
+WITH RECURSIVE found AS (
+    SELECT p.* FROM party p WHERE p.party_id = ANY($1::text[])
+    UNION
+    SELECT p.* FROM party p
+    JOIN unnest($2::text[], $3::text[]) AS e (tenant, external_id)
+        ON p.tenant = e.tenant AND p.external_id = e.external_id
+    UNION
+    SELECT p.* FROM found f JOIN party p ON p.party_id = f.parent OR p.party_id = f.merged_into
+)
+SELECT party_id, tenant, kind, parent, external_id, country, alias, state, merged_into,
+       group_version
+FROM found
+"""
+_ROLES = """
+SELECT party_id, person, role, tenant, held FROM role
+WHERE party_id = ANY($1::text[]) AND person = ANY($2::text[])
+UNION
+SELECT party_id, person, role, tenant, held FROM role
+WHERE party_id = ANY($1::text[]) AND role = 'owner' AND held
+"""
+_RELATION_TYPES = """
+SELECT tenant, relation, label FROM relation_type
+WHERE tenant = ANY($1::text[]) AND relation = ANY($2::text[])
+"""
+_MEMBERSHIPS = """
+SELECT group_id, party, tenant, member, version FROM membership
+WHERE group_id = ANY($1::text[]) AND party = ANY($1::text[])
+"""
+_CONSENTS = """
+SELECT party_id, company, tenant, other_tenant, given FROM consent
+WHERE party_id = ANY($1::text[]) AND company = ANY($1::text[])
+"""
+_FUNDING_DETAILS = """
+SELECT party_id, currency, tenant, virtual_account FROM funding_details
+WHERE party_id = ANY($1::text[]) AND currency = ANY($2::text[])
+"""
+_ASSETS = "SELECT code FROM asset WHERE code = ANY($1::text[])"
+_ANSWERS = """
+SELECT command_id, digest, topic, record_key, event_type, payload FROM command
+WHERE command_id = ANY($1::text[])
+"""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a batch names: ids of anything, and what is looked up by other keys."""
+
+    ids: set[str] = field(default_factory=set)
+    tenants: set[str] = field(default_factory=set)
+    persons: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    accounts: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    external_ids: set[tuple[str, str]] = field(default_factory=set)
+    relations: set[str] = field(default_factory=set)
+    currencies: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command was answered with."""
+
+    digest: bytes
+    topic: str
+    key: str
+    event_type: str
+    payload: Any
+
+
+async def take_turn(conn: Session) -> None:
+    """Wait until no other batch decides, and see the rows of all tenants, until the unit ends."""
+    await conn.execute(_TAKE_TURN)
+
+
+async def answers(conn: Session, command_ids: Sequence[str]) -> dict[str, Answer]:
+    """The answers that these commands got before."""
+    return {
+        row["command_id"]: Answer(
+            row["digest"], row["topic"], row["record_key"], row["event_type"], row["payload"]
+        )
+        for row in await conn.fetch(_ANSWERS, command_ids)
+    }
+
+
+async def read(conn: Session, asked: Asked) -> World:
+    """All rows that the batch may need, with the ancestors of every party in them."""
+    ids = sorted(asked.ids)
+    contacts = await _shelf(conn, _CONTACTS, _contact, ids, sorted(asked.tokens))
+    verifications = await _shelf(conn, _VERIFICATIONS, _verification, ids)
+    connections = await _shelf(conn, _CONNECTIONS, _connection, ids)
+    wallets = await _shelf(conn, _WALLETS, _wallet, ids, sorted(asked.accounts))
+    grants = await _shelf(conn, _GRANTS, _grant, ids)
+    approvals = await _shelf(conn, _APPROVALS, _approval, ids)
+    named = asked.references | {f"contact:{contact.token}" for contact in contacts.values()}
+    references = await _shelf(conn, _REFERENCES, _reference, sorted(named | asked.ids))
+    rows = (contacts, connections, wallets, grants, approvals, references)
+    in_rows = _parties_in(chain.from_iterable(shelf.values() for shelf in rows))
+    parties = await _shelf(
+        conn,
+        _PARTIES,
+        _party,
+        sorted({*asked.ids, *asked.tenants, *in_rows}),
+        [tenant for tenant, _ in sorted(asked.external_ids)],
+        [external_id for _, external_id in sorted(asked.external_ids)],
+    )
+    tenants = sorted(asked.tenants | {EVERY_TENANT, *(p.tenant for p in parties.values())})
+    known = sorted(party_id for party_id, _ in parties.items())
+    codes = sorted(asked.currencies)
+    return World(
+        parties=parties,
+        references=references,
+        relation_types=await _shelf(
+            conn, _RELATION_TYPES, _relation_type, tenants, sorted(asked.relations)
+        ),
+        connections=connections,
+        roles=await _shelf(conn, _ROLES, _role, known, sorted(asked.persons)),
+        contacts=contacts,
+        verifications=verifications,
+        wallets=wallets,
+        grants=grants,
+        memberships=await _shelf(conn, _MEMBERSHIPS, _membership, known),
+        consents=await _shelf(conn, _CONSENTS, _consent, known),
+        funding_details=await _shelf(conn, _FUNDING_DETAILS, _funding_details, known, codes),
+        approvals=approvals,
+        currencies=frozenset(iso_currencies()) | {r[0] for r in await conn.fetch(_ASSETS, codes)},
+    )
+
+
+def _parties_in(rows: Iterable[object]) -> Iterator[str]:
+    """Every party that these rows name."""
+    for row in rows:
+        match row:
+            case Contact() | Reference():
+                yield row.party_id
+            case Connection():
+                yield row.from_party
+                yield row.to_party
+            case Wallet():
+                yield row.owner
+            case Grant():
+                yield row.to_party
+            case Approval():
+                yield row.party_id
+                yield row.subject
+
+
+async def _shelf(
+    conn: Session,
+    query: str,
+    row_of: Callable[[Record], tuple[K, V]],
+    *arguments: list[str],
+) -> Shelf[K, V]:
+    return Shelf(dict(map(row_of, await conn.fetch(query, *arguments))))
+
+
+def _party(row: Record) -> tuple[str, Party]:
+    return row["party_id"], Party(
+        **{**row, "kind": Kind(row["kind"]), "state": PartyState(row["state"])}
+    )
+
+
+def _reference(row: Record) -> tuple[str, Reference]:
+    return row["reference"], Reference(row["tenant"], row["party_id"])
+
+
+def _relation_type(row: Record) -> tuple[tuple[str, str], str]:
+    return (row["tenant"], row["relation"]), row["label"]
+
+
+def _connection(row: Record) -> tuple[str, Connection]:
+    access, state = Access(row["access"]), ConnectionState(row["state"])
+    return row["connection_id"], Connection(**{**row, "access": access, "state": state})
+
+
+def _role(row: Record) -> tuple[tuple[str, str, Role], Holding]:
+    key = row["party_id"], row["person"], Role(row["role"])
+    return key, Holding(row["tenant"], row["held"])
+
+
+def _contact(row: Record) -> tuple[str, Contact]:
+    return row["contact_id"], Contact(**row)
+
+
+def _verification(row: Record) -> tuple[str, Verification]:
+    return row["verification_id"], Verification(**row)
+
+
+def _wallet(row: Record) -> tuple[str, Wallet]:
+    return row["wallet_id"], Wallet(**row)
+
+
+def _grant(row: Record) -> tuple[str, Grant]:
+    return row["grant_id"], Grant(**{**row, "fields": tuple(row["fields"])})
+
+
+def _membership(row: Record) -> tuple[tuple[str, str], Membership]:
+    return (row["group_id"], row["party"]), Membership(row["tenant"], row["member"], row["version"])
+
+
+def _consent(row: Record) -> tuple[tuple[str, str], Consent]:
+    return (row["party_id"], row["company"]), Consent(
+        row["tenant"], row["other_tenant"], row["given"]
+    )
+
+
+def _funding_details(row: Record) -> tuple[tuple[str, str], FundingDetails]:
+    return (row["party_id"], row["currency"]), FundingDetails(row["tenant"], row["virtual_account"])
+
+
+def _approval(row: Record) -> tuple[str, Approval]:
+    return row["approval_id"], Approval(**{**row, "state": ApprovalState(row["state"])})
