@@ -8,6 +8,8 @@ from pydantic import SecretStr
 
 from tally_funding.postings import Books
 from tally_funding.rule_document import read_rule
+from tally_funding.rules.book import Decided
+from tally_funding.rules.decide import Chosen, Compiled, compile_rule, decide_allocation
 from tally_funding.service import Funding
 from tally_messaging import MessagingSettings, WorkerContext
 from tally_messaging.metrics import MessagingMetrics
@@ -90,6 +92,25 @@ class QuietAlarms:
         self.world.trace("alarm", f"{rail} {code}")
 
 
+@dataclass(frozen=True)
+class InstalledRule:
+    """The installation's own rule, where none is published."""
+
+    compiled: Compiled
+
+    async def decide(self, conn, money):
+        await conn.statement("rules.stamp")
+        chosen = Chosen(self.compiled, is_last=True)
+        return [
+            Decided(
+                self.compiled.rule.label,
+                decide_allocation(chosen, asked.facts, asked.beneficiary),
+                None,
+            )
+            for asked in money
+        ]
+
+
 class Platform:
     """All services of one world, and what they keep."""
 
@@ -101,7 +122,7 @@ class Platform:
         self.databases = {n: Database(world, n) for n in ("funding", "ledger", "payouts", "rails")}
         for ledger in (LEDGER, MIXED):
             ledger_store.open_shard(self.databases["ledger"], ledger)
-        self.rule = read_rule(None).rule
+        self.rules = InstalledRule(compile_rule(read_rule(None).rule))
         self.books = Books(TENANT, LEDGER)
         self._metrics = {
             name: MessagingMetrics.of(Metrics(f"sim_{name}")) for name in self.databases
@@ -156,7 +177,7 @@ class Platform:
         if service == "rails":
             rails = self._rails.RailsService(self.rail_parts, Keyring(KEY, None), self.desks)
             return rails_router(rails, self.rail_parts)
-        funding = Funding(self.books, self.rule)
+        funding = Funding(self.books, self.rules)
         return self._funding_handlers.build_router(funding, [SOURCE], None)
 
     def _workers(self, service: str):

@@ -1,11 +1,13 @@
 """The funding service, put together."""
 
-from tally_funding import store
+from tally_funding import agreements, store
 from tally_funding.errors import RuleInvalid, RuleReused
+from tally_funding.escrow.worker import DeadlineWorker
 from tally_funding.handlers import build_router
 from tally_funding.postings import Books
 from tally_funding.refunds.worker import ReturnsDue
 from tally_funding.rule_document import LoadedRule, read_rule
+from tally_funding.rules.book import RuleBook
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
 from tally_funding.sources.routing import build_sources_router
@@ -28,7 +30,7 @@ def build_app(
 ) -> Service:
     """Build the service; raises `SettingsError` naming TALLY_FUNDING_RULE for a rule with faults."""
     loaded = _load_rule(settings)
-    funding = Funding(Books(settings.tenant, settings.ledger_name), loaded.rule)
+    funding = Funding(Books(settings.tenant, settings.ledger_name), RuleBook(loaded.rule))
 
     metrics = metrics or Metrics("funding")
 
@@ -42,10 +44,12 @@ def build_app(
         routers=[
             build_router(funding, settings.sources, settings.reference_program),
             build_sources_router(funding),
+            agreements.build_router(funding.books),
         ],
         workers=[
             SuspenseWatch(FundingMetrics.of(metrics.for_service("funding"))),
             ReturnsDue(funding.books),
+            DeadlineWorker(funding.books),
         ],
         prepare=prepare,
         clock=clock,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tally_money import Fixed, Money, Percent, Remainder, Rounding, Share, SplitExceedsTotal, split
+from tally_money import Money
 
 OWNER_CHARS_MAX = 128
 """The longest owner reference a wallet can carry."""
@@ -39,6 +39,11 @@ class Reason(StrEnum):
     BENEFICIARY_AMBIGUOUS = "beneficiary_ambiguous"
     RULE_EXCEEDS_AMOUNT = "rule_exceeds_amount"
     LEDGER_REJECTED = "ledger_rejected"
+    NO_RULE = "no_rule"
+    GROUP_EMPTY = "group_empty"
+    RELATION_UNCLEAR = "relation_unclear"
+    TENANT_UNKNOWN = "tenant_unknown"
+    TOO_MANY_PARTS = "too_many_parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +52,6 @@ class Beneficiary:
 
     kind: str
     owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class RuleShare:
-    """One share of a rule.
-
-    `owner` None is the pay-in's beneficiary, `$company` its company, anything else a literal owner.
-    `part` is a percentage of the whole, the rest, or a fixed amount per currency code.
-    """
-
-    role: str
-    owner: str | None
-    pay_out: bool
-    part: Percent | Remainder | Mapping[str, Money]
-
-    def in_currency(self, code: str) -> Share:
-        """The share for money of one currency that the rule covers."""
-        if isinstance(self.part, Percent | Remainder):
-            return self.part
-        return Fixed(self.part[code])
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An allocation rule in one version. `programs` or `currencies` None covers all of them."""
-
-    name: str
-    version: int
-    programs: frozenset[str] | None
-    currencies: frozenset[str] | None
-    shares: tuple[RuleShare, ...]
-    rounding: Rounding
-
-    @property
-    def label(self) -> str:
-        """Name and version, as kept with each pay-in."""
-        return f"{self.name}:{self.version}"
-
-    def covers_program(self, program: str) -> bool:
-        return self.programs is None or program in self.programs
-
-    def covers_currency(self, code: str) -> bool:
-        return self.currencies is None or code in self.currencies
-
-    @property
-    def needs_beneficiary(self) -> bool:
-        return any(share.owner is None for share in self.shares)
-
-
-COMPANY = "$company"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,81 +70,6 @@ class Suspense:
 
     reason: Reason
     remedy: str
-
-
-def decide_allocation(
-    rule: Rule, *, program: str, amount: Money, company: str, beneficiary: Beneficiary | None
-) -> tuple[PartOfPayIn, ...] | Suspense:
-    """Divide a pay-in by the rule; the parts sum to it exactly (F13, F23).
-
-    Parts of zero are left out: the ledger moves amounts above zero only. What cannot be divided
-    goes to suspense whole, never in part (F14).
-    """
-    unmatched = _unmatched(rule, program, amount, beneficiary)
-    if unmatched is not None:
-        return unmatched
-    shares = [share.in_currency(amount.currency.code) for share in rule.shares]
-    try:
-        amounts = split(amount, shares, rule.rounding)
-    except SplitExceedsTotal:
-        return Suspense(
-            Reason.RULE_EXCEEDS_AMOUNT,
-            f"rule {rule.label} takes more than {amount}: "
-            "lower its fixed shares in a new version, or return the money",
-        )
-    owners = {
-        None: "" if beneficiary is None else beneficiary.owner,
-        COMPANY: company,
-    }
-    parts = tuple(
-        PartOfPayIn(share.role, owners.get(share.owner, share.owner or ""), part, share.pay_out)
-        for share, part in zip(rule.shares, amounts, strict=True)
-        if part
-    )
-    assert sum(part.amount.minor for part in parts) == amount.minor, "parts sum to the pay-in"
-    assert all(part.owner for part in parts), "every part has an owner"
-    return parts
-
-
-def _unmatched(
-    rule: Rule, program: str, amount: Money, beneficiary: Beneficiary | None
-) -> Suspense | None:
-    if rule.needs_beneficiary and beneficiary is None:
-        return Suspense(
-            Reason.NO_BENEFICIARY, "name the party, contact or event the money is for, or return it"
-        )
-    if not rule.covers_program(program):
-        return Suspense(
-            Reason.UNKNOWN_PROGRAM,
-            f"rule {rule.label} has no program {program}: add it in a new version, "
-            "or name a program the rule has",
-        )
-    if not rule.covers_currency(amount.currency.code):
-        return Suspense(
-            Reason.CURRENCY_NOT_COVERED,
-            f"rule {rule.label} has no amounts in {amount.currency.code}: "
-            "add the currency in a new version, or return the money",
-        )
-    if rule.needs_beneficiary and beneficiary is not None:
-        return _without_wallet(beneficiary)
-    return None
-
-
-def _without_wallet(beneficiary: Beneficiary) -> Suspense | None:
-    if len(beneficiary.owner) > OWNER_CHARS_MAX:
-        return Suspense(
-            Reason.BENEFICIARY_TOO_LONG,
-            f"the beneficiary's reference, with its kind, is over {OWNER_CHARS_MAX} characters: "
-            "give the payee a shorter one",
-        )
-    if beneficiary.kind == "party" and beneficiary.owner.startswith(("contact:", "event:")):
-        # Else two different payees would share one wallet.
-        return Suspense(
-            Reason.BENEFICIARY_AMBIGUOUS,
-            "a party's reference starts with contact: or event:, which name other payees: "
-            "use the beneficiary's own field for those",
-        )
-    return None
 
 
 @dataclass(frozen=True, slots=True)

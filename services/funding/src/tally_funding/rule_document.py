@@ -1,24 +1,49 @@
-"""The rule document: JSON that says how pay-ins are divided, checked fault by fault."""
+"""The installation's rule: a file of schema 2, or of schema 1 as described here.
+
+Schema 1 knows percentages, fixed amounts and one remainder, and suspends what its fixed amounts
+exceed. It stays readable, since pay-ins keep the version they were divided by.
+"""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tally_contracts.base import Slug
-from tally_funding.domain import COMPANY, Rule, RuleShare
 from tally_funding.errors import RuleFault, RuleInvalid
-from tally_money import Money, MoneyError, Percent, Remainder, Rounding, UnknownCurrency, currency
+from tally_funding.rules.lint import read_document
+from tally_funding.rules.model import (
+    INSTALLATION,
+    Destination,
+    Fixed,
+    Line,
+    Match,
+    Percent,
+    Role,
+    Rule,
+    Share,
+    Shortfall,
+    To,
+    Weight,
+)
+from tally_funding.rules.reading import (
+    DOCUMENT_BYTES_MAX,
+    canonical,
+    read_json,
+    too_large,
+    validation_faults,
+)
+from tally_funding.rules.translate import rate_of
+from tally_money import Money, MoneyError, Rounding, UnknownCurrency, currency
+from tally_money import Percent as PercentOfTotal
 
-DOCUMENT_BYTES_MAX = 256 * 1024
+COMPANY = "$company"
 SHARES_MAX = 64
 _WHOLE = Decimal(100)
 
@@ -91,7 +116,7 @@ def read_rule(path: Path | None) -> LoadedRule:
     try:
         size = path.stat().st_size
         if size > DOCUMENT_BYTES_MAX:
-            raise RuleInvalid([_too_large(size)])
+            raise RuleInvalid([too_large(size)])
         return parse_rule(path.read_bytes())
     except OSError as error:
         remedy = f"the file cannot be read ({error.strerror}): give the path of a readable file"
@@ -99,66 +124,29 @@ def read_rule(path: Path | None) -> LoadedRule:
 
 
 def parse_rule(data: bytes) -> LoadedRule:
-    """Read and check a rule document; raises `RuleInvalid` naming every fault with its place."""
-    if len(data) > DOCUMENT_BYTES_MAX:
-        raise RuleInvalid([_too_large(len(data))])
-    _refuse_repeated_fields(data)
+    """Read a document of either schema; raises `RuleInvalid` naming every fault with its place."""
+    given = read_json(data)
+    if "schema" in given:
+        read = read_document(data, scope=INSTALLATION)
+        return LoadedRule(read.rule, given, bytes.fromhex(read.digest))
+    return _parse_schema_1(data)
+
+
+def _parse_schema_1(data: bytes) -> LoadedRule:
     try:
         document = RuleDocument.model_validate_json(data)
     except ValidationError as error:
-        raise RuleInvalid(
-            [_fault(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
-        ) from None
+        raise RuleInvalid(validation_faults(error)) from None
     faults = list(
         chain(_program_faults(document), _currency_faults(document), _share_faults(document))
     )
     if faults:
         raise RuleInvalid(faults)
-    kept = document.model_dump(mode="json", exclude_none=True)
-    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
-    digest = hashlib.blake2b(canonical, digest_size=16, person=b"tally-rule").digest()
+    kept: dict[str, Any] = document.model_dump(mode="json", exclude_none=True)
+    digest = hashlib.blake2b(
+        canonical(kept).encode(), digest_size=16, person=b"tally-rule"
+    ).digest()
     return LoadedRule(_rule(document), kept, digest)
-
-
-def _too_large(size: int) -> RuleFault:
-    return RuleFault(
-        "", "too_large", f"the document has {size} bytes, at most {DOCUMENT_BYTES_MAX} are read"
-    )
-
-
-def _refuse_repeated_fields(data: bytes) -> None:
-    """JSON readers keep the last of two fields of one name; which was meant, only a person knows."""
-
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise RuleInvalid(
-                    [RuleFault("", "repeated_field", f"field {name!r} stands twice: keep one")]
-                )
-        return dict(pairs)
-
-    try:
-        json.loads(data, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise RuleInvalid([RuleFault("", "not_json", f"correct the JSON: {error}")]) from None
-
-
-def _fault(location: Sequence[str | int], kind: str, message: str) -> RuleFault:
-    codes = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
-    remedies = {
-        "extra_forbidden": "remove the field or correct its name",
-        "missing": "add the field",
-    }
-    return RuleFault(
-        _pointer(*location), codes.get(kind, "bad_value"), remedies.get(kind, message.lower())
-    )
-
-
-def _pointer(*location: str | int) -> str:
-    """RFC 6901; a fault in a dictionary's key is placed at that entry."""
-    parts = [str(part) for part in location if part not in {"[key]", "constrained-str"}]
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _program_faults(document: RuleDocument) -> Iterator[RuleFault]:
@@ -222,7 +210,7 @@ def _owner_faults(place: str, share: ShareDocument) -> Iterator[RuleFault]:
 
 def _percent_faults(place: str, percent: Decimal) -> Iterator[RuleFault]:
     try:
-        Percent(percent)
+        PercentOfTotal(percent)
     except MoneyError as error:
         yield RuleFault(place, "bad_percent", str(error))
 
@@ -251,23 +239,35 @@ def _covered(document: RuleDocument) -> frozenset[str] | None:
 
 def _rule(document: RuleDocument) -> Rule:
     return Rule(
+        label=f"{document.rule}:{document.version}",
         name=document.rule,
         version=document.version,
-        programs=None if "*" in document.programs else frozenset(document.programs),
+        scope=INSTALLATION,
+        priority=0,
+        match=Match(
+            programs=None if "*" in document.programs else frozenset(document.programs),
+        ),
         currencies=_covered(document),
-        shares=tuple(
-            RuleShare(share.role, share.owner, share.pay_out, _part(share))
+        lines=tuple(
+            Line(share.role, _destination(share), _part(share), pay_out=share.pay_out)
             for share in document.shares
         ),
         rounding=Rounding(document.rounding),
+        shortfall=Shortfall.SUSPEND,
     )
 
 
-def _part(share: ShareDocument) -> Percent | Remainder | Mapping[str, Money]:
+def _destination(share: ShareDocument) -> Destination:
+    if share.owner is None:
+        return Destination(To.ROLE, Role.BENEFICIARY)
+    if share.owner == COMPANY:
+        return Destination(To.ROLE, Role.COMPANY)
+    return Destination(To.PARTY, share.owner)
+
+
+def _part(share: ShareDocument) -> Share:
     if share.percent is not None:
-        return Percent(Decimal(share.percent))
+        return Percent(rate_of(share.percent))
     if share.fixed is not None:
-        return MappingProxyType(
-            {code: Money.parse(amount, code) for code, amount in share.fixed.items()}
-        )
-    return Remainder()
+        return Fixed({code: Money.parse(text, code).minor for code, text in share.fixed.items()})
+    return Weight(1)

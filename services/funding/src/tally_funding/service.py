@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tally_contracts.base import Amount
 from tally_contracts.funding import (
@@ -22,14 +23,16 @@ from tally_funding.domain import (
     PayInState,
     Reason,
     Repeat,
-    Rule,
     Settled,
     Suspense,
 )
 from tally_funding.postings import Books, allocation_journal_id, suspense_journal_id
+from tally_funding.rules.book import Asked, Decided
+from tally_funding.rules.match import Facts
 from tally_funding.store import Move, NewCase, NewPayIn, PayIn
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money
+from tally_postgres import Connection
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.service")
@@ -37,12 +40,18 @@ PAY_IN_TOPIC = "funding.pay_in.v1"
 LEDGER_TOPIC = "ledger.commands.v1"
 
 
+class Rules(Protocol):
+    """Who decides by which rule money is divided, and how."""
+
+    async def decide(self, conn: Connection, money: Sequence[Asked]) -> Sequence[Decided]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Funding:
-    """What the use cases work by: whose books, and the rule in force."""
+    """What the use cases work by: whose books, and the rules in force."""
 
     books: Books
-    rule: Rule
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,11 @@ async def book(
     Each external id of a source is booked once, however often and in whatever batches it comes.
     Returns, per announcement, None if it was new, or how it compares with what was known.
     """
-    drafts = [_draft(funding, announcement) for announcement in announcements]
+    decisions = await funding.rules.decide(uow.conn, [_asked(one) for one in announcements])
+    drafts = [
+        _draft(funding, announcement, decided)
+        for announcement, decided in zip(announcements, decisions, strict=True)
+    ]
     first: dict[str, _Draft] = {}
     for draft in drafts:
         first.setdefault(draft.row.pay_in_id, draft)
@@ -99,34 +112,46 @@ async def book(
     return outcomes
 
 
-def _draft(funding: Funding, announced: Announcement) -> _Draft:
+def _asked(announced: Announcement) -> Asked:
     event = announced.event
     amount = event.amount.money()
-    pay_in_id = funding.books.pay_in_id(announced.source, event.external_id)
-    beneficiary = _beneficiary(event.beneficiary)
-    decision = domain.decide_allocation(
-        funding.rule,
+    facts = Facts(
+        source=announced.source,
         program=event.why.program,
-        amount=amount,
+        event=event.why.event,
+        kind=event.kind,
+        code=amount.currency.code,
+        minor=amount.minor,
+        country=event.originator.country,
         company=event.company,
-        beneficiary=beneficiary,
+        tags=event.references,
+        occurred_at=event.occurred_at,
     )
-    suspended = isinstance(decision, Suspense)
+    return Asked(facts, _beneficiary(event.beneficiary))
+
+
+def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draft:
+    event, outcome = announced.event, decided.outcome
+    amount = event.amount.money()
+    pay_in_id = funding.books.pay_in_id(announced.source, event.external_id)
+    suspended = isinstance(outcome, Suspense)
     state = PayInState.SUSPENDING if suspended else PayInState.ALLOCATING
     assert state in domain.ALLOWED[PayInState.RECEIVED], f"a pay-in cannot begin as {state}"
+    digest = _digest(event, amount, _beneficiary(event.beneficiary))
     row = NewPayIn(
         pay_in_id=pay_in_id,
         source=announced.source,
         event=event,
-        content=Content(_digest(event, amount, beneficiary), amount, announced.by_statement),
+        content=Content(digest, amount, announced.by_statement),
         state=state,
-        rule=funding.rule.label,
+        rule=decided.rule,
+        rule_facts=decided.kept,
         journal_id=(suspense_journal_id if suspended else allocation_journal_id)(pay_in_id),
         case_id=_case_id(pay_in_id) if suspended else None,
-        designated=() if isinstance(decision, Suspense) else funding.books.designate(decision),
+        designated=() if isinstance(outcome, Suspense) else funding.books.designate(outcome),
         correlation_id=announced.cause.correlation_id,
     )
-    return _Draft(announced, row, decision if isinstance(decision, Suspense) else None)
+    return _Draft(announced, row, outcome if isinstance(outcome, Suspense) else None)
 
 
 def _beneficiary(named: Beneficiary | None) -> domain.Beneficiary | None:

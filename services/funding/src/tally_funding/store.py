@@ -7,8 +7,9 @@ from datetime import datetime
 
 from tally_contracts.base import Amount, Where, Who, Why
 from tally_contracts.funding import Allocation, FundingReceived
-from tally_funding.domain import Content, PayInState, Rule, Standing
+from tally_funding.domain import Content, PayInState, Standing
 from tally_funding.postings import Designated
+from tally_funding.rules.model import Rule
 from tally_money import Currency, Money, currency
 from tally_postgres import Connection, Pool, Record
 
@@ -17,21 +18,23 @@ INSERT INTO pay_in (
     pay_in_id, source, external_id, content_digest, by_statement, state, currency, amount,
     actor, principal, channel, country, program, event, reason, occurred_at,
     originator, originator_country, company, beneficiary, kind, value_date, source_references,
-    rule, journal_id, case_id, correlation_id, received_at, changed_at)
+    rule, rule_facts, journal_id, case_id, correlation_id, received_at, changed_at)
 SELECT p.pay_in_id, p.source, p.external_id, p.content_digest, p.by_statement, p.state, p.currency,
        p.amount, p.actor, p.principal, p.channel, p.country, p.program, p.event, p.reason,
        p.occurred_at, p.originator, p.originator_country, p.company, p.beneficiary, p.kind,
-       p.value_date, p.source_references, p.rule, p.journal_id, p.case_id, p.correlation_id, $28, $28
+       p.value_date, p.source_references, p.rule, p.rule_facts, p.journal_id, p.case_id,
+       p.correlation_id, $29, $29
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::bytea[], $5::boolean[], $6::text[], $7::text[],
     $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
     $15::text[], $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[],
-    $21::text[], $22::date[], $23::jsonb[], $24::text[], $25::text[], $26::text[], $27::text[]
+    $21::text[], $22::date[], $23::jsonb[], $24::text[], $25::jsonb[], $26::text[],
+    $27::text[], $28::text[]
 ) AS p (
     pay_in_id, source, external_id, content_digest, by_statement, state, currency, amount, actor,
     principal, channel, country, program, event, reason, occurred_at, originator,
     originator_country, company, beneficiary, kind, value_date, source_references, rule,
-    journal_id, case_id, correlation_id)
+    rule_facts, journal_id, case_id, correlation_id)
 -- Without a target: either unique index may be the one that meets a concurrent insert.
 ON CONFLICT DO NOTHING
 RETURNING pay_in_id
@@ -116,6 +119,7 @@ class NewPayIn:
     content: Content
     state: PayInState
     rule: str
+    rule_facts: Mapping[str, object] | None
     journal_id: str
     case_id: str | None
     designated: tuple[Designated, ...]
@@ -175,7 +179,7 @@ async def insert_pay_ins(
 ) -> frozenset[str]:
     """Enter pay-ins and their allocations; the ids that were new, all others were known before."""
     ordered = sorted(pay_ins, key=lambda pay_in: pay_in.pay_in_id)
-    rows = await conn.fetch(_INSERT_PAY_INS, *_columns([_pay_in_row(p) for p in ordered], 27), now)
+    rows = await conn.fetch(_INSERT_PAY_INS, *_columns([_pay_in_row(p) for p in ordered], 28), now)
     new = frozenset(row[0] for row in rows)
     shares = [
         (p.pay_in_id, position, d.wallet.id, part.owner, part.role, part.amount.minor, part.pay_out)
@@ -217,6 +221,7 @@ def _pay_in_row(pay_in: NewPayIn) -> tuple[object, ...]:
         event.value_date,
         event.references,
         pay_in.rule,
+        pay_in.rule_facts,
         pay_in.journal_id,
         pay_in.case_id,
         pay_in.correlation_id,

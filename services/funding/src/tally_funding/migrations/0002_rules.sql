@@ -25,13 +25,14 @@ CREATE TABLE allocation_rule_version (
     PRIMARY KEY (rule_id, version)
 );
 
--- Raised by every change to the rules; who books money holds it shared, so that a change waits for
+-- A new number with every change to the rules, never one of a unit that was undone; who books money holds it shared, so that a change waits for
 -- units that began under the old rules, and units that begin later see it.
+CREATE SEQUENCE rule_change;
 CREATE TABLE rule_stamp (
     id boolean PRIMARY KEY DEFAULT true CHECK (id),
     stamp bigint NOT NULL
 );
-INSERT INTO rule_stamp (stamp) VALUES (1);
+INSERT INTO rule_stamp (stamp) VALUES (nextval('rule_change'));
 
 -- Dry runs and lints by their ids, so that an id asks one thing only.
 CREATE TABLE rule_question (
@@ -65,12 +66,6 @@ CREATE TABLE owner_consent (
 );
 
 -- The directory's word, from its facts.
-CREATE TABLE known_party (
-    party_id text COLLATE "C" PRIMARY KEY,
-    tenant text COLLATE "C" NOT NULL,
-    changed_at timestamptz NOT NULL
-);
-
 CREATE TABLE known_relation (
     other text COLLATE "C" NOT NULL,
     relation text COLLATE "C" NOT NULL,
@@ -113,10 +108,6 @@ CREATE POLICY tenant_rows ON owner_key USING
 ALTER TABLE owner_consent ENABLE ROW LEVEL SECURITY;
 ALTER TABLE owner_consent FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_rows ON owner_consent USING
-    (current_setting('tally.tenant', true) IN (tenant, '*'));
-ALTER TABLE known_party ENABLE ROW LEVEL SECURITY;
-ALTER TABLE known_party FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_rows ON known_party USING
     (current_setting('tally.tenant', true) IN (tenant, '*'));
 ALTER TABLE known_relation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE known_relation FORCE ROW LEVEL SECURITY;
