@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,14 @@ import pytest
 from pydantic import SecretStr
 
 from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
+from tally_contracts.directory_facts import (
+    ConnectionChanged,
+    GrantRevoked,
+    GrantSet,
+    PartyMoved,
+    PartyRegistered,
+    WalletOpened,
+)
 from tally_contracts.funding import (
     Allocation,
     Beneficiary,
@@ -32,7 +41,9 @@ from tally_contracts.rails import AttemptChanged
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CAUSATION_ID, CE_TIME, CORRELATION_ID
 from tally_portfolio.app import SCHEMA, build_app
+from tally_portfolio.service import reading
 from tally_portfolio.settings import PortfolioSettings
+from tally_portfolio.store import ALL_TENANTS
 from tally_postgres import Pool, Schema, create_pool
 from tally_runtime import FixedClock, SeededIds, derived_id, derived_uuid
 from tally_testkit import ServiceDatabase, event_headers
@@ -82,12 +93,15 @@ class Story:
     at: datetime = START
     correlation: str = ""
     amount: str = "100.00"
+    owner: str = ""
+    company: str = "co_1"
     records: list[Raw] = field(default_factory=list)
     events: dict[str, str] = field(default_factory=dict)
     _offsets: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.correlation = self.correlation or str(derived_uuid("upstream", self.name))
+        self.owner = self.owner or self.name
 
     def id(self, prefix: str, *parts: str) -> str:
         return derived_id(prefix, self.name, *parts)
@@ -102,7 +116,7 @@ class Story:
 
     @property
     def wallet(self) -> str:
-        return account(f"wallet/{self.name}/USD")
+        return account(f"wallet/{self.owner}/USD")
 
     @property
     def ws(self) -> dict[str, Any]:
@@ -139,8 +153,8 @@ class Story:
             external_id=f"ext-{self.name}",
             amount=Amount(currency="USD", amount=self.amount),
             originator=Originator(reference="debtor-1"),
-            company="co_1",
-            beneficiary=Beneficiary(party=self.name),
+            company=self.company,
+            beneficiary=Beneficiary(party=self.owner),
             value_date=START.date(),
             **self.ws,
         )
@@ -150,9 +164,9 @@ class Story:
     def opened(self) -> "Story":
         spec = AccountSpec(
             id=self.wallet,
-            owner=self.name,
+            owner=self.owner,
             purpose="wallet",
-            path=f"wallet/{self.name}/USD",
+            path=f"wallet/{self.owner}/USD",
             currency="USD",
             guarded=True,
         )
@@ -183,7 +197,7 @@ class Story:
     def allocated(self, *, pay_out: bool = True) -> "Story":
         share = Allocation(
             account=self.wallet,
-            owner=self.name,
+            owner=self.owner,
             role="beneficiary",
             amount=Amount(currency="USD", amount=self.amount),
             pay_out=pay_out,
@@ -193,7 +207,7 @@ class Story:
             journal_id=self.id("jrn"),
             source="cards",
             external_id=f"ext-{self.name}",
-            company="co_1",
+            company=self.company,
             amount=Amount(currency="USD", amount=self.amount),
             rule="rebates@1",
             allocations=(share,),
@@ -225,8 +239,8 @@ class Story:
             sequence=sequence,
             state=state,
             previous=None,
-            owner=self.name,
-            company="co_1",
+            owner=self.owner,
+            company=self.company,
             account=self.wallet,
             amount=Amount(currency="USD", amount=self.amount),
             pay_in_id=None if withdrawal else self.pay_in_id,
@@ -316,6 +330,119 @@ class Story:
         ]
 
 
+@dataclass
+class Tree:
+    """A tenant's parties as the directory tells them, a minute between facts."""
+
+    name: str = "t1"
+    records: list[Raw] = field(default_factory=list)
+
+    @property
+    def root(self) -> str:
+        return self.party("root")
+
+    def party(self, label: str) -> str:
+        return derived_id("party", self.name, label)
+
+    def wallet(self, label: str, purpose: str) -> str:
+        return derived_id("wal", self.name, label, purpose)
+
+    def tell(self, event_class: type[Any], topic: str, **fields: Any) -> "Tree":
+        number = len(self.records)
+        event = event_class(
+            tenant=self.root,
+            who=Who(actor="key_1", principal=self.root),
+            reason="Set up",
+            occurred_at=START - timedelta(days=1) + timedelta(minutes=number),
+            **fields,
+        )
+        event_id = str(derived_uuid("directory", self.name, str(number)))
+        headers = event_headers(event_id, event.TYPE, "/tallystick/main/directory")
+        self.records.append(
+            Raw(
+                event.model_dump_json().encode(),
+                tuple((n, v) for n, v in headers if v is not None),
+                b"key",
+                number,
+                topic,
+            )
+        )
+        return self
+
+    def registers(self, label: str, kind: str, *above: str) -> "Tree":
+        """A party under the last of those above it, root first."""
+        return self.tell(
+            PartyRegistered,
+            "directory.parties.v1",
+            party_id=self.party(label),
+            kind=kind,
+            parent=self.party(above[-1]) if above else None,
+            path=tuple(self.party(one) for one in above),
+            external_id=f"ext-{label}",
+            country="DE",
+            alias=f"{kind}-{label}",
+            state="registered",
+        )
+
+    def moves(self, label: str, *above: str) -> "Tree":
+        return self.tell(
+            PartyMoved,
+            "directory.parties.v1",
+            party_id=self.party(label),
+            parent=self.party(above[-1]),
+            path=tuple(self.party(one) for one in above),
+            previous_path=(self.root,),
+        )
+
+    def opens(self, label: str, purpose: str = "default", company: str | None = None) -> "Tree":
+        """A party's wallet; the default one has the account money would reach unasked."""
+        owner = self.party(label)
+        path = f"wallet/{owner}/USD"
+        return self.tell(
+            WalletOpened,
+            "directory.wallets.v1",
+            wallet_id=self.wallet(label, purpose),
+            owner=owner,
+            account=account(path if purpose == "default" else f"{path}/{purpose}"),
+            ledger="main",
+            currency="USD",
+            purpose=purpose,
+            reference=None,
+            company=None if company is None else self.party(company),
+            value_kind="cash",
+        )
+
+    def grants(self, label: str, to: str, *shared: str) -> "Tree":
+        """Lets a party of this or another tree see fields of a default wallet; none revokes."""
+        fact: type[Any] = GrantSet if shared else GrantRevoked
+        return self.tell(
+            fact,
+            "directory.wallets.v1",
+            grant_id=derived_id("grant", label, to),
+            wallet=self.wallet(label, "default"),
+            to_party=to,
+            fields=shared or ("balance",),
+        )
+
+    def connects(self, from_party: str, to_party: str, access: str, state: str) -> "Tree":
+        return self.tell(
+            ConnectionChanged,
+            "directory.parties.v1",
+            connection_id=derived_id("conn", from_party, to_party),
+            from_party=from_party,
+            to_party=to_party,
+            access=access,
+            state=state,
+        )
+
+    def small(self) -> "Tree":
+        """A root over two companies; one has a partner and a payee, the other a payee."""
+        self.registers("root", "aggregator").registers("acme", "company", "root")
+        self.registers("zeta", "company", "root").registers("pat", "partner", "root", "acme")
+        self.registers("ann", "payee", "root", "acme")
+        return self.registers("bob", "payee", "root", "zeta")
+
+
 def set_aside(offset: int, at: datetime, consumer: str = "ledger") -> Raw:
     event = RecordQuarantined(
         consumer=consumer,
@@ -346,15 +473,17 @@ class Bench:
     async def process(self, *records: Raw) -> None:
         await self.processor.process(records)
 
-    async def tell(self, *stories: Story) -> None:
+    async def rows(self, query: str, *arguments: object) -> list[Any]:
+        """Rows of every tenant."""
+        async with reading(self.pool, ALL_TENANTS) as conn:
+            return await conn.fetch(query, *arguments)
+
+    async def tell(self, *stories: Story | Tree) -> None:
         await self.process(*(record for story in stories for record in story.records))
 
 
-@pytest.fixture
-async def portfolio(
-    fresh_database: Callable[[Schema], ServiceDatabase],
-) -> AsyncIterator[Bench]:
-    database = fresh_database(SCHEMA)
+@asynccontextmanager
+async def bench_on(database: ServiceDatabase) -> AsyncIterator[Bench]:
     dsn = database.dsn("portfolio")
     pool = await create_pool(dsn, schema="portfolio", application_name="test", max_size=4)
     clock = FixedClock(START)
@@ -369,8 +498,34 @@ async def portfolio(
 
 
 @pytest.fixture
+async def portfolio(
+    fresh_database: Callable[[Schema], ServiceDatabase],
+) -> AsyncIterator[Bench]:
+    async with bench_on(fresh_database(SCHEMA)) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def fresh(
+    fresh_database: Callable[[Schema], ServiceDatabase],
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, Bench]]]:
+    """Makes further portfolios, each over a database of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Bench:
+            return await stack.enter_async_context(bench_on(fresh_database(SCHEMA)))
+
+        yield make
+
+
+@pytest.fixture
 def story() -> Callable[..., Story]:
     return Story
+
+
+@pytest.fixture
+def tree() -> Callable[..., Tree]:
+    return Tree
 
 
 @pytest.fixture

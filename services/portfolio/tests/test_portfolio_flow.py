@@ -90,7 +90,7 @@ async def test_the_newest_sequence_wins_across_batches_and_within_one(
     approved, submitting, failed = told.records[2:]
     await portfolio.process(failed, approved)
     await portfolio.process(submitting)
-    row = await portfolio.pool.fetchrow("SELECT sequence, state, reason_code FROM payout")
+    (row,) = await portfolio.rows("SELECT sequence, state, reason_code FROM payout")
     assert tuple(row) == (3, "failed", "account_closed")
 
 
@@ -100,7 +100,7 @@ async def test_a_pay_in_keeps_its_furthest_state_whichever_fact_comes_last(
     told = story("ann").received().suspended().allocated(pay_out=False)
     for record in reversed(told.records):
         await portfolio.process(record)
-    row = await portfolio.pool.fetchrow(
+    (row,) = await portfolio.rows(
         "SELECT state, reason_code, owner, company, payouts_expected, received_at FROM pay_in"
     )
     assert tuple(row) == ("allocated", None, "ann", "co_1", 0, told.at)
@@ -115,7 +115,9 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(
     many = [record for n in range(40) for record in story(f"s{n}").whole().records]
     large = await statements_of([*many, *(notice(n, story("x").at) for n in range(2, 20))])
     assert large == small
-    assert sum("INSERT" in statement for statement in small) == 7, "the inbox and six tables"
+    assert sum("INSERT" in statement for statement in small) == 10, (
+        "the inbox, six tables of payments, the books, whose things are and who sees them"
+    )
 
 
 async def test_a_shared_correlation_keeps_its_payments_apart(portfolio: Any, story: Any) -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tally_portfolio import store
-from tally_portfolio.service import time_line
+from tally_portfolio.service import reading, time_line
 
 HOPS = 100_000
 PER_PAYMENT = 10
@@ -76,9 +76,11 @@ class Explaining:
 @pytest.fixture
 async def filled(portfolio: Any, story: Any) -> tuple[Any, datetime]:
     at = story("x").at
-    for statement in _FILL:
-        await portfolio.pool.execute(statement.replace("$2", f"timestamptz '{at}'"), HOPS)
     with psycopg.connect(portfolio.admin_dsn, autocommit=True) as administrator:
+        administrator.execute("SET search_path = portfolio")
+        for statement in _FILL:
+            filled = statement.replace("$2", f"timestamptz '{at}'").replace("$1", str(HOPS))
+            administrator.execute(filled.encode())
         # A service's own role may not.
         administrator.execute("ANALYZE")
     return portfolio, at
@@ -86,7 +88,7 @@ async def filled(portfolio: Any, story: Any) -> tuple[Any, datetime]:
 
 async def test_every_question_is_answered_by_an_index(filled: tuple[Any, datetime]) -> None:
     portfolio, at = filled
-    async with portfolio.pool.acquire() as conn:
+    async with reading(portfolio.pool, store.ALL_TENANTS) as conn:
         explaining = Explaining(conn)
         answers: list[Any] = [
             await store.own_subjects(explaining, "key-500", 51),
@@ -114,7 +116,7 @@ async def test_a_wallet_with_many_payments_is_listed_without_reading_them_all(
     filled: tuple[Any, datetime],
 ) -> None:
     portfolio, _ = filled
-    async with portfolio.pool.acquire() as conn:
+    async with reading(portfolio.pool, store.ALL_TENANTS) as conn:
         explaining = Explaining(conn)
         assert len(await store.shared_subjects(explaining, "acc_1", 51)) == 51
     (plan,) = explaining.plans

@@ -17,6 +17,8 @@ TOPICS = (
     "rails.attempts.v1",
     "ledger.accounts.v1",
     "operations.quarantine.v1",
+    "directory.parties.v1",
+    "directory.wallets.v1",
 )
 
 

@@ -1,6 +1,7 @@
 """Reading: any id leads to its payments, and a payment to its time line."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +42,14 @@ class Slow:
     took: timedelta
 
 
+@asynccontextmanager
+async def reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
+    """A transaction that reads this tenant's rows as they were at one moment."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        await store.begin_reading(conn, tenant)
+        yield conn
+
+
 async def find(pool: Pool, id_: str, *, limit: int = MATCHES_MAX) -> Found:
     """Find payments by any id of theirs.
 
@@ -50,7 +59,7 @@ async def find(pool: Pool, id_: str, *, limit: int = MATCHES_MAX) -> Found:
     """
     if not _could_be_kept(id_):
         return Found((), more=False)
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with reading(pool, store.ALL_TENANTS) as conn:
         subjects = await _subjects(conn, id_, limit + 1)
         came_of = await store.pay_ins_of(conn, subjects)
         ids = list(dict.fromkeys(came_of.get(subject) or subject for subject in subjects))
@@ -63,7 +72,7 @@ async def time_line(pool: Pool, payment_id: str) -> TimeLine | None:
     """Read the time line of a payment as `find` names it; None if nothing is known of it."""
     if not _could_be_kept(payment_id):
         return None
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with reading(pool, store.ALL_TENANTS) as conn:
         (payment,) = await _payments(conn, [payment_id])
         subjects = [payment_id, *(p.payout_id for p in payment.payouts if p.pay_in_id)]
         hops = await store.hops(conn, subjects, HOPS_MAX + 1)
@@ -89,7 +98,7 @@ async def time_line(pool: Pool, payment_id: str) -> TimeLine | None:
 
 async def slowest(pool: Pool, limit: int, *, since: datetime, until: datetime) -> tuple[Slow, ...]:
     """Payments received from `since` up to `until`, those longest on their way first."""
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with reading(pool, store.ALL_TENANTS) as conn:
         times = await store.slowest(conn, since, until, limit)
         payments = await _payments(conn, [payment_id for payment_id, _ in times])
         return tuple(

@@ -6,6 +6,18 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tally_money import Money
+from tally_portfolio.domain.books import Movement
+from tally_portfolio.domain.tree import (
+    Connection,
+    Consent,
+    Grant,
+    Involvement,
+    PartyNews,
+    Wallet,
+)
+
+WALLET = "wallet"
+"""The purpose of accounts that hold their owners' money."""
 
 
 class Hop(NamedTuple):
@@ -98,6 +110,16 @@ class Payout:
     must_act: str | None
 
 
+class PayoutStep(NamedTuple):
+    """A payout's state before and after a change, None before it was known; amounts in minor units."""
+
+    before: str | None
+    after: str
+    account: str
+    currency: str
+    amount: int
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A ledger account by its readable path."""
@@ -134,6 +156,13 @@ class Projection:
     payouts: dict[str, Payout] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     set_aside: dict[tuple[str, str, int, int], SetAside] = field(default_factory=dict)
+    movements: dict[tuple[str, str], Movement] = field(default_factory=dict)
+    involvements: dict[tuple[str, str], Involvement] = field(default_factory=dict)
+    parties: dict[str, PartyNews] = field(default_factory=dict)
+    wallets: dict[str, Wallet] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
 
     def add_hop(self, hop: Hop) -> None:
         """Keep a fact, the first if its id comes twice."""
@@ -162,3 +191,42 @@ class Projection:
         """Keep a notice; a record is set aside once per consumer."""
         place = (record.consumer, record.topic, record.partition, record.offset)
         self.set_aside.setdefault(place, record)
+
+    def add_movement(self, movement: Movement) -> None:
+        """Keep what a transfer did to an account; it does it once, however often it is told."""
+        self.movements.setdefault((movement.account, movement.transfer_id), movement)
+
+    def involve(self, subject: str, kind: str, at: datetime, *parties: str | None) -> None:
+        """Let a thing be these owners', since the first time it was told of."""
+        for party in parties:
+            if party is not None:
+                known = self.involvements.get((subject, party))
+                if known is None or at < known.at:
+                    self.involvements[subject, party] = Involvement(subject, party, kind, at)
+
+    def add_party(self, news: PartyNews) -> None:
+        """Take in what one fact says of a party."""
+        known = self.parties.get(news.party_id)
+        self.parties[news.party_id] = news if known is None else known.merged(news)
+
+    def add_wallet(self, wallet: Wallet) -> None:
+        """Keep a wallet; it is opened once."""
+        self.wallets.setdefault(wallet.account, wallet)
+
+    def add_grant(self, grant: Grant) -> None:
+        """Keep what a grant says by its last change."""
+        known = self.grants.get(grant.grant_id)
+        if known is None or grant.version > known.version:
+            self.grants[grant.grant_id] = grant
+
+    def add_connection(self, connection: Connection) -> None:
+        """Keep what a connection says by its last change."""
+        known = self.connections.get(connection.connection_id)
+        if known is None or connection.version > known.version:
+            self.connections[connection.connection_id] = connection
+
+    def add_consent(self, consent: Consent) -> None:
+        """Keep what a payee last said of a company."""
+        known = self.consents.get((consent.party_id, consent.company))
+        if known is None or consent.version > known.version:
+            self.consents[consent.party_id, consent.company] = consent

@@ -14,6 +14,9 @@ ENDED: frozenset[str] = frozenset(
 )
 """Payout states that wait for nobody; a state this release does not know is not one of them."""
 
+FAILED: frozenset[str] = frozenset({"returned", "failed", "rejected", "reversed", "escheated"})
+"""Ends that somebody should look at; so is `unknown`, which is no end."""
+
 ACCOUNT_OPENED = "ledger.account.opened.v1"
 _PLATFORM = "platform"
 _OPERATOR = "operator"

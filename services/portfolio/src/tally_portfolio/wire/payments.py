@@ -1,11 +1,11 @@
-"""From facts as they are published to what is kept of them."""
+"""Facts of payments: hops, and what pay-ins and payouts have come to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from tally_contracts.base import AskedAmount, Event, MoneyEvent
+from tally_contracts.base import AskedAmount, Event
 from tally_contracts.funding import PayInAllocated, PayInReceived, PayInSuspended
 from tally_contracts.ledger import (
     AccountOpened,
@@ -21,35 +21,21 @@ from tally_contracts.operations import RecordQuarantined
 from tally_contracts.payouts import PayoutChanged
 from tally_contracts.rails import AttemptChanged
 from tally_messaging import Received
-from tally_portfolio.domain.projection import Account, Hop, PayIn, Payout, Projection, SetAside
+from tally_portfolio.domain.projection import (
+    WALLET,
+    Account,
+    Hop,
+    PayIn,
+    Payout,
+    Projection,
+    SetAside,
+)
+from tally_portfolio.wire.reading import Reader, Summary, five_ws
 
 LEGS_SHOWN = 16
 """A journal's hop keeps this many legs, and how many there are."""
 
 _RECEIVED, _SUSPENSE, _ALLOCATED = ("received", 1), ("suspense", 2), ("allocated", 3)
-
-Summary = dict[str, object]
-Reader = Callable[[Received[Any], datetime, Projection], None]
-
-
-def project(message: Received[Any], projection: Projection) -> None:
-    """Add what a fact says to the projection."""
-    _READERS[type(message.event)](message, _recorded_at(message), projection)
-
-
-def _recorded_at(message: Received[Any]) -> datetime:
-    """When the service wrote the fact down; its own time where the envelope has none."""
-    written = message.envelope.time
-    if written is not None:
-        try:
-            at = datetime.fromisoformat(written)
-        except ValueError:
-            pass  # a time nobody can read is as good as none
-        else:
-            if at.tzinfo is not None:
-                return at
-    occurred_at: datetime = message.event.occurred_at
-    return occurred_at
 
 
 def _add_hop(
@@ -76,15 +62,6 @@ def _add_hop(
     )
 
 
-def _five_ws(event: MoneyEvent) -> Summary:
-    """Who, where and why; what and when are the summary's other fields and the hop's times."""
-    return {
-        "who": [event.who.actor, event.who.principal],
-        "where": [event.where.channel, event.where.country],
-        "why": [event.why.program, event.why.event, event.why.reason],
-    }
-
-
 def _money(amount: AskedAmount) -> Summary:
     return {"amount": amount.amount, "currency": amount.currency}
 
@@ -99,12 +76,13 @@ def _pay_in_received(
     event = message.event
     owner = None if event.beneficiary is None else event.beneficiary.owner
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "source", "external_id", "company")
         | {"owner": owner, "originator": event.originator.reference}
     )
     _add_pay_in(projection, message, _RECEIVED, at, company=event.company, owner=owner)
+    projection.involve(event.pay_in_id, "pay_in", at, event.company, owner)
     _add_hop(projection, message, event.pay_in_id, at, summary)
 
 
@@ -114,7 +92,7 @@ def _pay_in_allocated(
     event = message.event
     shares = event.allocations
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "journal_id", "rule")
         | {
@@ -125,8 +103,10 @@ def _pay_in_allocated(
     )
     expected = sum(1 for share in shares if share.pay_out)
     _add_pay_in(projection, message, _ALLOCATED, at, company=event.company, expected=expected)
+    projection.involve(event.pay_in_id, "pay_in", at, event.company)
     for share in shares:
         projection.add_key(share.account, event.pay_in_id, at, shared=True)
+        projection.involve(event.pay_in_id, "pay_in", at, share.owner)
     _add_hop(projection, message, event.pay_in_id, at, summary)
 
 
@@ -135,7 +115,7 @@ def _pay_in_suspended(
 ) -> None:
     event = message.event
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "journal_id", "case_id", "reason_code", "remedy")
     )
@@ -187,7 +167,7 @@ def _journal_posted(message: Received[JournalPosted], at: datetime, projection: 
     event = message.event
     legs = event.legs
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _told(event, "journal_id", "log_seq")
         | {
             "legs": [
@@ -208,7 +188,7 @@ def _journal_reversed(
 ) -> None:
     event = message.event
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _told(event, "journal_id", "log_seq", "reverses")
         | {
             "legs": [
@@ -229,7 +209,7 @@ def _journal_rejected(
 ) -> None:
     event = message.event
     projection.add_key(event.journal_id, event.reference, at)
-    summary = _five_ws(event) | _told(event, "journal_id", "code", "detail")
+    summary = five_ws(event) | _told(event, "journal_id", "code", "detail")
     _add_hop(projection, message, event.reference, at, summary)
 
 
@@ -237,7 +217,7 @@ def _hold_placed(message: Received[HoldPlaced], at: datetime, projection: Projec
     event = message.event
     expires = None if event.expires_at is None else event.expires_at.isoformat()
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "hold_id", "log_seq", "debit", "credit")
         | {"expires_at": expires}
@@ -249,7 +229,7 @@ def _hold_placed(message: Received[HoldPlaced], at: datetime, projection: Projec
 def _hold_captured(message: Received[HoldCaptured], at: datetime, projection: Projection) -> None:
     event = message.event
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "hold_id", "transfer_id", "log_seq", "debit", "credit")
         | {"remaining": event.remaining.amount}
@@ -262,7 +242,7 @@ def _hold_captured(message: Received[HoldCaptured], at: datetime, projection: Pr
 def _hold_released(message: Received[HoldReleased], at: datetime, projection: Projection) -> None:
     event = message.event
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "hold_id", "transfer_id", "log_seq", "debit", "expired")
     )
@@ -273,7 +253,7 @@ def _hold_released(message: Received[HoldReleased], at: datetime, projection: Pr
 
 def _hold_rejected(message: Received[HoldRejected], at: datetime, projection: Projection) -> None:
     event = message.event
-    summary = _five_ws(event) | _told(event, "hold_id", "command_id", "operation", "code", "detail")
+    summary = five_ws(event) | _told(event, "hold_id", "command_id", "operation", "code", "detail")
     projection.add_key(event.hold_id, event.reference, at)
     projection.add_key(event.command_id, event.reference, at)
     _add_hop(projection, message, event.reference, at, summary)
@@ -286,6 +266,8 @@ def _payout_changed(message: Received[PayoutChanged], at: datetime, projection: 
         # A withdrawal begins its own payment; other payouts are found through their pay-in.
         projection.add_key(event.account, event.payout_id, at, shared=True)
         projection.add_key(correlation_id, event.payout_id, at, shared=True)
+    kind = "withdrawal" if event.pay_in_id is None else "payout"
+    projection.involve(event.payout_id, kind, at, event.owner, event.company)
     projection.add_payout(
         Payout(
             payout_id=event.payout_id,
@@ -304,7 +286,7 @@ def _payout_changed(message: Received[PayoutChanged], at: datetime, projection: 
         )
     )
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "sequence", "state", "previous", "owner", "account", "rail")
         | _told(event, "hold_id", "attempt_id", "reason_code", "must_act")
@@ -317,7 +299,7 @@ def _attempt_changed(
 ) -> None:
     event = message.event
     summary = (
-        _five_ws(event)
+        five_ws(event)
         | _money(event.amount)
         | _told(event, "attempt_id", "rail", "sequence", "state", "provider_reference")
         | _told(event, "code", "action", "source", "return_reference")
@@ -332,6 +314,8 @@ def _account_opened(message: Received[AccountOpened], at: datetime, projection: 
     projection.add_account(
         Account(spec.id, event.ledger, spec.path, spec.owner, spec.purpose, spec.currency, at)
     )
+    if spec.purpose == WALLET:
+        projection.involve(spec.id, "wallet", event.occurred_at, spec.owner)
     summary: Summary = {
         "account": spec.id,
         "path": spec.path,
@@ -359,7 +343,7 @@ def _record_quarantined(
     )
 
 
-_READERS: Mapping[type[Event], Reader] = MappingProxyType(
+READERS: Mapping[type[Event], Reader] = MappingProxyType(
     {
         PayInReceived: _pay_in_received,
         PayInAllocated: _pay_in_allocated,
@@ -377,6 +361,3 @@ _READERS: Mapping[type[Event], Reader] = MappingProxyType(
         RecordQuarantined: _record_quarantined,
     }
 )
-
-FACTS: tuple[type[Event], ...] = tuple(_READERS)
-"""Every type of fact that is read."""

@@ -1,4 +1,4 @@
-"""The read models at rest."""
+"""Payments at rest: hops, what ids lead to, pay-ins and payouts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -7,11 +7,13 @@ from tally_money import Money, currency
 from tally_portfolio.domain.projection import (
     Account,
     Hop,
+    Key,
     PayIn,
     Payout,
-    Projection,
+    PayoutStep,
     SetAside,
 )
+from tally_portfolio.store.looking import columns
 from tally_postgres import Connection, Record
 
 _HOP_COLUMNS = ", ".join(Hop._fields)
@@ -71,14 +73,7 @@ ON CONFLICT (payout_id) DO UPDATE SET
         excluded.reason_code, excluded.must_act
     )
 WHERE p.sequence < excluded.sequence
-"""
-
-_INSERT_ACCOUNTS = """
-INSERT INTO account (account_id, ledger, path, owner, purpose, currency, opened_at)
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[]
-)
-ON CONFLICT DO NOTHING
+RETURNING old.state AS before, new.state AS after, account, currency, amount
 """
 
 _INSERT_SET_ASIDE = """
@@ -125,34 +120,37 @@ ORDER BY took DESC, pay_in_id LIMIT $3
 """
 
 
-async def save(conn: Connection, projection: Projection) -> None:
-    """Write what a batch says: at most one statement per table.
-
-    Rows go in by key order, so that two batches never wait for each other in a circle.
-    """
-    if projection.hops:
-        await conn.execute(_INSERT_HOPS, *_columns(sorted(projection.hops.values())))
-    if projection.keys:
-        await conn.execute(_INSERT_KEYS, *_columns(sorted(projection.keys.values())))
-    if projection.pay_ins:
-        rows = [_pay_in_row(projection.pay_ins[key]) for key in sorted(projection.pay_ins)]
-        await conn.execute(_SAVE_PAY_INS, *_columns(rows))
-    if projection.payouts:
-        rows = [_payout_row(projection.payouts[key]) for key in sorted(projection.payouts)]
-        await conn.execute(_SAVE_PAYOUTS, *_columns(rows))
-    if projection.accounts:
-        rows = [_account_row(projection.accounts[key]) for key in sorted(projection.accounts)]
-        await conn.execute(_INSERT_ACCOUNTS, *_columns(rows))
-    if projection.set_aside:
-        rows = [
-            (*key, record.code, record.detail, record.occurred_at)
-            for key, record in sorted(projection.set_aside.items())
-        ]
-        await conn.execute(_INSERT_SET_ASIDE, *_columns(rows))
+async def save_hops(conn: Connection, hops: Iterable[Hop]) -> None:
+    """Keep facts not kept yet."""
+    await conn.execute(_INSERT_HOPS, *columns(sorted(hops)))
 
 
-def _columns(rows: Sequence[tuple[object, ...]]) -> Iterable[list[object]]:
-    return map(list, zip(*rows, strict=True))
+async def save_keys(conn: Connection, keys: Iterable[Key]) -> None:
+    """Let ids lead to subjects."""
+    await conn.execute(_INSERT_KEYS, *columns(sorted(keys)))
+
+
+async def save_pay_ins(conn: Connection, pay_ins: Mapping[str, PayIn]) -> None:
+    """Take in what facts say of pay-ins."""
+    rows = [_pay_in_row(pay_ins[key]) for key in sorted(pay_ins)]
+    await conn.execute(_SAVE_PAY_INS, *columns(rows))
+
+
+async def save_payouts(conn: Connection, payouts: Mapping[str, Payout]) -> list[PayoutStep]:
+    """Take in payouts' newest changes; returns those that are newer than what was kept."""
+    rows = [_payout_row(payouts[key]) for key in sorted(payouts)]
+    return [PayoutStep(*row) for row in await conn.fetch(_SAVE_PAYOUTS, *columns(rows))]
+
+
+async def save_set_aside(
+    conn: Connection, records: Mapping[tuple[str, str, int, int], SetAside]
+) -> None:
+    """Keep what consumers said they set aside."""
+    rows = [
+        (*key, record.code, record.detail, record.occurred_at)
+        for key, record in sorted(records.items())
+    ]
+    await conn.execute(_INSERT_SET_ASIDE, *columns(rows))
 
 
 async def own_subjects(conn: Connection, key: str, limit: int) -> list[str]:
@@ -261,15 +259,3 @@ def _payout_row(payout: Payout) -> tuple[object, ...]:
 def _read_payout(row: Record) -> Payout:
     fields = dict(row.items())
     return Payout(amount=Money(fields.pop("amount"), currency(fields.pop("currency"))), **fields)
-
-
-def _account_row(account: Account) -> tuple[object, ...]:
-    return (
-        account.account_id,
-        account.ledger,
-        account.path,
-        account.owner,
-        account.purpose,
-        account.currency,
-        account.opened_at,
-    )

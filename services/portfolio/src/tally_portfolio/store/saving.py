@@ -1,0 +1,87 @@
+"""What a batch of facts says, written with a constant number of statements."""
+
+from collections.abc import Iterable, Sequence
+
+from tally_portfolio.domain.books import AccountChange
+from tally_portfolio.domain.projection import WALLET, Account, PayoutStep, Projection
+from tally_portfolio.domain.time_line import ENDED
+from tally_portfolio.domain.tree import Wallet
+from tally_portfolio.store import books, payments, tree
+from tally_portfolio.store.looking import begin_fold
+from tally_postgres import Connection
+
+
+async def save(conn: Connection, projection: Projection) -> None:
+    """Write what a batch says: a statement or two per kind of row, whatever the batch's size.
+
+    Rows go in by key order, table by table, so that two batches never wait for each other in a
+    circle. A batch that changes the tree of parties is alone while it does.
+    """
+    await begin_fold(conn, restructures=bool(projection.parties))
+    if projection.hops:
+        await payments.save_hops(conn, projection.hops.values())
+    if projection.keys:
+        await payments.save_keys(conn, projection.keys.values())
+    if projection.pay_ins:
+        await payments.save_pay_ins(conn, projection.pay_ins)
+    steps: list[PayoutStep] = []
+    if projection.payouts:
+        steps = await payments.save_payouts(conn, projection.payouts)
+    if projection.accounts:
+        await books.save_accounts(
+            conn, [projection.accounts[key] for key in sorted(projection.accounts)]
+        )
+    if projection.set_aside:
+        await payments.save_set_aside(conn, projection.set_aside)
+    await _save_books(conn, projection, steps)
+    await _save_tree(conn, projection)
+
+
+async def _save_books(
+    conn: Connection, projection: Projection, steps: Sequence[PayoutStep]
+) -> None:
+    movements = sorted(projection.movements.values(), key=lambda m: (m.account, m.transfer_id))
+    changes = [
+        *_owners(projection.accounts.values(), projection.wallets.values()),
+        *_commitments(steps),
+    ]
+    if movements or changes:
+        await books.save_books(conn, movements, changes)
+
+
+def _owners(accounts: Iterable[Account], wallets: Iterable[Wallet]) -> list[AccountChange]:
+    owned = {a.account_id: (a.currency, a.owner) for a in accounts if a.purpose == WALLET}
+    owned |= {wallet.account: (wallet.currency, wallet.owner) for wallet in wallets}
+    return [AccountChange(account, *of, 0) for account, of in owned.items()]
+
+
+def _commitments(steps: Sequence[PayoutStep]) -> list[AccountChange]:
+    """What payouts begin to hold claim to, and what they let go of by coming to an end."""
+    changes = []
+    for step in steps:
+        was_open = step.before is not None and step.before not in ENDED
+        is_open = step.after not in ENDED
+        if was_open != is_open:
+            committed = step.amount if is_open else -step.amount
+            changes.append(AccountChange(step.account, step.currency, None, committed))
+    return changes
+
+
+async def _save_tree(conn: Connection, projection: Projection) -> None:
+    if projection.wallets:
+        await tree.save_wallets(conn, list(projection.wallets.values()))
+    if projection.grants:
+        await tree.save_grants(conn, list(projection.grants.values()))
+    if projection.connections:
+        await tree.save_connections(conn, list(projection.connections.values()))
+    if projection.consents:
+        await tree.save_consents(conn, list(projection.consents.values()))
+    if projection.involvements:
+        await tree.save_involvements(conn, list(projection.involvements.values()))
+    subjects = {involvement.subject for involvement in projection.involvements.values()}
+    if projection.parties:
+        moved = await tree.save_parties(conn, list(projection.parties.values()))
+        if moved:
+            subjects |= set(await tree.replant(conn, moved))
+    if subjects:
+        await tree.spread_sight(conn, sorted(subjects))

@@ -1,0 +1,41 @@
+"""From facts as they are published to what is kept of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tally_contracts.base import Event
+from tally_contracts.ledger_batches import BatchAnswered
+from tally_messaging import Received
+from tally_portfolio.domain.projection import Projection
+from tally_portfolio.wire import directory, movements, payments
+from tally_portfolio.wire.reading import recorded_at
+
+_PARTS = (payments.READERS, movements.READERS, directory.READERS)
+
+FACTS: tuple[type[Event], ...] = (
+    *dict.fromkeys(fact for part in _PARTS for fact in part),
+    BatchAnswered,
+)
+"""Every type of fact that is read."""
+
+
+def project(message: Received[Any], projection: Projection) -> None:
+    """Add what a fact says to the projection."""
+    at = recorded_at(message)
+    for told in _each(message):
+        for part in _PARTS:
+            read = part.get(type(told.event))
+            if read is not None:
+                read(told, at, projection)
+
+
+def _each(message: Received[Any]) -> Iterator[Received[Any]]:
+    """The fact, or each answer of a batch as the fact it would have been alone, with an id of its own."""
+    if not isinstance(message.event, BatchAnswered):
+        yield message
+        return
+    for number, fact in enumerate(message.event.facts()):
+        envelope = message.envelope
+        own = replace(envelope, id=f"{envelope.id}.{number}", type=fact.TYPE)
+        yield replace(message, event=fact, envelope=own)

@@ -1,0 +1,117 @@
+"""Who sees what follows from the parties' tree, in whatever order the facts come."""
+
+import random
+from typing import Any
+
+import pytest
+
+_READ_MODELS = {
+    "party": "party_id",
+    "descent": "party, ancestor",
+    "involvement": "subject, party",
+    "sight": "subject, viewer",
+    "wallet": "account",
+    "wallet_grant": "grant_id",
+    "connection": "connection_id",
+    "movement": "account, at, log_seq, transfer_id",
+    "hour": "account, starts_at",
+    "balance": "account, currency",
+    "owned": "owner, currency",
+    "total": "party, currency",
+    "pay_in": "pay_in_id",
+    "payout": "payout_id",
+}
+
+
+async def _all_rows(portfolio: Any) -> dict[str, list[tuple[Any, ...]]]:
+    kept = {}
+    for table, key in _READ_MODELS.items():
+        rows = await portfolio.rows(f"SELECT * FROM {table} ORDER BY {key}")
+        kept[table] = [tuple(row) for row in rows]
+    # A sub-tree that lost all its wallets has nothing, as one that never had any.
+    kept["total"] = [row for row in kept["total"] if any(row[3:])]
+    return kept
+
+
+def _facts(tree: Any, story: Any) -> tuple[Any, Any, Any]:
+    told = tree().small().opens("ann", company="acme").opens("pat", "fees")
+    told.moves("pat", "root", "zeta").grants("ann", told.party("zeta"), "balance")
+    told.connects(told.party("acme"), told.party("bob"), "view", "accepted")
+    acme, zeta = told.party("acme"), told.party("zeta")
+    ann = story("s1", owner=told.party("ann"), company=acme).whole()
+    bob = story("s2", owner=told.party("bob"), company=zeta).received().opened().posted()
+    bob.allocated().payout(1, "claimable", "allocated", reason_code="x", must_act="payee")
+    return told, ann, bob.hold_placed()
+
+
+async def test_f3_each_tier_sees_its_sub_tree_and_nobody_a_sibling(
+    portfolio: Any, tree: Any, story: Any
+) -> None:
+    told, ann, bob = _facts(tree, story)
+    await portfolio.tell(told, ann, bob)
+
+    async def sees(viewer: str) -> set[str]:
+        rows = await portfolio.rows("SELECT subject FROM sight WHERE viewer = $1", viewer)
+        return {row[0] for row in rows} & {
+            ann.pay_in_id, ann.payout_id, ann.wallet, bob.pay_in_id, bob.payout_id, bob.wallet
+        }  # fmt: skip
+
+    of_ann = {ann.pay_in_id, ann.payout_id, ann.wallet}
+    of_bob = {bob.pay_in_id, bob.payout_id, bob.wallet}
+    assert await sees(told.root) == of_ann | of_bob == await sees("*")
+    assert await sees(told.party("acme")) == of_ann == await sees(told.party("ann"))
+    assert await sees(told.party("zeta")) == of_bob == await sees(told.party("bob"))
+    assert await sees(told.party("pat")) == set()
+
+
+async def test_sub_tree_totals_are_the_sums_of_the_wallets_below(
+    portfolio: Any, tree: Any, story: Any
+) -> None:
+    told, ann, bob = _facts(tree, story)
+    await portfolio.tell(told, ann, bob)
+    rows = await portfolio.rows(
+        "SELECT party, posted, held, received, paid, committed FROM total WHERE currency = 'USD'"
+    )
+    totals = {row[0]: tuple(row)[1:] for row in rows}
+    paid, resting = (0, 0, 10000, 10000, 0), (10000, 10000, 10000, 0, 10000)
+    assert totals[told.party("acme")] == totals[told.party("ann")] == paid
+    assert totals[told.party("zeta")] == totals[told.party("bob")] == resting
+    assert totals[told.root] == totals["*"] == (10000, 10000, 20000, 10000, 10000)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_facts_in_any_order_and_twice_leave_the_same_rows(
+    portfolio: Any, tree: Any, story: Any, seed: int, fresh: Any
+) -> None:
+    records = [record for told in _facts(tree, story) for record in told.records]
+    await portfolio.process(*records)
+    straight = await _all_rows(portfolio)
+    other = await fresh()
+    order = random.Random(seed)
+    shuffled = records * 2
+    order.shuffle(shuffled)
+    while shuffled:
+        size = min(order.randint(1, 9), len(shuffled))
+        await other.process(*(shuffled.pop() for _ in range(size)))
+    assert await _all_rows(other) == straight
+    assert all(straight[table] for table in _READ_MODELS)
+
+
+async def test_a_party_that_moves_takes_its_money_and_its_history_along(
+    portfolio: Any, tree: Any, story: Any
+) -> None:
+    told = tree().small()
+    ann = story("s1", owner=told.party("ann"), company=told.party("ann")).whole()
+    await portfolio.tell(told, ann)
+    later = tree()
+    later.records = [*told.records]
+    later.moves("ann", "root", "zeta")
+    await portfolio.process(later.records[-1])
+    rows = await portfolio.rows("SELECT viewer FROM sight WHERE subject = $1", ann.payout_id)
+    assert {row[0] for row in rows} == {
+        "*", told.party("ann"), told.party("zeta"), told.root
+    }  # fmt: skip
+    rows = await portfolio.rows("SELECT party, received FROM total ORDER BY party")
+    received = {row[0]: row[1] for row in rows}
+    assert received[told.party("acme")] == 0
+    assert received[told.party("zeta")] == received[told.root] == 10000
