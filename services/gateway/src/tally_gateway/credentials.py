@@ -1,0 +1,291 @@
+"""Who calls: API keys and OAuth clients, made, rotated, revoked and recognised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from tally_gateway.domain.access import OPERATOR
+from tally_gateway.domain.rate import MICROSECONDS, Bucket, Exceeded
+from tally_gateway.errors import FieldError, Problem, not_found
+from tally_gateway.store import EVERY_TENANT, scoped
+from tally_gateway.store import credentials as store
+from tally_gateway.store.credentials import Credential
+from tally_postgres import Connection, Pool, in_transaction
+from tally_runtime import Clock, Ids
+from tally_security.api_keys import ApiKey, ApiKeyMalformed
+from tally_security.internal import Persona
+from tally_security.tokens import TokenExpired, TokenRefused, Tokens
+
+API_KEY, OAUTH_CLIENT = "api_key", "oauth_client"
+PREFIXES: Final[Mapping[str, str]] = {API_KEY: "key", OAUTH_CLIENT: "client"}
+TOKEN_LIFE: Final = timedelta(minutes=10)
+ROTATION_OVERLAP_MAX: Final = timedelta(days=30)
+CACHE_S: Final = 2.0
+_CACHED_MAX: Final = 10_000
+_BY_KIND: Final[Mapping[str, Persona]] = {
+    "aggregator": Persona.AGGREGATOR,
+    "company": Persona.COMPANY,
+    "partner": Persona.PARTNER,
+    "payee": Persona.PAYEE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who acts, for which party, in which tenant, as what, and what the credentials allow."""
+
+    credential_id: str
+    actor: str
+    party: str
+    tenant: str
+    persona: Persona
+    scopes: frozenset[str]
+
+    @property
+    def is_operator(self) -> bool:
+        return self.party == OPERATOR
+
+    def need(self, scope: str) -> None:
+        """Raise the problem `scope_missing` unless the credentials have this scope."""
+        if scope not in self.scopes:
+            raise Problem("scope_missing", f"This needs the scope {scope}.")
+
+
+@dataclass(frozen=True, slots=True)
+class NewCredential:
+    """What a credential shall be; `expires_at` None: it lasts until it is revoked."""
+
+    kind: str
+    party: str
+    tenant: str
+    label: str
+    scopes: frozenset[str]
+    created_by: str
+    requests_per_minute: int
+    expires_at: datetime | None = None
+    actor: str | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """A credential as it was read, the moment it has to be read again, and how much it may ask."""
+
+    credential: Credential
+    party_kind: str | None
+    until_s: float
+    bucket: Bucket
+
+
+@dataclass(slots=True)
+class Credentials:
+    """Recognises callers.
+
+    What it read of a credential holds for two seconds, so a revocation made by another replica takes
+    effect that much later; the limit of requests counts within this process.
+    """
+
+    pool: Pool
+    clock: Clock
+    ids: Ids
+    tokens: Tokens
+    _known: dict[str, _Known] = field(default_factory=dict)
+    _used: dict[str, datetime] = field(default_factory=dict)
+
+    async def recognise(self, authorization: str | None) -> Caller:
+        """The caller of a request by its Authorization header; raises a Problem for anybody else."""
+        scheme, _, bearer = (authorization or "").partition(" ")
+        if not authorization:
+            raise _unauthorised("credentials_missing", "No Authorization header was sent.")
+        if scheme.lower() != "bearer":
+            raise _unauthorised("credentials_invalid", "The scheme of Authorization is not Bearer.")
+        if bearer.startswith("tk_"):
+            known = await self._by_key(bearer, API_KEY)
+            scopes = known.credential.scopes
+        else:
+            known, scopes = await self._by_token(bearer)
+        self._count(known)
+        self._used[known.credential.id] = self.clock.now()
+        return _caller(known, scopes)
+
+    async def token_for(
+        self, client_id: str, client_secret: str, asked: frozenset[str] | None
+    ) -> tuple[str, frozenset[str]]:
+        """An access token for a client and the scopes it has; without `asked`, all the client's."""
+        known = await self._by_key(client_secret, OAUTH_CLIENT)
+        if known.credential.id != client_id:
+            raise _unauthorised("credentials_invalid", "The client is not known by this secret.")
+        self._count(known)
+        scopes = known.credential.scopes if asked is None else asked
+        if not scopes <= known.credential.scopes:
+            more = " ".join(sorted(scopes - known.credential.scopes))
+            raise Problem("scope_missing", f"The client has not been given: {more}.")
+        now = self.clock.now()
+        token = self.tokens.issue(
+            client_id, scopes, now=now, life=TOKEN_LIFE, jti=self.ids.new("token")
+        )
+        return token, scopes
+
+    def make(self, new: NewCredential, now: datetime) -> tuple[Credential, str]:
+        """A credential and the text its holder is shown, once."""
+        credential_id = self.ids.new(PREFIXES[new.kind])
+        key = ApiKey.make(credential_id.partition("_")[2])
+        credential = Credential(
+            id=credential_id,
+            tenant=new.tenant,
+            party=new.party,
+            kind=new.kind,
+            actor=new.actor or credential_id,
+            label=new.label,
+            scopes=new.scopes,
+            digest=key.digest,
+            requests_per_minute=new.requests_per_minute,
+            created_by=new.created_by,
+            created_at=now,
+            expires_at=new.expires_at,
+        )
+        return credential, key.text
+
+    async def rotate(
+        self, conn: Connection, old: Credential, overlap: timedelta, caller: Caller, now: datetime
+    ) -> tuple[Credential, str]:
+        """A second live key for the same party and scopes; the old one ends after `overlap`."""
+        if not old.is_live(now):
+            raise Problem(
+                "invalid_request",
+                "The credential has ended.",
+                problem_code="credential_ended",
+                remedy="Make a new one.",
+            )
+        new, text = self.make(
+            NewCredential(
+                kind=old.kind,
+                party=old.party,
+                tenant=old.tenant,
+                label=old.label,
+                scopes=old.scopes,
+                created_by=caller.actor,
+                requests_per_minute=old.requests_per_minute,
+                actor=None if old.actor == old.id else old.actor,
+            ),
+            now,
+        )
+        await store.insert(conn, new)
+        await store.end(conn, old.id, now + overlap)
+        self.forget(old.id)
+        return replace(new), text
+
+    def forget(self, credential_id: str) -> None:
+        """Read a credential again when it is next used: it has changed."""
+        self._known.pop(credential_id, None)
+
+    def take_used(self) -> list[tuple[str, datetime]]:
+        """Credentials used since this was last asked, and when."""
+        used, self._used = self._used, {}
+        return sorted(used.items())
+
+    async def _by_key(self, text: str, kind: str) -> _Known:
+        try:
+            key = ApiKey.parse(text)
+        except ApiKeyMalformed as error:
+            raise _unauthorised("credentials_invalid", str(error)) from None
+        known = await self._read(f"{PREFIXES[kind]}_{key.id}")
+        if known is None or not key.matches(known.credential.digest):
+            raise _unauthorised("credentials_invalid", "No live credential is known by this key.")
+        return known
+
+    async def _by_token(self, text: str) -> tuple[_Known, frozenset[str]]:
+        try:
+            token = self.tokens.read(text, now=self.clock.now())
+        except TokenExpired:
+            raise _unauthorised("credentials_invalid", "The access token has expired.") from None
+        except TokenRefused:
+            raise _unauthorised(
+                "credentials_invalid", "The access token is none of ours."
+            ) from None
+        known = await self._read(token.client_id)
+        if known is None or known.credential.kind != OAUTH_CLIENT:
+            raise _unauthorised("credentials_invalid", "The token's client has ended.")
+        return known, token.scopes & known.credential.scopes
+
+    async def _read(self, credential_id: str) -> _Known | None:
+        """A live credential, read at most two seconds ago."""
+        before = self._known.get(credential_id)
+        at_s = self.clock.monotonic()
+        if before is None or before.until_s <= at_s:
+
+            async def read(conn: Connection) -> tuple[Credential, str | None] | None:
+                return await store.find(await scoped(conn, EVERY_TENANT), credential_id)
+
+            found = await in_transaction(self.pool, read)
+            if found is None:
+                self._known.pop(credential_id, None)
+                return None
+            credential, party_kind = found
+            bucket = Bucket(credential.requests_per_minute) if before is None else before.bucket
+            if len(self._known) >= _CACHED_MAX:
+                self._known.pop(next(iter(self._known)))
+            before = _Known(credential, party_kind, at_s + CACHE_S, bucket)
+            self._known[credential_id] = before
+        return before if before.credential.is_live(self.clock.now()) else None
+
+    def _count(self, known: _Known) -> None:
+        taken = known.bucket.take(int(self.clock.monotonic() * MICROSECONDS))
+        if isinstance(taken, Exceeded):
+            limit = known.bucket.per_minute
+            raise Problem(
+                "rate_limited",
+                f"These credentials may ask {limit} times a minute.",
+                headers={"Retry-After": str(taken.retry_after_s)},
+            )
+
+
+def check_scopes(
+    asked: frozenset[str], known: frozenset[str], caller: Caller | None
+) -> frozenset[str]:
+    """The scopes asked for; a Problem for one that is none, or that the caller has not itself."""
+    allowed = known if caller is None else known & caller.scopes
+    wrong = sorted(asked - allowed)
+    if wrong or not asked:
+        named = ", ".join(wrong) or "none"
+        raise Problem(
+            "invalid_request",
+            f"Scopes that cannot be given: {named}.",
+            errors=(
+                FieldError(
+                    "/scopes",
+                    "scope_not_given",
+                    f"cannot be given: {named}",
+                    f"take some of: {', '.join(sorted(allowed))}",
+                ),
+            ),
+        )
+    return asked
+
+
+async def of_caller(conn: Connection, credential_id: str) -> Credential:
+    """A credential the transaction's tenant has; raises the problem `not_found`."""
+    found = await store.find(conn, credential_id)
+    if found is None:
+        raise not_found()
+    return found[0]
+
+
+def _caller(known: _Known, scopes: frozenset[str]) -> Caller:
+    credential = known.credential
+    operator = credential.party == OPERATOR
+    return Caller(
+        credential_id=credential.id,
+        actor=credential.actor,
+        party=credential.party,
+        tenant=EVERY_TENANT if operator else credential.tenant,
+        # Of whom nothing is known yet is shown the least.
+        persona=Persona.OPERATOR
+        if operator
+        else _BY_KIND.get(known.party_kind or "", Persona.PAYEE),
+        scopes=scopes,
+    )
+
+
+def _unauthorised(kind: str, detail: str) -> Problem:
+    return Problem(kind, detail, headers={"WWW-Authenticate": 'Bearer realm="tallystick"'})

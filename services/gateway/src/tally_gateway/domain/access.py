@@ -1,0 +1,96 @@
+"""Who may do what with which party: the tree of parties, and connections across it.
+
+A party reaches itself and everything below it, with any access. It reaches another party through a
+connection that was accepted, with the connection's access; what lies below that party stays closed.
+Everything else is answered as if it did not exist.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+OPERATOR = "operator"
+"""The principal of the installation itself: it is in no tree and reaches every tree."""
+
+
+class Access(StrEnum):
+    """What somebody may do with a party; each includes the ones before it."""
+
+    PAY = "pay"
+    VIEW = "view"
+    MANAGE = "manage"
+
+
+_RANK: Mapping[str, int] = {
+    access: rank for rank, access in enumerate((Access.PAY, Access.VIEW, Access.MANAGE))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A party's place: its tenant (the root of its tree) and its ancestors, root first."""
+
+    party: str
+    tenant: str
+    kind: str
+    path: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """The party and everybody above it, root first."""
+        return (*self.path, self.party)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An accepted connection: `from_party` may use `to_party` with this access."""
+
+    from_party: str
+    to_party: str
+    access: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something with an id of its own, and the parties whose it is; `data` is what commands need."""
+
+    id: str
+    tenant: str
+    parties: tuple[str, ...]
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was loaded to decide: nodes and things by id, and connections that start at principals."""
+
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    things: Mapping[str, Thing] = field(default_factory=dict)
+    connections: Iterable[Connection] = ()
+
+
+def reaches(world: World, principal: str, party: str, needed: Access) -> bool:
+    """Whether a principal may do something that needs this access with a party."""
+    node = world.nodes.get(party)
+    if principal == OPERATOR:
+        return True
+    if node is None:
+        return False
+    if principal in node.line:
+        return True
+    return any(
+        connection.from_party == principal
+        and connection.to_party == party
+        and _RANK.get(connection.access, -1) >= _RANK[needed]
+        for connection in world.connections
+    )
+
+
+def reaches_thing(world: World, principal: str, thing_id: str, needed: Access) -> bool:
+    """Whether a principal reaches one of the parties whose a thing is."""
+    thing = world.things.get(thing_id)
+    if thing is None:
+        return False
+    if principal == OPERATOR:
+        return True
+    return any(reaches(world, principal, party, needed) for party in thing.parties)

@@ -1,0 +1,114 @@
+"""Whom a fact concerns, and what it tells of things: read from its fields by their names."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+PARTY_FIELDS: Final = frozenset(
+    {
+        "arbiter",
+        "claimant",
+        "company",
+        "from_party",
+        "group",
+        "holder",
+        "merged",
+        "other",
+        "owner",
+        "party",
+        "party_id",
+        "payee",
+        "payer",
+        "to_owner",
+        "to_party",
+    }
+)
+"""Fields that name a party, or an owner reference that may be a party's."""
+
+THING_FIELDS: Final = frozenset({"account", "wallet"})
+"""Fields that name a thing whose owners the fact concerns."""
+
+LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "allocations": ("owner",),
+    "shares": ("owner",),
+    "legs": ("debit", "credit"),
+    "views": ("wallet",),
+}
+"""Lists whose lines name parties or things."""
+
+# A refused command is its sender's business alone: it may name parties the sender has no right to.
+REFUSALS: Final = ("refused", "rejected", "change_rejected", "designation_refused")
+
+
+def is_refusal(event_type: str) -> bool:
+    """Whether a fact says that a command changed nothing."""
+    return event_type.split(".")[-2] in REFUSALS
+
+
+def concerned(event_type: str, payload: Mapping[str, Any]) -> Iterator[str]:
+    """Ids of parties, owner references and things whose parties should see the fact."""
+    if is_refusal(event_type):
+        who = payload.get("who")
+        if isinstance(who, Mapping):
+            yield str(who["principal"])
+        return
+    for name in (PARTY_FIELDS | THING_FIELDS) & payload.keys():
+        value = payload[name]
+        if isinstance(value, str):
+            yield value
+    for name, marks in LINE_FIELDS.items():
+        lines = payload.get(name)
+        if isinstance(lines, list):
+            for line in lines:
+                yield from (line[mark] for mark in marks if isinstance(line.get(mark), str))
+    beneficiary = payload.get("beneficiary")
+    if isinstance(beneficiary, Mapping):
+        yield from _owner(beneficiary)
+
+
+def _owner(beneficiary: Mapping[str, Any]) -> Iterator[str]:
+    if beneficiary.get("party"):
+        yield beneficiary["party"]
+    elif beneficiary.get("contact"):
+        yield f"contact:{beneficiary['contact']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tells:
+    """How a fact tells of a thing: the field of its id, of its parties, and what else to keep.
+
+    `through` are fields of things whose parties are this thing's too.
+    """
+
+    thing: str
+    parties: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+
+
+THINGS: Final[Mapping[str, tuple[Tells, ...]]] = {
+    "directory.wallet.opened.v1": (
+        Tells("wallet_id", ("owner",), keeps=("account", "owner", "company", "currency")),
+        Tells("account", ("owner",)),
+    ),
+    "directory.connection.changed.v1": (Tells("connection_id", ("from_party", "to_party")),),
+    "directory.contact.added.v1": (Tells("contact_id", ("party_id",)),),
+    "directory.verification.started.v1": (Tells("verification_id", ("party_id",)),),
+    "directory.approval.proposed.v1": (Tells("approval_id", ("party_id",)),),
+    "directory.grant.given.v1": (Tells("grant_id", through=("wallet",)),),
+    "programs.program.created.v1": (Tells("program_id", ("company",)),),
+    "programs.budget.changed.v1": (Tells("budget_id", ("holder",), ("program_id",)),),
+    "programs.payable.changed.v1": (Tells("payable_id", through=("program_id",)),),
+    "programs.payment.changed.v1": (Tells("payment_id", ("holder",), ("program_id",)),),
+    "programs.budget_claim.changed.v1": (Tells("claim_id", ("holder",), ("program_id",)),),
+    "payouts.payout.changed.v1": (Tells("payout_id", ("owner", "company")),),
+    "rails.instrument.registered.v1": (Tells("instrument_id", ("owner",)),),
+    "funding.pay_in.received.v1": (Tells("pay_in_id", ("company",)),),
+    "funding.pay_in.pending.v1": (Tells("pay_in_id", ("company",)),),
+    "funding.entry.proposed.v1": (Tells("entry_id", ("company",)),),
+    "funding.expectation.registered.v1": (Tells("expectation_id", ("company",)),),
+    "funding.receivable.opened.v1": (Tells("receivable_id", ("owner", "company")),),
+    "funding.agreement.changed.v1": (Tells("agreement_id", ("payer", "payee", "arbiter")),),
+    "funding.rule.published.v1": (Tells("rule_id", ("tenant",)),),
+}
+"""What facts tell of things, by type."""

@@ -1,0 +1,62 @@
+"""The facts the gateway listens to: all that commands lead to, and all that parties may read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tally_contracts.catalogue import topic
+from tally_contracts.registry import BY_TYPE
+from tally_gateway.bell import Bell
+from tally_gateway.projection import fold
+from tally_gateway.routes.payouts import TRANSFER_PREFIX
+from tally_messaging import Received, Router, Subscription, UnitOfWork
+
+JOURNALS = "ledger.journals.v1"
+FACT_TOPICS = (
+    "directory.parties.v1",
+    "directory.wallets.v1",
+    "programs.programs.v1",
+    "funding.pay_in.v1",
+    "funding.statements.v1",
+    "funding.rules.v1",
+    "funding.sources.v1",
+    "funding.agreements.v1",
+    "funding.claims.v1",
+    "payouts.payout.v1",
+    "rails.instruments.v1",
+    JOURNALS,
+)
+JOURNAL_TYPES = ("ledger.journal.posted.v1", "ledger.journal.rejected.v1")
+
+
+def build_router(bell: Bell) -> Router:
+    """One fold over all facts, so that a batch is a constant number of statements."""
+    router = Router(
+        "gateway",
+        [
+            Subscription(
+                name,
+                types=JOURNAL_TYPES if name == JOURNALS else topic(name).types,
+                wants=_is_transfer if name == JOURNALS else None,
+            )
+            for name in FACT_TOPICS
+        ],
+    )
+    types = {
+        event_type
+        for name in FACT_TOPICS
+        for event_type in (JOURNAL_TYPES if name == JOURNALS else topic(name).types)
+    }
+
+    @router.fold(*(BY_TYPE[event_type] for event_type in sorted(types)))
+    async def learn(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+        await fold(uow, messages, bell.ring)
+
+    return router
+
+
+def _is_transfer(key: bytes | None) -> bool:
+    """Whether a journal is a transfer between wallets that was asked for here, by its reference.
+
+    The journals of pay-ins and payouts are told by those services' own facts.
+    """
+    return key is not None and key.startswith(TRANSFER_PREFIX.encode() + b"_")

@@ -1,0 +1,229 @@
+"""Facts as they arrive: what becomes of commands, who is whose, and every party's own log."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tally_contracts.base import Event
+from tally_contracts.directory_facts import (
+    ConnectionChanged,
+    PartiesMerged,
+    PartyMoved,
+    PartyRegistered,
+    ReferenceClaimed,
+)
+from tally_gateway.domain.access import OPERATOR, Node, Thing
+from tally_gateway.domain.concerns import THINGS, concerned, is_refusal
+from tally_gateway.routes.model import OPERATOR_TENANT
+from tally_gateway.store import EVERY_TENANT, commands, log, scoped, tree
+from tally_gateway.store.commands import Outcome
+from tally_messaging import Received, UnitOfWork
+from tally_postgres import Connection
+
+Fact = Received[Event]
+Ring = Callable[[Iterable[str]], None]
+
+
+@dataclass(slots=True)
+class _TreeChanges:
+    """What a batch changes in the tree.
+
+    Moves come after all registrations, which is the same in the end: a path that is right already
+    stays as it is.
+    """
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    moves: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    references: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    merges: list[tuple[str, str]] = field(default_factory=list)
+    connections: dict[str, tree.StoredConnection] = field(default_factory=dict)
+
+    def note(self, event: Event) -> None:
+        """Take one fact of the directory into account."""
+        if isinstance(event, PartyRegistered):
+            self.nodes[event.party_id] = Node(
+                event.party_id, event.tenant, event.kind, tuple(event.path)
+            )
+        elif isinstance(event, PartyMoved):
+            self.moves.append((event.party_id, tuple(event.path)))
+        elif isinstance(event, PartiesMerged):
+            self.references[event.merged] = (event.merged, event.tenant, event.party_id)
+            self.merges.append((event.merged, event.party_id))
+        elif isinstance(event, ReferenceClaimed):
+            self.references[event.reference] = (event.reference, event.tenant, event.party_id)
+        elif isinstance(event, ConnectionChanged):
+            self.connections[event.connection_id] = tree.StoredConnection(
+                event.connection_id,
+                event.tenant,
+                event.from_party,
+                event.to_party,
+                event.access,
+                event.state,
+            )
+
+    async def save(self, conn: Connection, now: datetime) -> None:
+        """Write what there is."""
+        if self.nodes:
+            await tree.save_nodes(conn, list(self.nodes.values()), now)
+        for party, path in self.moves:
+            await tree.move(conn, party, path)
+        if self.references:
+            await tree.save_references(conn, list(self.references.values()))
+        for merged, kept in self.merges:
+            await tree.repoint(conn, merged, kept)
+        if self.connections:
+            await tree.save_connections(conn, list(self.connections.values()), now)
+
+
+async def fold(uow: UnitOfWork, facts: Sequence[Fact], ring: Ring) -> None:
+    """Take a batch of facts in: the tree first, then things, logs and outcomes."""
+    conn = await scoped(uow.conn, EVERY_TENANT)
+    changes = _TreeChanges()
+    payloads = [_payload(fact) for fact in facts]
+    for fact in facts:
+        changes.note(fact.event)
+    await changes.save(conn, uow.now)
+    known = await _save_things(conn, facts, payloads)
+    parties = await _append(conn, facts, payloads, known, uow.now)
+    decided = await _decide(conn, facts, uow.now)
+    ring((*parties, *decided))
+
+
+def _payload(fact: Fact) -> dict[str, Any]:
+    """A fact as it was published: what a reader of the log gets, newer fields too."""
+    value = fact.record.value
+    assert value is not None, "a record without a value is refused by the parser"
+    payload: dict[str, Any] = json.loads(value)
+    return payload
+
+
+async def _save_things(
+    conn: Connection, facts: Sequence[Fact], payloads: Sequence[Mapping[str, Any]]
+) -> dict[str, Thing]:
+    """Keep what facts tell of things; the things that this batch names, by id."""
+    named = {
+        each
+        for fact, payload in zip(facts, payloads, strict=True)
+        for each in (
+            *concerned(fact.event.TYPE, payload),
+            *(
+                str(payload[through])
+                for tells in THINGS.get(fact.event.TYPE, ())
+                for through in tells.through
+                if payload.get(through)
+            ),
+        )
+    }
+    known = await tree.things(conn, named)
+    told: dict[str, Thing] = {}
+    for fact, payload in zip(facts, payloads, strict=True):
+        for thing in _things_of(fact.event.TYPE, payload, known | told):
+            before = told.get(thing.id)
+            told[thing.id] = thing if before is None else _joined(before, thing)
+    if told:
+        await tree.save_things(conn, sorted(told.values(), key=lambda thing: thing.id))
+    return known | {
+        thing.id: _joined(known[thing.id], thing) if thing.id in known else thing
+        for thing in told.values()
+    }
+
+
+def _things_of(
+    event_type: str, payload: Mapping[str, Any], known: Mapping[str, Thing]
+) -> Iterator[Thing]:
+    for tells in THINGS.get(event_type, ()):
+        parties = {payload[name] for name in tells.parties if isinstance(payload.get(name), str)}
+        for through in tells.through:
+            other = known.get(str(payload.get(through)))
+            parties |= set(other.parties) if other is not None else set()
+        data = {name: payload[name] for name in tells.keeps if isinstance(payload.get(name), str)}
+        tenant = payload.get("tenant")
+        yield Thing(
+            str(payload[tells.thing]),
+            tenant if isinstance(tenant, str) else OPERATOR_TENANT,
+            tuple(sorted(parties)),
+            data,
+        )
+
+
+def _joined(before: Thing, after: Thing) -> Thing:
+    parties = tuple(sorted({*before.parties, *after.parties}))
+    return Thing(after.id, after.tenant, parties, {**before.data, **after.data})
+
+
+async def _append(
+    conn: Connection,
+    facts: Sequence[Fact],
+    payloads: Sequence[Mapping[str, Any]],
+    things: Mapping[str, Thing],
+    now: datetime,
+) -> set[str]:
+    """Write each fact into the log of everybody it concerns and of all above them; who those are."""
+    named = [
+        _with_owners(concerned(fact.event.TYPE, payload), things)
+        for fact, payload in zip(facts, payloads, strict=True)
+    ]
+    nodes = await tree.nodes(conn, set().union(*named))
+    copies: list[log.EventCopy] = []
+    entries: list[log.Entry] = []
+    tenants = {OPERATOR: OPERATOR_TENANT}
+    for fact, ids in zip(facts, named, strict=True):
+        concerned_nodes = [nodes[each] for each in sorted(ids) if each in nodes]
+        viewers = {party: node.tenant for node in concerned_nodes for party in node.line}
+        tenants |= viewers
+        of_tenants = sorted(set(viewers.values())) or [OPERATOR_TENANT]
+        event_type = fact.event.TYPE
+        value = fact.record.value or b""
+        copies += [
+            log.EventCopy(tenant, fact.event_key, event_type, _when(fact, now), value)
+            for tenant in of_tenants
+        ]
+        entries += [
+            log.Entry(party, tenant, fact.event_key, event_type)
+            for party, tenant in (*sorted(viewers.items()), (OPERATOR, of_tenants[0]))
+        ]
+    await log.append(conn, copies, entries, tenants)
+    return set(tenants)
+
+
+def _with_owners(ids: Iterable[str], things: Mapping[str, Thing]) -> set[str]:
+    found: set[str] = set()
+    for each in ids:
+        found.add(each)
+        if each in things:
+            found |= set(things[each].parties)
+    return found
+
+
+def _when(fact: Fact, now: datetime) -> datetime:
+    occurred_at = getattr(fact.event, "occurred_at", now)
+    assert isinstance(occurred_at, datetime), "a fact's time is a time"
+    return occurred_at
+
+
+async def _decide(conn: Connection, facts: Sequence[Fact], now: datetime) -> list[str]:
+    """Give commands the first fact they led to as their outcome."""
+    outcomes: dict[uuid.UUID, Outcome] = {}
+    for fact in facts:
+        caused_by = _uuid(fact.envelope.cause.causation_id)
+        if caused_by is not None and caused_by not in outcomes:
+            outcomes[caused_by] = Outcome(
+                event_id=caused_by,
+                state="refused" if is_refusal(fact.event.TYPE) else "succeeded",
+                fact_id=fact.event_key,
+                fact_type=fact.event.TYPE,
+                payload=fact.record.value or b"",
+            )
+    if not outcomes:
+        return []
+    return await commands.decide(conn, list(outcomes.values()), now)
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
+    try:
+        return None if text is None else uuid.UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,47 @@
+"""Every command route of the API."""
+
+from typing import Final
+
+from tally_gateway.routes import agreements, directory, funding, payouts, programs
+from tally_gateway.routes.model import CommandRoute
+
+ROUTES: Final[tuple[CommandRoute, ...]] = (
+    *directory.ROUTES,
+    *programs.ROUTES,
+    *funding.ROUTES,
+    *agreements.ROUTES,
+    *payouts.ROUTES,
+)
+
+COMMAND_TOPICS: Final = (
+    "directory.commands.v1",
+    "programs.commands.v1",
+    "funding.commands.v1",
+    "funding.rules.commands.v1",
+    "funding.sources.commands.v1",
+    "funding.agreements.commands.v1",
+    "payouts.commands.v1",
+    "rails.commands.v1",
+    "ledger.commands.v1",
+)
+"""Where commands go."""
+
+READ_SCOPES: Final = frozenset(
+    {
+        "commands:read",
+        "events:read",
+        "parties:read",
+        "payments:read",
+        "wallets:read",
+        "keys:read",
+        "imports:read",
+    }
+)
+
+WRITE_SCOPES: Final = frozenset({route.scope for route in ROUTES}) | {
+    "keys:write",
+    "imports:write",
+}
+
+SCOPES: Final = READ_SCOPES | WRITE_SCOPES
+"""All there are."""

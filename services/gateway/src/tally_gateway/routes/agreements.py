@@ -1,0 +1,114 @@
+"""Routes of escrow agreements, and of money for payees nobody knows yet."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field, StringConstraints
+
+from tally_contracts import funding_claims, funding_escrow
+from tally_gateway.routes.model import About, Asked, CommandRoute
+
+AGREEMENTS, CLAIMS = "agreements:write", "claims:write"
+_PAYER: Final = "party_01h455vb4pex5vsknk084sn02q"
+_PAYEE: Final = "party_01h455vb4pex5vsknk084sn02r"
+_USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "1000.00"}
+_WHY: Final = {"program": "escrow", "event": "contract:9", "reason": "Contract 9"}
+_AGREEMENT: Final = (About("agreement_id", is_thing=True),)
+
+ClaimCode = Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=r"^[!-~]+$")]
+
+
+def _hashed_code(asked: Asked) -> Mapping[str, Any]:
+    return {"code_hash": hashlib.sha256(asked.value("code").encode()).hexdigest()}
+
+
+def _act(
+    address: str, command: type[Any], summary: str, example: Mapping[str, Any]
+) -> CommandRoute:
+    return CommandRoute(
+        f"/v1/agreements/{{agreement_id}}/{address}",
+        command,
+        tag="agreements",
+        summary=summary,
+        scope=AGREEMENTS,
+        subject="agreement_id",
+        about=_AGREEMENT,
+        example={"why": _WHY, **example},
+    )
+
+
+ROUTES: Final = (
+    CommandRoute(
+        "/v1/agreements",
+        funding_escrow.ProposeAgreement,
+        tag="agreements",
+        summary="Enter an escrow agreement; no money moves yet",
+        scope=AGREEMENTS,
+        subject="agreement_id",
+        makes={"agreement_id": "agr"},
+        about=(About("payer"),),
+        owners=("payer", "payee", "arbiter", "condition.approvers", "condition.presenter"),
+        example={
+            "payer": _PAYER,
+            "payee": _PAYEE,
+            "amount": _USD,
+            "condition": {"kind": "approval", "approvers": [_PAYER], "needed": 1},
+            "deadline": "2026-12-31T00:00:00Z",
+            "why": _WHY,
+        },
+    ),
+    _act("fund", funding_escrow.FundAgreement, "Pay the whole amount into the agreement", {}),
+    _act("approve", funding_escrow.ApproveRelease, "Approve, as one the condition names", {}),
+    _act(
+        "documents",
+        funding_escrow.PresentDocument,
+        "Present the document by its SHA-256",
+        {"document": "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"},
+    ),
+    _act("release", funding_escrow.ReleaseAgreement, "Pay part or all to the payee", {}),
+    _act("refund", funding_escrow.RefundAgreement, "Give all that is held back to the payer", {}),
+    _act("dispute", funding_escrow.DisputeAgreement, "Stop until the arbiter decides", {}),
+    _act(
+        "arbitrate",
+        funding_escrow.ArbitrateAgreement,
+        "Divide what is disputed, as the arbiter",
+        {
+            "to_payee": {"currency": "USD", "amount": "600.00"},
+            "to_payer": {"currency": "USD", "amount": "400.00"},
+        },
+    ),
+    CommandRoute(
+        "/v1/claims",
+        funding_claims.IssueClaim,
+        tag="claims",
+        summary="Make a claim code for the wallet of an unknown payee",
+        scope=CLAIMS,
+        subject="claim_id",
+        makes={"claim_id": "claim"},
+        example={"owner": "event:race-7", "expires_at": "2026-12-31T00:00:00Z", "why": _WHY},
+    ),
+    CommandRoute(
+        "/v1/claims/{claim_id}/redeem",
+        funding_claims.RedeemClaim,
+        tag="claims",
+        summary="Claim a wallet with its code",
+        scope=CLAIMS,
+        subject="claim_id",
+        works_out=frozenset({"code_hash"}),
+        drops=frozenset({"code"}),
+        extra={"code": (ClaimCode, Field(description="as it was received"))},
+        prepare=_hashed_code,
+        example={"code": "7Q4X-9KMD-2LPA", "why": _WHY},
+    ),
+    CommandRoute(
+        "/v1/designations",
+        funding_claims.Redesignate,
+        tag="claims",
+        summary="Name another owner for money nobody has claimed",
+        scope=CLAIMS,
+        subject="owner",
+        about=(About("to_owner"),),
+        example={"owner": "event:race-7", "to_owner": _PAYEE, "why": _WHY},
+    ),
+)

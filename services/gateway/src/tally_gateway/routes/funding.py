@@ -1,0 +1,200 @@
+"""Routes of money in: entries, expectations, matches, returns, statements, allocation rules."""
+
+import base64
+import gzip
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field, StringConstraints
+
+from tally_contracts import allocation_rules, funding, funding_sources
+from tally_gateway.routes.model import About, Asked, CommandRoute
+
+PAY_INS, RULES, STATEMENTS = "pay-ins:write", "rules:write", "statements:write"
+_PARTY: Final = "party_01h455vb4pex5vsknk084sn02q"
+_PAYEE: Final = "party_01h455vb4pex5vsknk084sn02r"
+_PAY_IN: Final = (About("pay_in_id", is_thing=True),)
+_WHY: Final = {"program": "supplier-payments", "event": "invoice:42", "reason": "Invoice 42"}
+_USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "250.00"}
+_RULE: Final = '{"schema": "rule.v2", "name": "standard", "version": 1}'
+
+StatementFile = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=900_000)
+]
+
+
+def _compressed(asked: Asked) -> Mapping[str, Any]:
+    content = base64.b64decode(asked.value("content"))
+    # No time of its own in the result: the same file is the same command.
+    return {"content": base64.b64encode(gzip.compress(content, mtime=0)).decode()}
+
+
+SOURCES: Final = (
+    CommandRoute(
+        "/v1/pay-ins",
+        funding_sources.EnterPayIn,
+        tag="pay-ins",
+        summary="Propose a pay-in by hand; another person has to approve it",
+        scope=PAY_INS,
+        subject="entry_id",
+        makes={"entry_id": "entry"},
+        about=(About("company"),),
+        owners=("company",),
+        example={
+            "external_id": "cheque-881",
+            "amount": _USD,
+            "originator": {"reference": "customer-7"},
+            "company": _PARTY,
+            "beneficiary": {"party": _PAYEE},
+            "value_date": "2026-09-21",
+            "why": _WHY,
+        },
+    ),
+    CommandRoute(
+        "/v1/pay-in-entries/{entry_id}/decide",
+        funding_sources.DecideEntry,
+        tag="pay-ins",
+        summary="Approve or decline a proposed pay-in",
+        scope=PAY_INS,
+        subject="entry_id",
+        about=(About("entry_id", is_thing=True),),
+        example={"approve": True, "note": "Cheque seen"},
+    ),
+    CommandRoute(
+        "/v1/expectations",
+        funding_sources.ExpectPayIn,
+        tag="pay-ins",
+        summary="Say what money will name, and for whom it then is",
+        scope=PAY_INS,
+        subject="expectation_id",
+        makes={"expectation_id": "expect"},
+        about=(About("company"),),
+        owners=("company",),
+        example={
+            "kind": "invoice",
+            "reference": "INV-2026-0042",
+            "amount": _USD,
+            "currency": "USD",
+            "company": _PARTY,
+            "beneficiary": {"party": _PAYEE},
+            "program": "supplier-payments",
+        },
+    ),
+    CommandRoute(
+        "/v1/pay-ins/{pay_in_id}/match",
+        funding_sources.DecideMatch,
+        tag="pay-ins",
+        summary="Say whose money in suspense is",
+        scope=PAY_INS,
+        subject="pay_in_id",
+        makes={"match_id": "match"},
+        about=_PAY_IN,
+        example={
+            "beneficiary": {"party": _PAYEE},
+            "program": "supplier-payments",
+            "note": "Named in the letter",
+        },
+    ),
+    CommandRoute(
+        "/v1/pay-ins/{pay_in_id}/returns",
+        funding_sources.ReturnPayIn,
+        tag="pay-ins",
+        summary="Give back part or all of a pay-in",
+        scope=PAY_INS,
+        subject="pay_in_id",
+        makes={"return_id": "ret"},
+        about=_PAY_IN,
+        example={"kind": "refund", "amount": _USD, "why": _WHY},
+    ),
+    CommandRoute(
+        "/v1/receivables/{receivable_id}/settlements",
+        funding_sources.SettleReceivable,
+        tag="pay-ins",
+        summary="Pay what is owed from the owner's wallet",
+        scope=PAY_INS,
+        subject="receivable_id",
+        makes={"settlement_id": "settle"},
+        about=(About("receivable_id", is_thing=True),),
+        example={"amount": _USD},
+    ),
+    CommandRoute(
+        "/v1/statements",
+        funding.ImportStatement,
+        tag="pay-ins",
+        summary="Import a bank statement, whole or not at all",
+        scope=STATEMENTS,
+        subject="import_id",
+        makes={"import_id": "imp"},
+        operator_only=True,
+        works_out=frozenset({"content"}),
+        extra={"content": (StatementFile, Field(description="the file, in base64"))},
+        prepare=_compressed,
+        example={"file_name": "2026-09-21.camt.xml", "content": "PERvY3VtZW50Lz4="},
+    ),
+)
+
+ALLOCATION: Final = (
+    CommandRoute(
+        "/v1/rules",
+        allocation_rules.PublishRule,
+        tag="rules",
+        summary="Publish the first version of an allocation rule",
+        scope=RULES,
+        subject="rule_id",
+        makes={"rule_id": "rule"},
+        example={"document": _RULE},
+    ),
+    CommandRoute(
+        "/v1/rules/{rule_id}/versions",
+        allocation_rules.PublishRule,
+        tag="rules",
+        summary="Publish the next version of an allocation rule",
+        scope=RULES,
+        subject="rule_id",
+        operation="funding_rule_publish_version",
+        about=(About("rule_id", is_thing=True),),
+        example={"document": _RULE},
+    ),
+    CommandRoute(
+        "/v1/rules/{rule_id}/retire",
+        allocation_rules.RetireRule,
+        tag="rules",
+        summary="Let a rule divide no more money from now on",
+        scope=RULES,
+        subject="rule_id",
+        about=(About("rule_id", is_thing=True),),
+        example={"reason": "Contract ended"},
+    ),
+    CommandRoute(
+        "/v1/rules/lint",
+        allocation_rules.LintRule,
+        tag="rules",
+        summary="Check a rule document as publishing would",
+        scope=RULES,
+        subject="lint_id",
+        makes={"lint_id": "lint"},
+        example={"document": _RULE},
+    ),
+    CommandRoute(
+        "/v1/rules/dry-runs",
+        allocation_rules.DryRunRule,
+        tag="rules",
+        summary="Divide past or sample pay-ins, and book nothing",
+        scope=RULES,
+        subject="run_id",
+        makes={"run_id": "run"},
+        example={"pay_ins": ["pin_01h455vb4pex5vsknk084sn02q"]},
+    ),
+    CommandRoute(
+        "/v1/parties/{owner}/signing-keys",
+        allocation_rules.RegisterOwnerKey,
+        tag="rules",
+        summary="Register the key an owner signs rules with",
+        scope=RULES,
+        subject="owner",
+        about=(About("owner"),),
+        example={"public_key": "A" * 43 + "="},
+    ),
+)
+
+ROUTES: Final = (*SOURCES, *ALLOCATION)

@@ -1,0 +1,154 @@
+"""The HTTP server as a worker of the service: it starts and stops with it, and drains first."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import httpx
+import uvicorn
+
+from tally_gateway.api.app import build_api
+from tally_gateway.api.model import Gateway
+from tally_gateway.batching import Batching
+from tally_gateway.bell import Bell
+from tally_gateway.credentials import Credentials
+from tally_gateway.errors import GatewayError
+from tally_gateway.intake import Intake
+from tally_gateway.sealers import Sealers
+from tally_gateway.settings import GatewaySettings
+from tally_gateway.store import EVERY_TENANT, commands, scoped
+from tally_gateway.store import credentials as credential_store
+from tally_messaging import WorkerContext
+from tally_postgres import Connection, in_transaction
+from tally_railkit.sealing import SealingKey as RailsKey
+from tally_runtime import get_logger
+from tally_security.internal import InternalKeys
+from tally_security.sealing import SealingKey
+from tally_security.tokens import Tokens
+
+_LOG = get_logger("tally_gateway.server")
+AUDIENCE: Final = "tallystick"
+_READ_TIMEOUT_S: Final = 10.0
+_KEEP_ALIVE_S: Final = 75
+_HOUSEKEEPING_S: Final = 2.0
+_FORGOTTEN_AT_ONCE: Final = 5_000
+
+
+class ServerEnded(GatewayError):  # noqa: N818 - named for what it says
+    """The HTTP server stopped although nobody asked it to."""
+
+    code = "server_ended"
+
+    def __init__(self, address: str | None) -> None:
+        super().__init__(f"the HTTP server on {address} has ended by itself")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process: whoever runs the service says when it stops."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) -> Gateway:
+    """What handlers work with, put together from the settings and the running service."""
+    intake = Intake(
+        Sealers(
+            SealingKey.parse(settings.directory_sealing_key.get_secret_value()),
+            RailsKey.parse(settings.sealing_key.get_secret_value()),
+        ),
+        settings.ledger_name,
+    )
+    current, *previous = settings.keys("token_key")
+    tokens = Tokens(
+        current,
+        issuer=settings.public_url,
+        audience=AUDIENCE,
+        previous=previous[0] if previous else None,
+    )
+    internal, *internal_previous = settings.keys("internal_key")
+    return Gateway(
+        settings=settings,
+        pool=context.pool,
+        transactor=context.transactor,
+        clock=context.clock,
+        ids=context.ids,
+        credentials=Credentials(context.pool, context.clock, context.ids, tokens),
+        intake=intake,
+        batching=Batching(
+            intake, context.transactor, settings.intake_batch_max, settings.intake_waiting_max
+        ),
+        bell=bell,
+        reads=httpx.AsyncClient(
+            base_url=settings.portfolio_url, timeout=_READ_TIMEOUT_S, trust_env=False
+        ),
+        internal_keys=InternalKeys(internal, tuple(internal_previous)),
+        stopping=context.stopping,
+    )
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """Serves the API. `address` is where, once it listens."""
+
+    settings: GatewaySettings
+    bell: Bell
+    name: str = "api"
+    within_s: float = 30.0
+    address: str | None = None
+
+    async def run(self, context: WorkerContext) -> None:
+        gateway = gateway_of(self.settings, self.bell, context)
+        listener = socket.create_server((self.settings.host, self.settings.port), backlog=2048)
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://{host}:{port}"
+        server = _Server(
+            uvicorn.Config(
+                build_api(gateway),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, self.settings.graceful_timeout_s // 2),
+            )
+        )
+        # Requests in work still need it while the server drains.
+        taking_in = asyncio.create_task(gateway.batching.run())
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        _LOG.info("api_listens", address=self.address)
+
+        async def turn() -> bool:
+            if serving.done():
+                await serving
+                raise ServerEnded(self.address)
+            return await keep_house(gateway)
+
+        try:
+            await context.take_turns(self.name, _HOUSEKEEPING_S, turn)
+            server.should_exit = True
+            await serving
+        finally:
+            for task in (serving, taking_in):
+                task.cancel()
+            await asyncio.gather(serving, taking_in, return_exceptions=True)
+            await gateway.reads.aclose()
+
+
+async def keep_house(gateway: Gateway) -> bool:
+    """Remember when credentials were used, forget old keys; True when there is more to forget."""
+    used = gateway.credentials.take_used()
+    before = gateway.clock.now() - timedelta(days=gateway.settings.idempotency_days)
+
+    async def unit(conn: Connection) -> bool:
+        await scoped(conn, EVERY_TENANT)
+        if used:
+            await credential_store.used(conn, used)
+        return await commands.forget(conn, before, _FORGOTTEN_AT_ONCE)
+
+    return await in_transaction(gateway.pool, unit)

@@ -1,0 +1,112 @@
+"""Settings of the gateway."""
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from tally_contracts.base import Slug
+from tally_messaging import MessagingSettings
+
+_KEY_BYTES_MIN = 32
+
+
+def _key(value: SecretStr) -> SecretStr:
+    for part in value.get_secret_value().split(","):
+        try:
+            key = base64.b64decode(part.strip(), validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) < _KEY_BYTES_MIN:
+            raise ValueError("should be base64 of 32 bytes or more: `openssl rand -base64 32`")
+    return value
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
+"""One key in base64, or two with a comma: the current one, and the one before it."""
+
+
+class GatewaySettings(MessagingSettings):
+    """Where the API listens, what it signs with, and how much it takes at once.
+
+    The sample keys serve a machine nobody else can reach; production refuses them.
+    """
+
+    postgres_dsn: SecretStr = Field(
+        validation_alias="TALLY_GATEWAY_POSTGRES_DSN",
+        description="postgresql://role:password@host:port/database of the gateway schema",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="TALLY_GATEWAY_HOST",
+        min_length=1,
+        max_length=255,
+        description="address the API listens on",
+    )
+    port: int = Field(
+        default=8080,
+        validation_alias="TALLY_GATEWAY_PORT",
+        ge=0,
+        le=65_535,
+        description="port of the API; 0 takes a free one",
+    )
+    public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        validation_alias="TALLY_PUBLIC_URL",
+        pattern=r"^https?://\S+$",
+        max_length=500,
+        description="address under which callers reach the API; tokens are issued in its name",
+    )
+    portfolio_url: str = Field(
+        default="http://127.0.0.1:8090",
+        validation_alias="TALLY_PORTFOLIO_URL",
+        pattern=r"^https?://\S+$",
+        max_length=500,
+        description="address of portfolio's read API",
+    )
+    internal_key: Key = Field(
+        default=SecretStr("sampleInternalKeysampleInternalKeysampleInt="),
+        description="base64 key the read APIs know the gateway by",
+    )
+    token_key: Key = Field(
+        default=SecretStr("sampleAccessTokenKeysampleAccessTokenKeysam="),
+        description="base64 key access tokens are signed with",
+    )
+    sealing_key: SecretStr = Field(
+        default=SecretStr("c2FtcGxlLXNlYWxpbmcta2V5LWZvci1kZXZlbG9wLSE="),
+        description="32 bytes in base64, the rails service's: instruments are sealed with it",
+    )
+    directory_sealing_key: SecretStr = Field(
+        default=SecretStr("c2FtcGxlLWtleS1vZi10aGUtZGlyZWN0b3J5LWRldiE="),
+        description="32 bytes in base64, the directory's: contacts are sealed with it",
+    )
+    ledger_name: Slug = Field(default="main", description="the ledger whose wallets are used")
+    requests_per_minute: int = Field(
+        default=6_000, ge=1, le=10_000_000, description="of a credential that says nothing else"
+    )
+    body_bytes_max: int = Field(
+        default=1_000_000, ge=1_000, le=10_000_000, description="largest body of one command"
+    )
+    import_rows_max: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="rows of one import"
+    )
+    intake_batch_max: int = Field(
+        default=100, ge=1, le=1_000, description="commands taken in with one commit"
+    )
+    intake_waiting_max: int = Field(
+        default=2_000, ge=1, le=100_000, description="commands that may wait for a commit"
+    )
+    streams_max: int = Field(
+        default=500, ge=1, le=100_000, description="event streams open at once"
+    )
+    idempotency_days: int = Field(
+        default=7, ge=1, le=365, description="how long an Idempotency-Key is remembered"
+    )
+
+    def keys(self, field: str) -> tuple[bytes, ...]:
+        """The keys of a field, the current one first."""
+        secret: SecretStr = getattr(self, field)
+        return tuple(
+            base64.b64decode(part.strip()) for part in secret.get_secret_value().split(",")
+        )

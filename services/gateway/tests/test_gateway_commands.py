@@ -1,0 +1,215 @@
+"""Commands: taken in once, answered by their outcome, refused with a code, closed to others."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tally_contracts.directory import RegisterParty
+from tally_contracts.payouts import RequestPayout
+
+from .gateway_bench import Bench, party
+
+WHY = {"program": "supplier-payments", "event": "invoice:42", "reason": "Invoice 42"}
+
+
+def payout(wallet: str, amount: str = "25.00") -> dict[str, Any]:
+    return {"wallet": wallet, "amount": {"currency": "USD", "amount": amount}, "why": WHY}
+
+
+async def tree(bench: Bench) -> tuple[str, str]:
+    """An aggregator with two companies, one with a payee; keys of the aggregator and a company."""
+    await bench.register("agg", "aggregator")
+    await bench.register("acme", "company", "agg")
+    await bench.register("other", "company", "agg")
+    await bench.register("ann", "payee", "acme")
+    return await bench.key("agg"), await bench.key("acme")
+
+
+async def test_a_command_is_answered_with_202_and_goes_to_its_topic_with_who_and_why(
+    bench: Bench,
+) -> None:
+    aggregator, _ = await tree(bench)
+    body = {"kind": "company", "parent": party("agg"), "reason": "A new customer"}
+    answered = await bench.post("/v1/parties", aggregator, body)
+    assert answered.status_code == 202, answered.text
+    command = answered.json()
+    assert answered.headers["location"] == f"/v1/commands/{command['id']}"
+    assert command["state"] == "accepted"
+    ((topic, key, told),) = await bench.commands_told()
+    assert (topic, key) == ("directory.commands.v1", party("agg"))
+    assert isinstance(told, RegisterParty)
+    assert told.party_id == command["subject"]
+    assert told.who.principal == party("agg")
+    assert told.who.actor.startswith("key_")
+    assert told.tenant == party("agg")
+    assert told.reason == "A new customer"
+
+
+async def test_the_same_key_and_body_is_one_command_and_another_body_is_refused(
+    bench: Bench,
+) -> None:
+    aggregator, _ = await tree(bench)
+    wallet = await bench.wallet("ann")
+    first = await bench.post("/v1/payouts", aggregator, payout(wallet), idempotency="once")
+    again = await bench.post("/v1/payouts", aggregator, payout(wallet), idempotency="once")
+    assert first.status_code == again.status_code == 202, first.text
+    assert first.json() == again.json()
+    other = await bench.post("/v1/payouts", aggregator, payout(wallet, "26.00"), idempotency="once")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+    assert len(await bench.commands_told()) == 1
+
+
+async def test_requests_that_come_together_are_each_answered_for_themselves(bench: Bench) -> None:
+    aggregator, company = await tree(bench)
+    wallet = await bench.wallet("ann")
+    answers = await asyncio.gather(
+        *(bench.post("/v1/payouts", aggregator, payout(wallet)) for _ in range(20)),
+        bench.post("/v1/payouts", company, payout(wallet), idempotency="twin"),
+        bench.post("/v1/payouts", company, payout(wallet), idempotency="twin"),
+        bench.post("/v1/payouts", company, payout(wallet, "9.00"), idempotency="twin"),
+        bench.post("/v1/payouts", company, payout("wal_01h455vb4pex5vsknk084sn02q")),
+    )
+    assert [each.status_code for each in answers] == [202] * 22 + [409, 404]
+    assert answers[20].json()["id"] == answers[21].json()["id"]
+    assert len(await bench.commands_told()) == 21
+
+
+async def test_a_payout_leaves_the_account_of_the_wallet_in_its_owners_name(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    wallet = await bench.wallet("ann")
+    await bench.post("/v1/payouts", aggregator, payout(wallet))
+    ((_, _, told),) = await bench.commands_told()
+    assert isinstance(told, RequestPayout)
+    assert told.owner == party("ann")
+    assert told.account.startswith("acc_")
+    assert told.where.channel == "api"
+
+
+@pytest.mark.parametrize("whose", ["other", "ann"])
+async def test_what_is_not_below_the_caller_is_answered_like_what_does_not_exist(
+    bench: Bench, whose: str
+) -> None:
+    await tree(bench)
+    wallet = await bench.wallet("acme")
+    key = await bench.key(whose)
+    answered = await bench.post("/v1/payouts", key, payout(wallet))
+    nowhere = await bench.post("/v1/payouts", key, payout("wal_01h455vb4pex5vsknk084sn02q"))
+    assert answered.status_code == nowhere.status_code == 404
+    same = {"type", "title", "status", "detail", "code", "remedy"}
+    assert {k: answered.json()[k] for k in same} == {k: nowhere.json()[k] for k in same}
+    assert await bench.commands_told() == []
+
+
+async def test_the_outcome_of_a_command_is_the_first_fact_it_led_to(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    body = {"kind": "company", "parent": party("agg"), "reason": "A new customer"}
+    asking = asyncio.create_task(bench.post("/v1/parties", aggregator, body, Prefer="wait=10"))
+    await bench.until_taken_in()
+    row = await bench.one("SELECT event_id, subject FROM command")
+    fact = {
+        "party_id": row["subject"],
+        "tenant": party("agg"),
+        "kind": "company",
+        "parent": party("agg"),
+        "path": [party("agg")],
+        "external_id": None,
+        "country": None,
+        "alias": "company-1",
+        "state": "registered",
+        "who": {"actor": "key_1", "principal": party("agg")},
+        "reason": "A new customer",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    await bench.learn(
+        bench.fact(
+            "directory.parties.v1",
+            "directory.party.registered.v1",
+            fact,
+            caused_by=row["event_id"],
+        )
+    )
+    answered = await asking
+    assert answered.status_code == 200, answered.text
+    assert answered.json()["state"] == "succeeded"
+    assert answered.json()["outcome"]["data"]["alias"] == "company-1"
+    looked_at = await bench.get(f"/v1/commands/{answered.json()['id']}", aggregator)
+    assert looked_at.json() == answered.json()
+
+
+async def test_a_refused_command_is_a_problem_with_code_field_and_remedy(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    body = {"kind": "company", "parent": party("acme"), "reason": "A new customer"}
+    first = await bench.post("/v1/parties", aggregator, body, idempotency="refused")
+    row = await bench.one("SELECT event_id, subject, command_id FROM command")
+    refusal = {
+        "command_id": row["command_id"],
+        "command_type": "directory.party.register.v1",
+        "tenant": party("agg"),
+        "subject": row["subject"],
+        "code": "parent_not_allowed",
+        "field": "/parent",
+        "detail": "a company stands below an aggregator",
+        "remedy": "name the aggregator as parent",
+        "who": {"actor": "key_1", "principal": party("agg")},
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    await bench.learn(
+        bench.fact(
+            "directory.parties.v1",
+            "directory.command.refused.v1",
+            refusal,
+            caused_by=row["event_id"],
+        )
+    )
+    again = await bench.post("/v1/parties", aggregator, body, idempotency="refused")
+    assert first.status_code == 202
+    assert again.status_code == 422
+    assert again.headers["content-type"] == "application/problem+json"
+    problem = again.json()
+    assert (problem["code"], problem["field"]) == ("parent_not_allowed", "/parent")
+    assert problem["remedy"] == "name the aggregator as parent"
+    looked_at = await bench.get(f"/v1/commands/{row['command_id']}", aggregator)
+    assert looked_at.json()["state"] == "refused"
+
+
+async def test_without_an_outcome_in_time_the_answer_is_202(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    wallet = await bench.wallet("ann")
+    answered = await bench.post("/v1/payouts", aggregator, payout(wallet), Prefer="wait=0")
+    waited = await bench.post("/v1/payouts", aggregator, payout(wallet), Prefer="wait=1")
+    assert (answered.status_code, waited.status_code) == (202, 202)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"amount": {"currency": "USD", "amount": "1.001"}}, "/amount/amount", "too_many_decimals"),
+        (
+            {"amount": {"currency": "USD", "amount": "0.00"}},
+            "/amount/amount",
+            "amount_not_positive",
+        ),
+        ({"amount": {"currency": "XQX", "amount": "1.00"}}, "/amount/amount", "unknown_currency"),
+        ({"why": None}, "/why", "wrong_type"),
+        ({"wallet": 7}, "/wallet", "wrong_type"),
+        ({"colour": "red"}, "/colour", "unknown_field"),
+    ],
+)
+async def test_a_wrong_field_is_named_with_code_and_remedy(
+    bench: Bench, change: dict[str, Any], field: str, code: str
+) -> None:
+    aggregator, _ = await tree(bench)
+    wallet = await bench.wallet("ann")
+    answered = await bench.post("/v1/payouts", aggregator, {**payout(wallet), **change})
+    assert answered.status_code == 422
+    (error,) = answered.json()["errors"]
+    assert (error["field"], error["code"]) == (field, code)
+    assert error["remedy"]
+    assert await bench.commands_told() == []
+
+
+async def test_several_wrong_fields_are_named_at_once(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    answered = await bench.post("/v1/payouts", aggregator, {"wallet": "w", "amount": 3})
+    assert {each["field"] for each in answered.json()["errors"]} == {"/wallet", "/amount", "/why"}
