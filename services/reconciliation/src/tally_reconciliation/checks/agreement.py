@@ -77,6 +77,10 @@ JOIN ledger.journal j ON j.id = t.journal_id"""
 _SETTLED = "SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')"
 _SUBMITTED = "SELECT * FROM payouts.payout WHERE attempt IS NOT NULL"
 _RETURNED = "SELECT * FROM payouts.payout WHERE return_reference IS NOT NULL"
+_TO_BE_PAID = """SELECT pay_in_id, count(*) FILTER (WHERE pay_out)::int AS to_be_paid
+FROM funding.allocation JOIN funding.pay_in USING (pay_in_id) WHERE state = 'allocated' GROUP BY 1"""
+_OF_PAY_INS = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL"
+_CREDITED = "SELECT DISTINCT account, owner FROM funding.allocation"
 _FROM_LINES = "SELECT * FROM funding.statement_entry WHERE pay_in_id IS NOT NULL"
 _STATED = """SELECT s.statement_key, s.closing, s.currency, s.opening + coalesce(sum(
 CASE WHEN e.credit THEN e.amount ELSE -e.amount END), 0) AS found
@@ -108,7 +112,20 @@ PAIRS = (
     ),
     Pair(
         "funding.pay_in", "portfolio.pay_in", {"pay_in_id": "pay_in_id"},
-        _alike("source", "external_id", "company", "received_at", "correlation_id"),
+        _alike("source", "external_id", "company", "received_at", "correlation_id",
+               beneficiary="owner"),
+    ),
+    Pair(
+        _TO_BE_PAID, "portfolio.pay_in", {"pay_in_id": "pay_in_id"},
+        _alike(to_be_paid="payouts_expected"), here_is="funding.allocation",
+    ),
+    Pair(
+        _OF_PAY_INS, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("external_id"),
+        here_is="payouts.payout",
+    ),
+    Pair(
+        "payouts.wallet", _CREDITED, {"account": "account"}, _alike("owner"), must=False,
+        there_is="funding.allocation",
     ),
     Pair(
         _CASES, _SHOWN_CASES, {"pay_in_id": "pay_in_id"}, _alike("reason_code", "remedy"), both=True,
@@ -132,7 +149,7 @@ PAIRS = (
     ),
     Pair(
         "payouts.instrument", "rails.instrument", {"id": "id"},
-        _alike("rail", "owner", "currency", "settlement_account"), both=True,
+        _alike("rail", "owner", "currency", "settlement_account", "state"), both=True,
     ),
     Pair(
         "rails.attempt", _SUBMITTED, {"id": "attempt_id"},

@@ -1,7 +1,9 @@
 """O8 and O11: everything written was sent, everything sent was seen once, what was set aside is told."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from tally_contracts.catalogue import Topic, catalogue
 from tally_postgres import Record
@@ -87,6 +89,11 @@ ORDER BY o.lane, o.seq
 _REFUSED = """
 SELECT count(*) FROM {consumer}.quarantine
 WHERE consumer = '{consumer}' AND topic = $1 AND event_key IS NULL
+"""
+
+_KEPT = """
+SELECT consumer, topic, partition, "offset", code, record_key, headers, payload, fingerprint
+FROM {schema}.quarantine ORDER BY consumer, topic, partition, "offset"
 """
 
 _REASONS = """
@@ -302,12 +309,27 @@ async def _set_aside(
         place = f"({row['field']})" if row["field"] else ""
         found.figures[f"{row['consumer']}: {row['code']}{place}"] = row["records"]
         total += row["records"]
+    async for row in snap.rows(_KEPT.format(schema=schema)):
+        if row["fingerprint"] != fingerprint(row):
+            where = ("consumer", "topic", "partition", "offset", "code")
+            found.wrong("set_aside_record_changed", **{name: row[name] for name in where})
     if whole:
         async for row in snap.rows(_UNTOLD.format(schema=schema)):
             found.unfinished("set_aside_untold", **_shown(row))
     async for row in snap.rows(_TOLD_FALSELY.format(schema=schema), consumer):
         found.wrong("told_but_not_kept", **_shown(row))
     return total
+
+
+def fingerprint(row: Record) -> bytes:
+    """What a record's fingerprint must be, by the bytes that are kept of it."""
+    digest = blake2b(digest_size=16, person=b"tally-record")
+    parts: list[bytes | None] = [row["topic"].encode(), row["record_key"]]
+    for header in row["headers"]:
+        parts += [None if part is None else b64decode(str(part)) for part in header]
+    for part in (*parts, row["payload"]):
+        digest.update(b"\0" if part is None else b"\1%d:" % len(part) + part)
+    return digest.digest()
 
 
 def _shown(row: Record) -> dict[str, str | int | None]:

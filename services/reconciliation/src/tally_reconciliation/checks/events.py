@@ -4,13 +4,14 @@ One pass over every outbox. What is dropped from it by retention is no longer co
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from tally_postgres import Record
 from tally_reconciliation.checks.delivery import catalogued
+from tally_reconciliation.checks.hops import judge_hop
 from tally_reconciliation.evidence import TOLD
 from tally_reconciliation.findings import Findings
 from tally_reconciliation.report import Check, Quiet, Value
@@ -24,13 +25,24 @@ SELECT o.lane, o.seq, o.event_id::text AS event_id, o.topic, o.record_key, o.hea
 FROM {schema}.outbox o{joins} ORDER BY o.lane, o.seq
 """
 
+_HOP_COLUMNS = (
+    ", hop.event_id AS hop, hop.event_type AS hop_type, hop.topic AS hop_topic,"
+    " hop.service AS hop_service, hop.correlation_id AS hop_correlation,"
+    " hop.causation_id AS hop_causation, hop.occurred_at AS hop_occurred,"
+    " hop.recorded_at AS hop_recorded, hop.summary AS hop_summary"
+)
+_HOP_JOIN = " LEFT JOIN portfolio.hop hop ON hop.event_id = o.event_id::text"
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """Where the rows are that events of some types tell of.
 
     `id` are fields of the body that together are the `key` of a row; `same` are columns (or
-    expressions over the row `r`) and the paths in the body that say the same.
+    expressions over the row `r`) and the paths in the body (a path with `@` is a time; `=` begins
+    an expression over the fact `f`) that say the same. `each` is a list in
+    the body: its items have rows of their own, keyed by their place besides. A fact of a row that
+    went on since then (`newest`) is compared with nothing.
     """
 
     types: tuple[str, ...]
@@ -38,22 +50,41 @@ class Fact:
     id: tuple[str, ...]
     key: str
     same: Mapping[str, str]
+    each: str = ""
+    newest: bool = False
 
     def query(self) -> str:
         """Facts and their rows that differ, and in which columns."""
         differing = ", ".join(
-            f"CASE WHEN ({column})::text IS DISTINCT FROM {_value(path)} THEN '{column}' END"
+            f"CASE WHEN ({column})::text IS DISTINCT FROM {_value(path)} THEN {_quoted(column)} END"
             for column, path in self.same.items()
         )
         return (
             "SELECT * FROM (SELECT f.key, f.event_id, f.type, r IS NULL AS missing,"
             f" concat_ws(' ', {differing}) AS columns FROM pg_temp.told_fact f"
             f" LEFT JOIN {self.table} r ON {self.key} = f.key WHERE f.type = ANY($1::text[])) d"
-            " WHERE missing OR columns <> '' ORDER BY key, event_id"
+            f" WHERE {'NOT missing AND' if self.newest else 'missing OR'} columns <> ''"
+            " ORDER BY key, event_id"
         )
+
+    def bodies(self, body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What of an event's body is told of a row each, by the row's key."""
+        key = " ".join(str(_at(body, path)) for path in self.id)
+        if not self.each:
+            yield key, body
+            return
+        items = body.get(self.each)
+        for place, item in enumerate(items if isinstance(items, list) else ()):
+            yield f"{key} {place}", item
+
+
+def _quoted(column: str) -> str:
+    return "'" + column.replace("'", "''") + "'"
 
 
 def _value(path: str) -> str:
+    if path.startswith("="):
+        return path[1:]
     if path.endswith("@"):
         return f"(((f.body::jsonb #>> '{{{path[:-1]}}}')::timestamptz)::text)"
     return f"(f.body::jsonb #>> '{{{path}}}')"
@@ -68,6 +99,20 @@ _CONTEXT = {
     "r.recorded_at": "occurred_at@",
     "r.shard": "ledger",
 }
+_CIRCUMSTANCES = {
+    f"r.circumstances #>> '{{{path}}}'": path
+    for path in (
+        *("who,actor", "who,principal", "where,channel", "where,country"),
+        *("why,program", "why,event", "why,reason"),
+    )
+}
+_OWNER = (
+    "=CASE WHEN f.body::jsonb #>> '{beneficiary,contact}' IS NOT NULL"
+    " THEN 'contact:' || (f.body::jsonb #>> '{beneficiary,contact}')"
+    " WHEN f.body::jsonb #>> '{beneficiary,event_reference}' IS NOT NULL"
+    " THEN 'event:' || (f.body::jsonb #>> '{beneficiary,event_reference}')"
+    " ELSE f.body::jsonb #>> '{beneficiary,party}' END"
+)
 _REFUSAL = {"r.code": "code", "r.detail": "detail", "r.shard": "ledger"}
 FACTS = (
     Fact(
@@ -121,7 +166,44 @@ FACTS = (
     Fact(
         ("rails.attempt.changed.v1",), "rails.attempt_history", ("attempt_id", "sequence"),
         "r.attempt_id || ' ' || r.sequence",
-        {"r.state": "state", "r.code": "code", "r.source": "source"},
+        {"r.state": "state", "r.code": "code", "r.source": "source", "r.at": "occurred_at@"},
+    ),
+    Fact(
+        ("rails.attempt.changed.v1",), "rails.attempt", ("attempt_id", "sequence"),
+        "r.id || ' ' || r.sequence",
+        {"r.payout_id": "payout_id", "r.rail": "rail", "r.state": "state", "r.code": "code",
+         "r.action": "action", "r.source": "source", "r.provider_reference": "provider_reference",
+         "r.return_reference": "return_reference", **_CIRCUMSTANCES},
+        newest=True,
+    ),
+    Fact(
+        ("payouts.payout.changed.v1",), "payouts.payout", ("payout_id", "sequence"),
+        "r.id || ' ' || r.sequence", {"r.state": "state", "r.rail": "rail", **_CIRCUMSTANCES},
+        newest=True,
+    ),
+    Fact(
+        ("payouts.payout.changed.v1",), "payouts.payout", ("payout_id", "sequence"),
+        "r.id || ' 1'", {"r.opened_at": "occurred_at@"}, newest=True,
+    ),
+    Fact(
+        ("funding.pay_in.received.v1",), "funding.pay_in", ("pay_in_id",), "r.pay_in_id",
+        {"r.source": "source", "r.external_id": "external_id", "r.company": "company",
+         "r.currency": "amount,currency", "r.originator": "originator,reference",
+         "r.originator_country": "originator,country", "r.value_date": "value_date",
+         "r.received_at": "occurred_at@", "r.actor": "who,actor", "r.principal": "who,principal",
+         "r.channel": "where,channel", "r.country": "where,country", "r.program": "why,program",
+         "r.event": "why,event", "r.reason": "why,reason",
+         "r.beneficiary": _OWNER},
+    ),
+    Fact(
+        ("funding.pay_in.allocated.v1",), "funding.allocation", ("pay_in_id",),
+        "r.pay_in_id || ' ' || r.position",
+        {"r.account": "account", "r.owner": "owner", "r.role": "role", "r.pay_out": "pay_out"},
+        each="allocations",
+    ),
+    Fact(
+        ("funding.pay_in.allocated.v1",), "funding.pay_in", ("pay_in_id",), "r.pay_in_id",
+        {"r.rule": "rule"},
     ),
 )  # fmt: skip
 
@@ -133,21 +215,26 @@ async def check_events(snap: Snapshot, quiet: Quiet) -> Check:
     )
     facts = [fact for fact in FACTS if fact.table.partition(".")[0] in snap.schemas]
     events = 0
+    shown = "portfolio" in snap.schemas
     for schema in sorted(snap.schemas):
         consumers = sorted(snap.schemas)
         query = _EVENTS.format(
             schema=schema,
-            hashes="".join(f", {name}.body_hash AS {name}" for name in consumers),
+            hashes="".join(f", {name}.body_hash AS {name}" for name in consumers)
+            + (_HOP_COLUMNS if shown else ""),
             joins="".join(
                 f" LEFT JOIN {name}.inbox {name} ON {name}.consumer = '{name}'"
                 f" AND {name}.event_key = o.event_id"
                 for name in consumers
-            ),
+            )
+            + (_HOP_JOIN if shown else ""),
         )
         told: list[tuple[object, ...]] = []
         async for row in snap.rows(query):
             events += 1
             told += _event(found, schema, row, consumers, facts)
+            if shown:
+                judge_hop(found, schema, row)
             if len(told) >= _BATCH:
                 await fill(snap.conn, "told_fact", TOLD, told)
                 told = []
@@ -189,8 +276,10 @@ def _event(
     told: list[tuple[object, ...]] = []
     for number, fact in enumerate(facts):
         if kind in fact.types and not _unkept(kind, body, fact):
-            key = " ".join(str(_at(body, path)) for path in fact.id)
-            told.append((f"{kind} {number}", key, row["event_id"], json.dumps(body)))
+            told += [
+                (f"{kind} {number}", key, row["event_id"], json.dumps(said))
+                for key, said in fact.bodies(body)
+            ]
     return told
 
 
