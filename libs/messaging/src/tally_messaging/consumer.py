@@ -18,6 +18,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
+from tally_messaging import pace
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.errors import ConsumerStuck, TransientFault
 from tally_messaging.records import Record
@@ -82,9 +83,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             max_records=settings.batch_records_max,
-            # An answer names every partition: one for each record would keep client and broker busy.
+            # Answered by the first record: asked only when it can be taken (`_poll`).
             fetch_max_wait_ms=settings.fetch_wait_ms,
-            fetch_min_bytes=settings.fetch_min_bytes,
+            fetch_min_bytes=1,
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.session_timeout_ms // 4,
             max_poll_interval_ms=settings.max_poll_interval_ms,
@@ -153,45 +154,54 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         _LOG.info("partitions_assigned", consumer=self.router.consumer, partitions=len(assigned))
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> Any:
-        """Records as soon as there are some; none after the time-out, so that stopping is noticed."""
+        """Records as soon as there are some; none after the time-out, so that stopping is noticed.
+
+        The client would fetch the next records at once and then hold them, so that they could grow no
+        more: it is paused until they can be taken, and then gets all that came meanwhile.
+        """
+        if not self._paused:
+            consumer.resume(*consumer.assignment())
         found = await consumer.getmany(
             timeout_ms=self._settings.poll_timeout_ms, max_records=self._settings.batch_records_max
         )
+        if found:
+            # Nothing was awaited since: the client has not fetched again yet.
+            consumer.pause(*consumer.assignment())
         return tuple(chain.from_iterable(found.values()))
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:
             self._batch_since = self._clock.monotonic()
-            try:
-                await self._processor.process(records)
-            except TransientFault as fault:
-                self._back_off(records, fault)
-                return
-            except Exception as error:  # noqa: BLE001 - whatever it is, the batch stays on the topic
-                # Setting the record aside failed too. It stays on the topic and is tried again:
-                # stopping is safe, skipping is not.
-                _LOG.exception("batch_failed", consumer=self.router.consumer)
-                self._back_off(records, error)
-                return
-            self._failures = 0
-            self._progress_at = self._clock.monotonic()
-            for record in records:
-                partition = TopicPartition(record.topic, record.partition)
-                self._done[partition] = max(self._done.get(partition, 0), record.offset + 1)
-        await self._pace(len(records))
+            done = 0
+            for part in pace.parts(records, self._settings.batch_bytes_max):
+                if not await self._take(part, records[done:]):
+                    return
+                done += len(part)
+        left_s = (
+            self._batch_since + pace.interval_s(self._settings, records) - self._clock.monotonic()
+        )
+        if left_s > 0:
+            await asyncio.sleep(left_s)
 
-    async def _pace(self, records: int) -> None:
-        """Leave a little time between two small batches, so that the next one is larger.
-
-        A batch costs about fifteen round trips whatever its size; without this, two dozen records a
-        second keep a core busy. The first record after a pause is never held up.
-        """
-        if records * 4 > self._settings.batch_records_max:
-            return
-        pause_s = self._settings.batch_interval_ms / 1000
-        left = self._batch_since + pause_s - self._clock.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
+    async def _take(self, records: Sequence[Record], left: Sequence[Record]) -> bool:
+        """Apply records in one transaction; False when they and all that is `left` come again."""
+        try:
+            await self._processor.process(records)
+        except TransientFault as fault:
+            self._back_off(left, fault)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch stays on the topic
+            # Setting the record aside failed too. It stays on the topic and is tried again:
+            # stopping is safe, skipping is not.
+            _LOG.exception("batch_failed", consumer=self.router.consumer)
+            self._back_off(left, error)
+            return False
+        self._failures = 0
+        self._progress_at = self._clock.monotonic()
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            self._done[partition] = max(self._done.get(partition, 0), record.offset + 1)
+        return True
 
     def _back_off(self, records: Sequence[Record], reason: Exception) -> None:
         """Rewind to the start of the batch and pause: polls go on, so membership stays."""

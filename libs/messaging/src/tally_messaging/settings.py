@@ -19,20 +19,23 @@ class MessagingSettings(ServiceSettings):
         description="stable name of this replica (a pod's name): makes its group membership static",
     )
     batch_records_max: int = Field(default=500, ge=1, le=5000)
+    batch_bytes_max: int = Field(
+        default=524_288,
+        ge=1_000,
+        le=50_000_000,
+        description="records beyond it go into a transaction of their own",
+    )
     batch_interval_ms: int = Field(
         default=60,
         ge=0,
         le=10_000,
-        description="least time between two small batches: a record that comes alone is not held up",
+        description="least time between two small batches; large ones follow each other at once",
     )
     fetch_wait_ms: int = Field(
-        default=60,
+        default=500,
         ge=1,
         le=5_000,
-        description="longest the broker gathers records for one answer; idle consumers ask this often",
-    )
-    fetch_min_bytes: int = Field(
-        default=262_144, ge=1, le=50_000_000, description="enough for an answer at once"
+        description="longest the broker waits for a first record; idle consumers ask this often",
     )
     poll_timeout_ms: int = Field(
         default=250, ge=1, le=1000, description="how often a consumer without records looks up"

@@ -1,0 +1,149 @@
+"""How much goes into one transaction, how long the next one waits, and what comes again after a fault."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tally_messaging import pace
+from tally_messaging.consumer import Consumer, create_broker
+from tally_messaging.errors import TransientFault
+from tally_runtime import SystemClock
+from tally_testkit.toy import ToySettings
+
+from .conftest import Raw, make_step
+
+FIRST, SECOND = TopicPartition("toy.in", 0), TopicPartition("toy.in", 1)
+
+
+def settings(**more: int) -> ToySettings:
+    return ToySettings(
+        environment="test",
+        kafka="127.0.0.1:1",
+        postgres_dsn="postgresql://toy@127.0.0.1/toy",
+        **more,
+    )
+
+
+def raw(size: int, offset: int = 0) -> Raw:
+    return Raw(b"x" * size, (), b"key", offset)
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 100))
+def test_parts_are_the_records_in_order_and_none_is_larger_than_it_may_be(
+    sizes: list[int], most: int
+) -> None:
+    records = [raw(size, place) for place, size in enumerate(sizes)]
+    parts = list(pace.parts(records, most))
+    assert [record for part in parts for record in part] == records
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        assert len(part) <= 1 or pace.value_bytes(part) <= most
+        if following:
+            assert pace.value_bytes([*part, following[0]]) > most, "a part is as full as it can be"
+
+
+def test_the_pause_grows_shorter_with_the_batch_and_is_none_under_load() -> None:
+    limits = settings(batch_records_max=400, batch_bytes_max=4_000, batch_interval_ms=60)
+    by_number = [pace.interval_s(limits, [raw(1)] * number) for number in (1, 50, 100, 400)]
+    assert by_number == pytest.approx([0.0594, 0.03, 0, 0])
+    by_size = [pace.interval_s(limits, [raw(size)]) for size in (10, 500, 1_000, 9_000)]
+    assert by_size == pytest.approx([0.0594, 0.03, 0, 0])
+    assert pace.interval_s(limits, [replace(raw(1), value=None)]) == pytest.approx(0.0594)
+
+
+class Client:
+    """The broker's client as the consumer uses it."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TopicPartition, int] = {}
+        self.paused: set[TopicPartition] = set()
+        self.found: list[dict[TopicPartition, list[Raw]]] = []
+
+    def assignment(self) -> set[TopicPartition]:
+        return {FIRST, SECOND}
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused -= set(partitions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought[partition] = offset
+
+    async def getmany(self, **_: int) -> dict[TopicPartition, list[Raw]]:
+        return {} if self.paused or not self.found else self.found.pop(0)
+
+
+class Fails:
+    """A processor that takes as many batches as told, then has no database."""
+
+    def __init__(self, real: Any, good: int) -> None:
+        self.router = real.router
+        self.metrics = real.metrics
+        self.taken: list[list[tuple[int, int]]] = []
+        self._good = good
+
+    async def process(self, records: Any) -> None:
+        if len(self.taken) == self._good:
+            raise TransientFault("the database is away")
+        self.taken.append([(record.partition, record.offset) for record in records])
+
+
+def driven(toy: Any, good: int, **more: int) -> tuple[Consumer, Client, Fails]:
+    limits = settings(batch_interval_ms=0, **more)
+    processor, client = Fails(toy.processor, good), Client()
+    broker = create_broker(limits, "toy")
+    consumer = Consumer(broker, processor, limits, SystemClock())  # type: ignore[arg-type] # a stand-in
+    consumer.subscriber = SimpleNamespace(consumer=client)
+    return consumer, client, processor
+
+
+RECORDS = tuple(
+    replace(make_step("s", n, pad="x" * 900), partition=partition, offset=n)
+    for partition, n in ((0, 4), (0, 5), (1, 8), (1, 9))
+)
+
+
+async def test_a_part_that_fails_comes_again_with_all_behind_it_on_every_partition(
+    toy: Any,
+) -> None:
+    consumer, client, processor = driven(toy, 1, batch_bytes_max=1_000, back_off_initial_ms=60_000)
+    await consumer._consume(RECORDS)
+    assert processor.taken == [[(0, 4)]]
+    assert consumer._done == {FIRST: 5}
+    assert client.sought == {FIRST: 5, SECOND: 8}
+    assert client.paused == {FIRST, SECOND}
+
+
+async def test_large_records_are_applied_in_several_transactions(toy: Any) -> None:
+    consumer, client, processor = driven(toy, 9, batch_bytes_max=2_000)
+    await consumer._consume(RECORDS)
+    assert processor.taken == [[(0, 4), (0, 5)], [(1, 8), (1, 9)]]
+    assert consumer._done == {FIRST: 6, SECOND: 10}
+    assert client.sought == {}
+
+
+async def test_nothing_is_fetched_while_records_are_in_work(toy: Any) -> None:
+    consumer, client, _ = driven(toy, 9)
+    client.found = [{FIRST: [RECORDS[0]]}, {SECOND: [RECORDS[2]]}]
+    poll: Any = consumer._poll
+    assert await poll(client) == (RECORDS[0],)
+    assert client.paused == {FIRST, SECOND}
+    assert await poll(client) == (RECORDS[2],), "asked again, the client fetches again"
+    assert await poll(client) == ()
+    assert client.paused == set(), "an empty answer leaves the client fetching"
+
+
+async def test_polls_during_a_back_off_fetch_nothing(toy: Any) -> None:
+    consumer, client, _ = driven(toy, 0, back_off_initial_ms=60_000)
+    await consumer._consume(RECORDS)
+    client.found = [{FIRST: [RECORDS[0]]}]
+    poll: Any = consumer._poll
+    assert await poll(client) == ()
+    consumer._resume_fetching()
+    assert await poll(client) == (RECORDS[0],)
