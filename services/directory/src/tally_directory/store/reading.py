@@ -175,8 +175,9 @@ async def read(conn: Session, asked: Asked) -> World:
     contacts = await _shelf(conn, _CONTACTS, _contact, ids, sorted(asked.tokens))
     verifications = await _shelf(conn, _VERIFICATIONS, _verification, ids)
     connections = await _shelf(conn, _CONNECTIONS, _connection, ids)
-    wallets = await _shelf(conn, _WALLETS, _wallet, ids, sorted(asked.accounts))
     grants = await _shelf(conn, _GRANTS, _grant, ids)
+    shared = sorted(asked.ids | {grant.wallet for grant in grants.values()})
+    wallets = await _shelf(conn, _WALLETS, _wallet, shared, sorted(asked.accounts))
     approvals = await _shelf(conn, _APPROVALS, _approval, ids)
     named = asked.references | {f"contact:{contact.token}" for contact in contacts.values()}
     references = await _shelf(conn, _REFERENCES, _reference, sorted(named | asked.ids))
