@@ -69,24 +69,28 @@ CREATE TABLE receivable_settlement (
 CREATE INDEX receivable_settlement_of ON receivable_settlement (receivable_id);
 
 -- One row per payment at a card processor, folded from its events in any order: what each event
--- says is kept as a fact that later ones cannot undo.
+-- says is kept as a fact that later ones cannot undo. `charge`: the one the money came by.
 CREATE TABLE card_payment (
     pay_in_id text COLLATE "C" PRIMARY KEY,
     source text COLLATE "C" NOT NULL,
     external_id text COLLATE "C" NOT NULL,
-    standing text COLLATE "C" NOT NULL CHECK (standing IN ('unknown', 'pending', 'received', 'failed')),
+    company text COLLATE "C" NOT NULL,
+    standing text COLLATE "C" NOT NULL CHECK (standing IN ('unknown', 'pending', 'failed', 'received')),
     currency text COLLATE "C",
     amount numeric(38, 0) CHECK (amount > 0),
-    announced jsonb,
-    refunded numeric(38, 0) NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+    charge text COLLATE "C",
+    failed_charges text[] COLLATE "C" NOT NULL,
+    refunded numeric(38, 0) NOT NULL CHECK (refunded >= 0),
     first_seen_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
-    CONSTRAINT card_payment_once_per_external_id UNIQUE (source, external_id)
+    CONSTRAINT card_payment_once_per_external_id UNIQUE (source, external_id),
+    CONSTRAINT card_payment_amount_known CHECK (standing IN ('unknown', 'failed') OR amount IS NOT NULL)
 );
 
 CREATE TABLE card_dispute (
     pay_in_id text COLLATE "C" NOT NULL REFERENCES card_payment,
     dispute text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
     amount numeric(38, 0) NOT NULL CHECK (amount > 0),
     withdrawn boolean NOT NULL,
     reinstated boolean NOT NULL,

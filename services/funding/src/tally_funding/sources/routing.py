@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import Final
 
 from tally_contracts.catalogue import topic
-from tally_contracts.funding_sources import ReturnPayIn, SettleReceivable
+from tally_contracts.funding_sources import ReceiveWebhook, ReturnPayIn, SettleReceivable
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
 from tally_funding.refunds import service as refunds
 from tally_funding.refunds import settlements
 from tally_funding.refunds.answers import LedgerAnswer, settle_returns
 from tally_funding.service import Funding
+from tally_funding.sources.webhooks import take_webhook
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS: Final = "funding.sources.commands.v1"
@@ -37,6 +38,10 @@ def build_sources_router(funding: Funding) -> Router:
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=is_ours),
         ],
     )
+
+    @router.each(ReceiveWebhook)
+    async def webhook(uow: UnitOfWork, message: Received[ReceiveWebhook]) -> None:
+        await take_webhook(uow, funding, message)
 
     @router.each(ReturnPayIn)
     async def to_return(uow: UnitOfWork, message: Received[ReturnPayIn]) -> None:
