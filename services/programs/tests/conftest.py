@@ -356,6 +356,7 @@ class Builders:
             reference="rebates",
             company=None,
             value_kind="incentives",
+            reason="a wallet for the program",
             who=self.who,
             occurred_at=AT,
         )

@@ -77,7 +77,7 @@ class Needs:
     holders: set[Holder] = field(default_factory=set)
     reservations: set[str] = field(default_factory=set)
     payables: set[str] = field(default_factory=set)
-    registering: set[str] = field(default_factory=set)
+    registering: dict[str, Number] = field(default_factory=dict)
     numbers: set[Number] = field(default_factory=set)
     references: set[str] = field(default_factory=set)
     payments: set[str] = field(default_factory=set)
@@ -124,7 +124,7 @@ class Needs:
             case wire.SetFundingOrder():
                 self.wallets.update(wallet.account for wallet in event.wallets)
             case wire.RegisterPayable():
-                self.registering.add(event.payable_id)
+                self.registering[event.payable_id] = (event.program_id, event.number)
             case wire.ProposePayment():
                 self.holders.add((event.program_id, event.holder))
             case _:

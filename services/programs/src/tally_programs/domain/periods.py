@@ -30,7 +30,8 @@ def decide_period(
 ) -> Period | Refusal:
     """The new version's period; refused where it would change the past or overlap another's.
 
-    A version without an end stops where the next begins. One with an end that was published keeps it.
+    A version without an end stops where the next begins; one with an end keeps it. A version put in
+    force at once may follow another of the same moment, as in one batch: the later one stands.
     """
     if asked.version != last_version + 1:
         return Refusal(
@@ -55,7 +56,8 @@ def decide_period(
             "give an end after the beginning, or none",
         )
     for period in known:
-        if period.begins >= begins or (period.ends is not None and period.ends > begins):
+        same = asked.begins is not None and period.begins == begins
+        if same or period.begins > begins or (period.ends is not None and period.ends > begins):
             return Refusal(
                 "effective_overlap",
                 "/effective_from",

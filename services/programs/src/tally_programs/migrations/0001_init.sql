@@ -114,7 +114,7 @@ CREATE TABLE payment (
     sequence integer NOT NULL CHECK (sequence > 0),
     CONSTRAINT payment_is_approved_by_enough CHECK (
         state NOT IN ('approved', 'paid', 'failed')
-        OR jsonb_array_length(approved_by) >= approvals_needed
+        OR jsonb_array_length(approved_by -> 'people') >= approvals_needed
     )
 );
 

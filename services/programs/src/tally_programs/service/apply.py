@@ -95,7 +95,9 @@ async def _load(uow: UnitOfWork, needs: Needs) -> Batch:
         needs.reservations.add(claim.reservation_id)
     found_budgets = await budget_store.load_budgets(conn, needs.budgets, needs.holders)
     reservations = await budget_store.load_reservations(conn, needs.reservations)
-    found_payables = await payable_store.load_payables(conn, needs.payables, needs.numbers)
+    found_payables = await payable_store.load_payables(
+        conn, needs.payables, needs.numbers, needs.registering.values()
+    )
     settlements = await payable_store.load_settlements(
         conn, needs.registering, {*found_payables, *needs.payables}, needs.references
     )

@@ -62,6 +62,9 @@ WHERE p.id = ANY($1::text[] || ARRAY(
     SELECT q.id FROM unnest($2::text[], $3::text[]) AS k (name, number)
     JOIN program h ON h.name = k.name
     JOIN payable q ON q.program_id = h.id AND q.number = k.number
+) || ARRAY(
+    SELECT q.id FROM unnest($4::text[], $5::text[]) AS k (program_id, number)
+    JOIN payable q ON q.program_id = k.program_id AND q.number = k.number
 ))
 ORDER BY p.id
 FOR UPDATE OF p
@@ -75,18 +78,26 @@ WHERE payable_id = ANY($1::text[])
 """
 
 Number = tuple[str, str]
-"""Program name and the document's number."""
+"""Name or id of a program, and the number of a document."""
 
 
 async def load_payables(
-    conn: Connection, ids: Collection[str], numbers: Collection[Number]
+    conn: Connection,
+    ids: Collection[str],
+    numbers: Collection[Number],
+    registering: Collection[Number],
 ) -> dict[str, Payable]:
-    """Lock and read payables by id, and by program and number."""
+    """Lock and read payables by id, by their program's name and number, and by its id and number."""
     if not ids and not numbers:
         return {}
     await conn.execute(_LOCK_IDS, sorted(ids))
     rows = await conn.fetch(
-        _LOAD_PAYABLES, list(ids), [key[0] for key in numbers], [key[1] for key in numbers]
+        _LOAD_PAYABLES,
+        list(ids),
+        [key[0] for key in numbers],
+        [key[1] for key in numbers],
+        [key[0] for key in registering],
+        [key[1] for key in registering],
     )
     payables = {}
     for row in rows:

@@ -108,11 +108,11 @@ async def load_payments(conn: Connection, ids: Collection[str]) -> dict[str, Sto
             fee=Fee(Money(payer_fee, unit), Money(payee_fee, unit)),
             draws=tuple(
                 Reserved(budget, reservation, wallet, Money(int(minor), unit))
-                for budget, reservation, wallet, minor in draws
+                for budget, reservation, wallet, minor in draws["parts"]
             ),
             approvals_needed=approvals_needed,
             proposed_by=proposed_by,
-            approved_by=tuple(approved_by),
+            approved_by=tuple(approved_by["people"]),
             state=PaymentState(state),
             reason_code=reason_code,
             sequence=sequence,
@@ -130,6 +130,7 @@ def _payment_row(stored: StoredPayment) -> tuple[object, ...]:
     p = stored.payment
     # Minor units as text: a JSON reader may not keep so large a number exact.
     draws = [(d.budget_id, d.reservation_id, d.wallet, str(d.amount.minor)) for d in p.draws]
+    # As members, since the driver takes a list within an array for another dimension.
     return (
         p.id,
         p.tenant,
@@ -145,11 +146,11 @@ def _payment_row(stored: StoredPayment) -> tuple[object, ...]:
         p.fees_version,
         p.fee.payer.minor,
         p.fee.payee.minor,
-        draws,
+        {"parts": draws},
         stored.circumstances,
         p.approvals_needed,
         p.proposed_by,
-        list(p.approved_by),
+        {"people": p.approved_by},
         p.state,
         p.reason_code,
         p.sequence,
