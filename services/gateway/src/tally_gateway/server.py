@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -94,13 +94,20 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
 
 @dataclass(slots=True)
 class ApiServer:
-    """Serves the API. `address` is where, once it listens."""
+    """Serves the API; `listens` says where, once it does."""
 
     settings: GatewaySettings
     bell: Bell
     name: str = "api"
     within_s: float = 30.0
     address: str | None = None
+    _listening: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def listens(self) -> str:
+        """The address of the API, once it takes requests."""
+        await self._listening.wait()
+        assert self.address is not None, "it is set before the event"
+        return self.address
 
     async def run(self, context: WorkerContext) -> None:
         gateway = gateway_of(self.settings, self.bell, context)
@@ -121,6 +128,7 @@ class ApiServer:
         # Requests in work still need it while the server drains.
         taking_in = asyncio.create_task(gateway.batching.run())
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        self._listening.set()
         _LOG.info("api_listens", address=self.address)
 
         async def turn() -> bool:

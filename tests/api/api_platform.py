@@ -1,0 +1,156 @@
+"""Services of the platform on a real Kafka and Postgres, and clients of the gateway's API."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tally_contracts.catalogue import expand
+from tally_embedded import TopicSpec, ensure_topics
+from tally_gateway.app import build_app as build_gateway
+from tally_gateway.bell import Bell
+from tally_gateway.credentials import API_KEY, Credentials, NewCredential
+from tally_gateway.routes import SCOPES
+from tally_gateway.server import ApiServer
+from tally_gateway.settings import GatewaySettings
+from tally_gateway.store import EVERY_TENANT, scoped
+from tally_gateway.store import credentials as credential_store
+from tally_messaging import Service
+from tally_messaging.launch import service_package
+from tally_postgres import Connection, in_transaction
+from tally_runtime import Ids, SystemClock, load_settings
+from tally_security.tokens import Tokens
+from tally_testkit import ServiceDatabase
+
+SOURCES = ("cards", "bank")
+WAIT_S = 25
+
+
+@dataclass
+class Client:
+    """Calls the API with one key, each command with an Idempotency-Key of its own."""
+
+    http: httpx.AsyncClient
+    key: str
+    _count: int = 0
+
+    async def get(self, path: str, **parameters: Any) -> httpx.Response:
+        return await self.http.get(path, params=parameters, headers=self._headers())
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        self._count += 1
+        given = {
+            "Idempotency-Key": f"{self.key[3:20]}-{self._count}",
+            "Prefer": f"wait={WAIT_S}",
+            **headers,
+        }
+        return await self.http.post(path, json=body, headers={**self._headers(), **given})
+
+    async def do(self, path: str, body: Any) -> dict[str, Any]:
+        """Send a command and insist on its success; the command with its outcome."""
+        answered = await self.post(path, body)
+        assert answered.status_code == 200, f"{path}: {answered.status_code} {answered.text}"
+        found: dict[str, Any] = answered.json()
+        return found
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@dataclass
+class Platform:
+    """Some services, up; `address` is the API's."""
+
+    services: Sequence[Service]
+    gateway: Service
+    address: str
+    http: httpx.AsyncClient
+    _stopped: bool = field(default=False)
+
+    async def client(
+        self, party: str, tenant: str, *, scopes: frozenset[str] = SCOPES, **more: Any
+    ) -> Client:
+        """A client with a key of this party, or of the operator."""
+        pool = self.gateway.pool
+        tokens = Tokens(b"t" * 32, issuer="test", audience="test")
+        credential, text = Credentials(pool, SystemClock(), Ids(), tokens).make(
+            NewCredential(
+                kind=API_KEY,
+                party=party,
+                tenant=tenant,
+                label="test",
+                scopes=scopes,
+                created_by="test",
+                requests_per_minute=1_000_000,
+                **more,
+            ),
+            SystemClock().now(),
+        )
+
+        async def keep(conn: Connection) -> None:
+            await scoped(conn, EVERY_TENANT)
+            await credential_store.insert(conn, credential)
+
+        await in_transaction(pool, keep)
+        return Client(self.http, text)
+
+    async def operator(self) -> Client:
+        return await self.client("operator", "operator")
+
+    async def stop(self) -> None:
+        """Stop the gateway first, then what it sends commands to."""
+        if not self._stopped:
+            self._stopped = True
+            await self.http.aclose()
+            await self.gateway.stop()
+            for service in self.services:
+                await service.stop()
+
+
+async def start_platform(
+    names: Sequence[str], database: ServiceDatabase, kafka: str, **gateway: Any
+) -> Platform:
+    """Start these services and the gateway in this process."""
+    await ensure_topics(
+        kafka,
+        [
+            TopicSpec(name, topic.partitions, dict(topic.config()))
+            for name, topic in expand(SOURCES).items()
+        ],
+    )
+    os.environ["TALLY_FUNDING_SOURCES"] = ",".join(SOURCES)
+    services = []
+    for name in names:
+        found = service_package(name)
+        settings = load_settings(
+            found.settings,
+            environment="test",
+            kafka=kafka,
+            postgres_dsn=database.dsn(name),
+        )
+        services.append(found.build_app(settings))
+    settings = load_settings(
+        GatewaySettings,
+        environment="test",
+        kafka=kafka,
+        postgres_dsn=database.dsn("gateway"),
+        port=0,
+        **gateway,
+    )
+    server = ApiServer(settings, Bell())
+    service = build_gateway(settings, server=server)
+    for each in (*services, service):
+        await each.start()
+    address = await server.listens()
+    http = httpx.AsyncClient(base_url=address, timeout=60, trust_env=False)
+    return Platform(services, service, address, http)
+
+
+def schemas(names: Sequence[str]) -> list[Any]:
+    """The schemas of these services."""
+    return [service_package(name).schema for name in names]
+
+
+__all__ = ["Client", "Platform", "schemas", "start_platform"]
