@@ -20,7 +20,7 @@ OPERATORS = ("migrate", "cli", "demo")
 FOREIGN = ("postgres", "kafka")
 OURS = (*SERVICES, "bank", *OPERATORS)
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
-SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$|SIGNING_KEY$")
+SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$|SIGNING_KEY$|TOKEN_KEY$")
 MakeEnv = Callable[[], subprocess.CompletedProcess[str]]
 
 
@@ -166,10 +166,15 @@ def test_secrets_are_private_random_and_never_the_same(checkout: Path, make_env:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         written = read_env(env_file)
         seen += [value for key, value in written.items() if SECRET.search(key)]
-        for key in ("SEALING_KEY", "LEDGER_SIGNING_KEY"):
+        for key in (
+            "SEALING_KEY",
+            "LEDGER_SIGNING_KEY",
+            "DIRECTORY_SEALING_KEY",
+            "DIRECTORY_TOKEN_KEY",
+        ):
             assert len(base64.b64decode(written[key], validate=True)) == 32
         env_file.unlink()
-    assert len(seen) == 18
+    assert len(seen) == 24
     assert len(set(seen)) == len(seen)
     assert all(len(value) >= 44 for value in seen)
 

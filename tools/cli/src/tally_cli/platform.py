@@ -18,7 +18,7 @@ from tally_messaging.launch import ServicePackage, service_package
 from tally_postgres import login_role, migrate, provision, service_dsn
 from tally_runtime import Metrics, load_settings
 
-SERVICES: tuple[str, ...] = ("funding", "ledger", "payouts", "rails", "portfolio")
+SERVICES: tuple[str, ...] = ("funding", "ledger", "payouts", "rails", "directory", "portfolio")
 """Every service, in the order money meets them."""
 
 DEFAULT_SOURCES = "cards,invoices,marketplace,bank"
