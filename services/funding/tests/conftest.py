@@ -171,22 +171,40 @@ def announce() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def count_statements(funding: Bench) -> Callable[..., Coroutine[Any, Any, list[str]]]:
-    """The statements a batch sends, BEGIN and COMMIT apart."""
+def bench_of() -> type[Bench]:
+    """For tests that build the service themselves."""
+    return Bench
 
-    async def count(*records: Raw) -> list[str]:
+
+@pytest.fixture
+def count_on() -> Callable[..., Coroutine[Any, Any, list[str]]]:
+    """The statements that a batch sends on a bench, BEGIN and COMMIT apart."""
+
+    async def count(bench: Bench, *records: Raw) -> list[str]:
         seen: list[str] = []
 
         def note(query: Any) -> None:
             if not query.query.startswith(("BEGIN", "COMMIT", "SELECT pg_advisory_unlock_all")):
                 seen.append(query.query)
 
-        async with funding.pool.acquire() as only:
+        async with bench.pool.acquire() as only:
             only._con.add_query_logger(note)  # type: ignore[attr-defined]
-        assert funding.pool.get_size() == 1, "one session, so that every statement is seen"
-        await funding.process(*records)
-        async with funding.pool.acquire() as only:
+        assert bench.pool.get_size() == 1, "one session, so that every statement is seen"
+        await bench.process(*records)
+        async with bench.pool.acquire() as only:
             only._con.remove_query_logger(note)  # type: ignore[attr-defined]
         return seen
+
+    return count
+
+
+@pytest.fixture
+def count_statements(
+    funding: Bench, count_on: Callable[..., Coroutine[Any, Any, list[str]]]
+) -> Callable[..., Coroutine[Any, Any, list[str]]]:
+    """The statements a batch of money sends."""
+
+    async def count(*records: Raw) -> list[str]:
+        return await count_on(funding, *records)
 
     return count

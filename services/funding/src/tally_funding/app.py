@@ -1,6 +1,8 @@
 """The funding service, put together."""
 
 from tally_funding import agreements, store
+from tally_funding.claims.service import Claims
+from tally_funding.claims.worker import ClaimsWorker
 from tally_funding.errors import RuleInvalid, RuleReused
 from tally_funding.escrow.worker import DeadlineWorker
 from tally_funding.handlers import build_router
@@ -8,6 +10,7 @@ from tally_funding.postings import Books
 from tally_funding.refunds.worker import ReturnsDue
 from tally_funding.rule_document import LoadedRule, read_rule
 from tally_funding.rules.book import RuleBook
+from tally_funding.rules.handlers import build_rules_router
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
 from tally_funding.sources.routing import build_sources_router
@@ -16,6 +19,7 @@ from tally_messaging import Service, Transactor, UnitOfWork, service_schema
 from tally_messaging.batch import Step, no_step
 from tally_runtime import Clock, Ids, Metrics, SettingsError
 from tally_runtime.settings import SettingProblem, environment_name
+from tally_security.sealing import SealingKey
 
 SCHEMA = service_schema("funding", __file__)
 
@@ -30,8 +34,11 @@ def build_app(
 ) -> Service:
     """Build the service; raises `SettingsError` naming TALLY_FUNDING_RULE for a rule with faults."""
     loaded = _load_rule(settings)
-    funding = Funding(Books(settings.tenant, settings.ledger_name), RuleBook(loaded.rule))
+    rules = RuleBook(loaded.rule)
+    funding = Funding(Books(settings.tenant, settings.ledger_name), rules)
 
+    key = SealingKey.parse(settings.claim_sealing_key.get_secret_value())
+    claims = Claims(funding.books, key)
     metrics = metrics or Metrics("funding")
 
     async def prepare(transactor: Transactor) -> None:
@@ -43,13 +50,15 @@ def build_app(
         schema=SCHEMA,
         routers=[
             build_router(funding, settings.sources, settings.reference_program),
+            build_rules_router(rules, funding.books),
             build_sources_router(funding),
-            agreements.build_router(funding.books),
+            agreements.build_router(claims),
         ],
         workers=[
             SuspenseWatch(FundingMetrics.of(metrics.for_service("funding"))),
             ReturnsDue(funding.books),
             DeadlineWorker(funding.books),
+            ClaimsWorker(funding.books),
         ],
         prepare=prepare,
         clock=clock,

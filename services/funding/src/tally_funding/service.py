@@ -127,7 +127,7 @@ def _asked(announced: Announcement) -> Asked:
         tags=event.references,
         occurred_at=event.occurred_at,
     )
-    return Asked(facts, _beneficiary(event.beneficiary))
+    return Asked(facts, beneficiary_of(event.beneficiary))
 
 
 def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draft:
@@ -137,7 +137,7 @@ def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draf
     suspended = isinstance(outcome, Suspense)
     state = PayInState.SUSPENDING if suspended else PayInState.ALLOCATING
     assert state in domain.ALLOWED[PayInState.RECEIVED], f"a pay-in cannot begin as {state}"
-    digest = _digest(event, amount, _beneficiary(event.beneficiary))
+    digest = _digest(event, amount, beneficiary_of(event.beneficiary))
     row = NewPayIn(
         pay_in_id=pay_in_id,
         source=announced.source,
@@ -154,7 +154,8 @@ def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draf
     return _Draft(announced, row, outcome if isinstance(outcome, Suspense) else None)
 
 
-def _beneficiary(named: Beneficiary | None) -> domain.Beneficiary | None:
+def beneficiary_of(named: Beneficiary | None) -> domain.Beneficiary | None:
+    """Who is named on the wire, as decisions take it."""
     if named is None:
         return None
     kind = (

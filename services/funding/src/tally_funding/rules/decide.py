@@ -97,6 +97,10 @@ class RuleSet:
             Needs.of([one.rule for one in (*ordered, last)]),
         )
 
+    def of_scope(self, scope: str) -> Sequence[Rule]:
+        """The published rules of a tenant, or of the installation."""
+        return [compiled.rule for compiled in self.by_scope.get(scope, ())]
+
     def asked(self, facts: Facts) -> Iterator[Compiled]:
         """The published rules that come into question, in the order they are asked."""
         if facts.tenant is not None:

@@ -94,7 +94,6 @@ WHERE NOT ended AND other = ANY($1::text[]) AND relation = ANY($2::text[])
 ORDER BY party
 """
 
-# Of several facts about one thing in a batch the last counts: a statement meets a row once.
 _SET_RELATIONS = """
 INSERT INTO known_relation AS known (other, relation, party, tenant, ended, changed_at)
 SELECT * FROM unnest(

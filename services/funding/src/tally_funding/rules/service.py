@@ -1,0 +1,209 @@
+"""Use cases: a version of a rule is published, a rule is retired."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tally_contracts.allocation_rules import PublishRule, RetireRule, RulePublished, RuleRetired
+from tally_contracts.base import Event
+from tally_funding.errors import RuleFault, RuleInvalid
+from tally_funding.rules import store
+from tally_funding.rules.book import RuleBook
+from tally_funding.rules.lint import ReadRule, read_document
+from tally_funding.rules.match import inseparable
+from tally_funding.rules.model import Rule
+from tally_funding.rules.refusals import Refused, require_owner_of
+from tally_funding.rules.store import Edition, KnownRule, KnownVersion, NewVersion
+from tally_messaging import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a rule about to get a version."""
+
+    rule: KnownRule | None
+    versions: Sequence[KnownVersion]
+
+
+async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Event:
+    """Make the document the rule's next version; `Refused` names all that stands against it.
+
+    Holding the stamp from the first look on, so that two publications see each other.
+    """
+    require_owner_of(command)
+    read = read_or_refuse(command.document, tenant=command.tenant, rule_id=command.rule_id)
+    await store.lock_stamp(uow.conn)
+    standing = await _standing(uow, command, read.rule.name)
+    known = _published_before(standing, read)
+    if known is not None:
+        return _published(command, read.rule, known, uow.now)
+    _require_next(standing, read.rule)
+    begin = _begin(standing, read.rule, uow.now)
+    rule = replace(read.rule, effective_from=begin)
+    rules = await book.in_force(uow.conn)
+    for fault in order_faults(rule, rules.of_scope(command.tenant)):
+        raise _refused(fault)
+    edition = Edition(
+        command.rule_id, rule.version, command.tenant, begin, read.rule.effective_until
+    )
+    await store.publish(
+        uow.conn, rule.name, NewVersion(edition, read.document, read.digest, command.who), uow.now
+    )
+    await store.raise_stamp(uow.conn)
+    version = KnownVersion(rule.version, read.digest, begin, edition.effective_until, command.who)
+    return _published(command, rule, version, uow.now)
+
+
+def read_or_refuse(document: str, *, tenant: str, rule_id: str | None) -> ReadRule:
+    """The rule of a document; `Refused` with every fault it has."""
+    try:
+        return read_document(document.encode(), scope=tenant, rule_id=rule_id)
+    except RuleInvalid as invalid:
+        number = len(invalid.faults)
+        raise Refused(
+            "rule_invalid",
+            "/document",
+            f"the document has {number} fault{'s' if number > 1 else ''}",
+            "correct what the faults name",
+            invalid.faults,
+        ) from None
+
+
+async def _standing(uow: UnitOfWork, command: PublishRule, name: str) -> Standing:
+    found = await store.rules_named(
+        uow.conn, rule_id=command.rule_id, tenant=command.tenant, name=name
+    )
+    rule = next((one for one in found if one.rule_id == command.rule_id), None)
+    if rule is not None and rule.tenant != command.tenant:
+        raise Refused(
+            "id_reused", "/rule_id", "the id names another rule", "make an id for this rule"
+        )
+    if any(one.rule_id != command.rule_id for one in found):
+        raise _fault("/rule", "name_in_use", f"another rule is named {name}: choose another name")
+    if rule is None:
+        return Standing(None, ())
+    if rule.name != name:
+        raise _fault("/rule", "name_changed", f"the rule is named {rule.name}: keep the name")
+    return Standing(rule, await store.versions(uow.conn, rule.rule_id))
+
+
+def _published_before(standing: Standing, read: ReadRule) -> KnownVersion | None:
+    """The version as it was published, if this is it; another content under its number is refused."""
+    for known in standing.versions:
+        if known.version == read.rule.version:
+            if known.digest != read.digest:
+                raise _fault(
+                    "/version",
+                    "version_reused",
+                    f"version {known.version} has another content, which stays: "
+                    f"give more than {standing.versions[-1].version}",
+                )
+            return known
+    return None
+
+
+def _require_next(standing: Standing, rule: Rule) -> None:
+    known = standing.rule
+    if known is None:
+        return
+    if known.retired_at is not None:
+        raise Refused(
+            "rule_retired",
+            "/rule_id",
+            f"the rule was retired at {known.retired_at.isoformat()}",
+            "publish a new rule under an id of its own",
+        )
+    if rule.version < known.last_version:
+        raise _fault("/version", "version_not_higher", f"give a version above {known.last_version}")
+
+
+def _begin(standing: Standing, rule: Rule, now: datetime) -> datetime:
+    """When the version begins; `Refused` where that is past, or in the time of another version.
+
+    A version without an end of its own ends where the next begins.
+    """
+    begin = now if rule.effective_from is None else rule.effective_from
+    if begin < now:
+        raise _fault(
+            "/effective_from",
+            "effective_in_past",
+            "money was divided by then: leave it out, or give a time to come",
+        )
+    if rule.effective_until is not None and rule.effective_until <= begin:
+        raise _fault("/effective_until", "ends_before_it_begins", "give a later time")
+    for known in standing.versions:
+        open_ended = known.effective_until is None and known.effective_from < begin
+        ended = known.effective_until is not None and known.effective_until <= begin
+        if not open_ended and not ended:
+            raise _fault(
+                "/effective_from",
+                "effective_overlap",
+                f"version {known.version} holds at that time: begin after it",
+            )
+    return begin
+
+
+def order_faults(rule: Rule, published: Sequence[Rule]) -> list[RuleFault]:
+    """Rules of the same scope that this one cannot be told apart from; its own versions apart."""
+    others = [other for other in published if other.name != rule.name]
+    return [
+        RuleFault(
+            "/priority",
+            "order_ambiguous",
+            f"rule {other.name} ({other.label}) may match the same money with the same priority "
+            "and number of conditions: give another priority, or conditions that set them apart",
+        )
+        for other in inseparable(rule, others)
+    ]
+
+
+def _fault(pointer: str, code: str, remedy: str) -> Refused:
+    return _refused(RuleFault(pointer, code, remedy))
+
+
+def _refused(fault: RuleFault) -> Refused:
+    detail = f"{fault.pointer} keeps the document from being published"
+    return Refused(fault.code, "/document", detail, fault.remedy, [fault])
+
+
+def _published(
+    command: PublishRule, rule: Rule, known: KnownVersion, now: datetime
+) -> RulePublished:
+    return RulePublished(
+        rule_id=command.rule_id,
+        tenant=command.tenant,
+        name=rule.name,
+        version=known.version,
+        priority=rule.priority,
+        effective_from=known.effective_from,
+        effective_until=known.effective_until,
+        digest=known.digest,
+        who=known.who,
+        occurred_at=now,
+    )
+
+
+async def retire(uow: UnitOfWork, command: RetireRule) -> Event:
+    """End the rule for all that occurs from now on; retiring it again tells when it ended."""
+    require_owner_of(command)
+    await store.lock_stamp(uow.conn)
+    found = await store.rules_named(uow.conn, rule_id=command.rule_id, tenant="", name="")
+    rule = next((one for one in found if one.tenant == command.tenant), None)
+    if rule is None:
+        raise Refused(
+            "unknown_rule",
+            "/rule_id",
+            f"{command.tenant} has no rule {command.rule_id}",
+            "give the id of a published rule",
+        )
+    if rule.retired_at is None:
+        await store.retire(uow.conn, rule.rule_id, uow.now)
+        await store.raise_stamp(uow.conn)
+    return RuleRetired(
+        rule_id=rule.rule_id,
+        tenant=rule.tenant,
+        effective_until=rule.retired_at or uow.now,
+        reason=command.reason,
+        who=command.who,
+        occurred_at=uow.now,
+    )
