@@ -261,14 +261,15 @@ def _owner_ids(request: Request) -> Iterator[str]:
             yield from value
 
 
-def _row_tenant(caller: Caller) -> str:
+def row_tenant(caller: Caller) -> str:
+    """The tenant that rows of a caller's own doing belong to."""
     return OPERATOR_TENANT if caller.is_operator else caller.tenant
 
 
 def _claim_of(built: _Built, key: str) -> Claim:
     request = built.request
     return Claim(
-        _row_tenant(request.caller),
+        row_tenant(request.caller),
         request.caller.party,
         key,
         request.request_hash,
@@ -289,7 +290,7 @@ def _emitted(uow: UnitOfWork, built: _Built) -> Command:
     return Command(
         id=built.command_id,
         event_id=uuid.UUID(event_id),
-        tenant=_row_tenant(request.caller),
+        tenant=row_tenant(request.caller),
         principal=request.caller.party,
         actor=request.caller.actor,
         type=built.event.TYPE,

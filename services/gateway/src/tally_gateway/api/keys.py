@@ -33,6 +33,7 @@ from tally_gateway.credentials import (
 )
 from tally_gateway.domain.access import OPERATOR, Access, World, reaches
 from tally_gateway.errors import FieldError, Problem, not_found
+from tally_gateway.intake import row_tenant
 from tally_gateway.routes import SCOPES
 from tally_gateway.routes.model import OPERATOR_TENANT, Body
 from tally_gateway.store import EVERY_TENANT, commands, scoped, tree
@@ -155,7 +156,7 @@ def _make(gateway: Gateway, kind: str, path: str, name: str) -> Route:
                 ),
                 uow.now,
             )
-            claim = Claim(_row_tenant(caller), caller.party, key, request_hash, made.id)
+            claim = Claim(row_tenant(caller), caller.party, key, request_hash, made.id)
             if await commands.claim(uow.conn, [claim], uow.now):
                 await store.insert(uow.conn, made)
                 return made, text
@@ -290,10 +291,6 @@ async def _tenant_of(conn: Connection, caller: Caller, party: str) -> str:
     if party not in nodes or not reaches(World(nodes), caller.party, party, Access.MANAGE):
         raise not_found()
     return nodes[party].tenant
-
-
-def _row_tenant(caller: Caller) -> str:
-    return OPERATOR_TENANT if caller.is_operator else caller.tenant
 
 
 def _wrong(field: str, code: str, remedy: str) -> Problem:

@@ -1,0 +1,178 @@
+"""API keys and OAuth clients: scopes, expiry, rotation, revocation, pace; never more than one's own."""
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tally_gateway.credentials import OAUTH_CLIENT
+
+from .gateway_bench import Bench, party
+
+MAKE = {"label": "Export", "scopes": ["events:read"]}
+
+
+async def grown(bench: Bench) -> str:
+    await bench.register("agg", "aggregator")
+    await bench.register("acme", "company", "agg")
+    await bench.register("other", "company", "agg")
+    return await bench.key("acme")
+
+
+async def test_a_key_is_made_shown_once_and_works(bench: Bench) -> None:
+    key = await grown(bench)
+    made = await bench.post("/v1/api-keys", key, MAKE)
+    assert made.status_code == 201, made.text
+    secret = made.json()["secret"]
+    assert (await bench.get("/v1/events", secret)).status_code == 200
+    listed = (await bench.get("/v1/api-keys", key)).json()["data"]
+    assert secret not in str(listed)
+    assert made.json()["id"] in {each["id"] for each in listed}
+    stored = await bench.one("SELECT * FROM credential WHERE credential_id = $1", made.json()["id"])
+    assert secret.split("_")[2][:64] not in str(dict(stored))
+
+
+async def test_a_key_cannot_be_given_what_its_maker_has_not(bench: Bench) -> None:
+    await grown(bench)
+    poor = await bench.key("acme", scopes=frozenset({"keys:write"}))
+    refused = await bench.post("/v1/api-keys", poor, {**MAKE, "scopes": ["payouts:write"]})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "scope_not_given")
+    unknown = await bench.post("/v1/api-keys", poor, {**MAKE, "scopes": ["everything"]})
+    assert unknown.status_code == 422
+
+
+@pytest.mark.parametrize("whose", ["agg", "other"])
+async def test_a_key_of_a_party_above_or_beside_cannot_be_made_or_listed(
+    bench: Bench, whose: str
+) -> None:
+    key = await grown(bench)
+    made = await bench.post("/v1/api-keys", key, {**MAKE, "party": party(whose)})
+    listed = await bench.get("/v1/api-keys", key, party=party(whose))
+    assert (made.status_code, listed.status_code) == (404, 404)
+
+
+async def test_a_missing_scope_is_named(bench: Bench) -> None:
+    await grown(bench)
+    poor = await bench.key("acme", scopes=frozenset({"events:read"}))
+    refused = await bench.post("/v1/api-keys", poor, MAKE)
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+    assert "keys:write" in refused.json()["detail"]
+
+
+async def test_a_rotated_key_works_beside_the_new_one_until_the_overlap_ends(
+    bench: Bench,
+) -> None:
+    key = await grown(bench)
+    made = (await bench.post("/v1/api-keys", key, MAKE)).json()
+    rotated = await bench.post(f"/v1/api-keys/{made['id']}/rotate", key, {"overlap_hours": 1})
+    assert rotated.status_code == 201, rotated.text
+    new = rotated.json()["secret"]
+    for secret in (made["secret"], new):
+        assert (await bench.get("/v1/events", secret)).status_code == 200
+    bench.clock.advance(timedelta(hours=1, seconds=3))
+    assert (await bench.get("/v1/events", made["secret"])).status_code == 401
+    assert (await bench.get("/v1/events", new)).status_code == 200
+
+
+async def test_a_revoked_and_an_expired_key_open_nothing(bench: Bench) -> None:
+    key = await grown(bench)
+    made = (await bench.post("/v1/api-keys", key, MAKE)).json()
+    assert (await bench.get("/v1/events", made["secret"])).status_code == 200
+    await bench.post(f"/v1/api-keys/{made['id']}/revoke", key, {})
+    refused = await bench.get("/v1/events", made["secret"])
+    assert (refused.status_code, refused.json()["code"]) == (401, "credentials_invalid")
+    body = {**MAKE, "expires_at": "2026-09-21T09:00:00Z"}
+    short = (await bench.post("/v1/api-keys", key, body)).json()["secret"]
+    assert (await bench.get("/v1/events", short)).status_code == 200
+    bench.clock.advance(timedelta(hours=1))
+    assert (await bench.get("/v1/events", short)).status_code == 401
+
+
+async def test_making_a_key_twice_with_one_idempotency_key_makes_one(bench: Bench) -> None:
+    key = await grown(bench)
+    first = await bench.post("/v1/api-keys", key, MAKE, idempotency="same")
+    again = await bench.post("/v1/api-keys", key, MAKE, idempotency="same")
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert "secret" not in again.json()
+    other = await bench.post("/v1/api-keys", key, {**MAKE, "label": "B"}, idempotency="same")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+
+
+async def test_requests_beyond_the_limit_are_told_when_to_come_back(bench: Bench) -> None:
+    await grown(bench)
+    slow = await bench.key("acme", requests_per_minute=2)
+    answers = [await bench.get("/v1/events", slow) for _ in range(3)]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert answers[2].headers["retry-after"] == "30"
+    bench.clock.advance(timedelta(seconds=30))
+    assert (await bench.get("/v1/events", slow)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer tk_x", "Basic YTpi", "Bearer eyJhbGciOiJub25lIn0.e30.", "tk_1"],
+)
+async def test_anything_else_is_nobody(bench: Bench, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answered = await bench.client.get("/v1/events", headers=headers)
+    assert answered.status_code == 401
+    assert answered.headers["www-authenticate"].startswith("Bearer")
+
+
+async def form(bench: Bench, **fields: Any) -> Any:
+    return await bench.client.post(
+        "/v1/oauth/token", data={"grant_type": "client_credentials", **fields}
+    )
+
+
+async def test_a_client_gets_a_token_that_acts_for_its_party_within_its_scopes(
+    bench: Bench,
+) -> None:
+    key = await grown(bench)
+    scopes = ["events:read", "commands:read"]
+    made = (await bench.post("/v1/oauth-clients", key, {**MAKE, "scopes": scopes})).json()
+    got = await form(bench, client_id=made["id"], client_secret=made["secret"], scope="events:read")
+    assert got.status_code == 200, got.text
+    token = got.json()["access_token"]
+    assert (await bench.get("/v1/events", token)).status_code == 200
+    assert (await bench.get("/v1/commands", token)).status_code == 403
+    basic = base64.b64encode(f"{made['id']}:{made['secret']}".encode()).decode()
+    by_header = await bench.client.post(
+        "/v1/oauth/token",
+        data={"grant_type": "client_credentials"},
+        headers={"Authorization": f"Basic {basic}"},
+    )
+    assert by_header.json()["scope"] == "commands:read events:read"
+    bench.clock.advance(timedelta(minutes=10))
+    assert (await bench.get("/v1/events", token)).status_code == 401
+
+
+async def test_a_token_ends_with_its_client_and_a_clients_secret_is_no_key(bench: Bench) -> None:
+    key = await grown(bench)
+    made = (await bench.post("/v1/oauth-clients", key, MAKE)).json()
+    token = (await form(bench, client_id=made["id"], client_secret=made["secret"])).json()
+    assert (await bench.get("/v1/events", made["secret"])).status_code == 401
+    await bench.post(f"/v1/oauth-clients/{made['id']}/revoke", key, {})
+    assert (await bench.get("/v1/events", token["access_token"])).status_code == 401
+    assert (
+        await form(bench, client_id=made["id"], client_secret=made["secret"])
+    ).status_code == 401
+
+
+async def test_more_scope_than_the_client_has_is_refused(bench: Bench) -> None:
+    await grown(bench)
+    secret = await bench.key("acme", kind=OAUTH_CLIENT, scopes=frozenset({"events:read"}))
+    client_id = "client_" + secret.split("_")[1]
+    refused = await form(
+        bench, client_id=client_id, client_secret=secret, scope="events:read payouts:write"
+    )
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+
+
+@pytest.mark.parametrize("fields", [{}, {"client_id": "c"}, {"surprise": "x"}])
+async def test_a_form_that_says_too_little_or_too_much_is_refused(
+    bench: Bench, fields: dict[str, str]
+) -> None:
+    assert (await form(bench, **fields)).status_code in {401, 422}

@@ -1,0 +1,163 @@
+"""What the gateway decides by itself: reach in the tree, pace, fields by persona."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tally_contracts.registry import BY_TYPE
+from tally_gateway.domain.access import (
+    OPERATOR,
+    Access,
+    Connection,
+    Node,
+    Thing,
+    World,
+    reaches,
+    reaches_thing,
+)
+from tally_gateway.domain.concerns import concerned, is_refusal
+from tally_gateway.domain.rate import Allowed, Bucket, Exceeded
+from tally_gateway.domain.redaction import FIELDS, redacted
+from tally_gateway.handlers import FACT_TOPICS, build_router
+
+PERSONAS = ("operator", "aggregator", "company", "partner", "payee")
+
+
+@st.composite
+def forests(draw: st.DrawFn) -> dict[str, Node]:
+    """Trees of any shape: each party stands below one made before it, or is a root."""
+    nodes: dict[str, Node] = {}
+    for number in range(draw(st.integers(1, 12))):
+        name = f"p{number}"
+        above = draw(st.sampled_from([None, *nodes]))
+        line = nodes[above].line if above is not None else ()
+        nodes[name] = Node(name, line[0] if line else name, "company", line)
+    return nodes
+
+
+@given(forests(), st.data())
+def test_a_party_reaches_itself_and_what_is_below_and_nothing_else(
+    nodes: dict[str, Node], data: st.DataObject
+) -> None:
+    principal = data.draw(st.sampled_from(sorted(nodes)))
+    party = data.draw(st.sampled_from(sorted(nodes)))
+    below = principal in nodes[party].line
+    for access in Access:
+        assert reaches(World(nodes), principal, party, access) is below
+    assert reaches(World(nodes), OPERATOR, party, Access.MANAGE)
+
+
+@pytest.mark.parametrize("held", [*Access, "unheard_of"])
+@pytest.mark.parametrize("needed", list(Access))
+def test_a_connection_gives_its_access_and_what_comes_before_it(held: str, needed: Access) -> None:
+    nodes = {name: Node(name, name, "company") for name in ("a", "b")}
+    nodes["below"] = Node("below", "b", "payee", ("b",))
+    world = World(nodes, {}, [Connection("a", "b", held)])
+    order = [str(access) for access in Access]
+    enough = held in order and order.index(held) >= order.index(needed)
+    assert reaches(world, "a", "b", needed) is enough
+    assert not reaches(world, "b", "a", needed), "a connection leads one way"
+    assert not reaches(world, "a", "below", needed), "what lies below stays closed"
+
+
+def test_a_thing_is_reached_by_each_of_its_parties_and_an_unknown_one_by_nobody() -> None:
+    nodes = {"a": Node("a", "r", "payee", ("r",)), "b": Node("b", "s", "payee", ("s",))}
+    world = World(nodes, {"w": Thing("w", "r", ("a", "gone"))})
+    assert reaches_thing(world, "r", "w", Access.MANAGE)
+    assert not reaches_thing(world, "s", "w", Access.PAY)
+    assert not reaches_thing(world, OPERATOR, "nowhere", Access.PAY)
+
+
+@given(
+    st.integers(1, 600),
+    st.lists(st.integers(0, 3_000_000), min_size=1, max_size=200),
+)
+def test_no_minute_ever_passes_more_than_twice_the_limit_and_a_full_bucket_is_the_limit(
+    per_minute: int, gaps: list[int]
+) -> None:
+    bucket = Bucket(per_minute)
+    now, passed = 0, []
+    for gap in gaps:
+        now += gap
+        if isinstance(bucket.take(now), Allowed):
+            passed.append(now)
+    for start in passed:
+        assert len([at for at in passed if start <= at < start + 60_000_000]) <= 2 * per_minute
+    assert len([at for at in passed if at == passed[0]]) <= per_minute
+
+
+def test_whoever_waits_as_long_as_told_is_let_through() -> None:
+    bucket = Bucket(2)
+    assert bucket.take(0) == Allowed(1)
+    assert bucket.take(0) == Allowed(0)
+    refused = bucket.take(0)
+    assert refused == Exceeded(30)
+    assert isinstance(bucket.take(30_000_000), Allowed)
+
+
+def test_every_field_of_every_fact_is_shown_to_somebody_on_purpose_or_to_nobody() -> None:
+    names = {
+        name for event_type in build_router_types() for name in BY_TYPE[event_type].model_fields
+    }
+    assert names - FIELDS.keys() == set(), "say who sees these, in domain/redaction.py"
+
+
+def build_router_types() -> set[str]:
+    from tally_gateway.bell import Bell
+
+    assert FACT_TOPICS
+    return set(build_router(Bell()).event_types)
+
+
+ALLOCATED: dict[str, Any] = {
+    "who": {"actor": "svc:feed", "principal": "co"},
+    "where": {"channel": "api"},
+    "why": {"program": "p", "event": "e", "reason": "r"},
+    "occurred_at": "2026-09-21T08:00:00Z",
+    "pay_in_id": "pin_1",
+    "journal_id": "jrn_1",
+    "source": "cards",
+    "external_id": "x-1",
+    "company": "co",
+    "amount": {"currency": "USD", "amount": "100.00"},
+    "rule": "standard:1",
+    "allocations": [
+        {"account": "acc_1", "owner": "ann", "amount": {"currency": "USD", "amount": "60.00"}},
+        {"account": "acc_2", "owner": "bob", "amount": {"currency": "USD", "amount": "40.00"}},
+    ],
+}
+
+
+def test_a_payee_sees_its_share_of_a_pay_in_and_neither_the_whole_nor_anothers() -> None:
+    seen = redacted("funding.pay_in.allocated.v1", ALLOCATED, "payee", {"ann"}.__contains__)
+    assert [line["owner"] for line in seen["allocations"]] == ["ann"]
+    assert not {"amount", "external_id", "source", "rule", "who"} & seen.keys()
+    assert "40.00" not in str(seen)
+    assert "100.00" not in str(seen)
+    assert seen["why"] == ALLOCATED["why"]
+
+
+def test_the_company_whose_money_it_is_sees_the_whole() -> None:
+    seen = redacted("funding.pay_in.allocated.v1", ALLOCATED, "company", {"co"}.__contains__)
+    assert seen == ALLOCATED
+
+
+def test_another_company_that_gets_a_share_sees_its_share_alone() -> None:
+    seen = redacted("funding.pay_in.allocated.v1", ALLOCATED, "company", {"bob"}.__contains__)
+    assert [line["owner"] for line in seen["allocations"]] == ["bob"]
+    assert "amount" not in seen
+
+
+@given(st.sampled_from(PERSONAS), st.booleans())
+def test_what_nobody_listed_and_what_is_sealed_is_shown_to_nobody(persona: str, mine: bool) -> None:
+    payload = {"brand_new_field": 1, "sealed_code": "a.b", "sealed_message": "c.d"}
+    assert redacted("directory.x.y.v1", payload, persona, lambda _: mine) == {}
+
+
+def test_a_refusal_is_its_senders_business_alone() -> None:
+    payload = {"who": {"actor": "k", "principal": "sender"}, "owner": "victim", "party_id": "v"}
+    assert is_refusal("directory.command.refused.v1")
+    assert list(concerned("directory.command.refused.v1", payload)) == ["sender"]
+    assert not is_refusal("directory.party.registered.v1")
