@@ -318,13 +318,23 @@ async def test_f9_a_party_registered_after_its_money_takes_it_over(planted: Any)
     ]
 
 
-async def test_f9_only_its_tenant_or_the_operator_takes_over_what_money_made(planted: Any) -> None:
+async def test_f9_a_payee_made_for_a_contact_is_never_taken_over_by_who_paid_it(
+    planted: Any,
+) -> None:
+    made, *_ = await planted.send(planted.pay_in("contact:abc", company=pid("acme")))
+    command = planted.register("x", parent="acme", by="acme")
+    taking = command.model_copy(update={"party_id": made.party_id})
+    assert await planted.refusal(taking) == ("id_taken", "/party_id")
+
+
+async def test_f9_only_who_paid_it_or_the_operator_takes_over_what_money_made(planted: Any) -> None:
     await planted.send(
         planted.pay_in(pid("new"), company=pid("acme")), planted.pay_in(pid("own"), company="x")
     )
     abroad = {"parent": "agg2", "tenant": pid("agg2"), "by": "agg2"}
     taken = ("id_taken", "/party_id")
     assert await planted.refusal(planted.register("new", **abroad)) == taken
+    assert await planted.refusal(planted.register("new", parent="beta", by="beta")) == taken
     assert await planted.refusal(planted.register("own", parent="acme", by="acme")) == taken
     (known,) = await planted.send(planted.register("own", parent="acme"))
     assert known.tenant == pid("agg")

@@ -46,18 +46,11 @@ def arrive(desk: Desk, event: PayInAllocated) -> None:
 
 
 def _make_payee(desk: Desk, event: PayInAllocated, share: Allocation) -> Party:
-    """A payee below the root of the company's tree: whoever paid first has no part in the rest.
-
-    Where the company is no registered party, the payee is a tree of its own.
-    """
-    party_id = party_id_of(share.owner, desk.books.installation)
-    company = desk.world.find_party(event.company)
     party = tree.arrive(
         desk.world,
-        party_id=party_id,
+        party_id=party_id_of(share.owner, desk.books.installation),
         reference=share.owner,
-        tenant=party_id if company is None else company.tenant,
-        parent=None if company is None else company.tenant,
+        company=desk.world.find_party(event.company),
     )
     tell_registered(desk, party)
     claimed = ReferenceClaimed(

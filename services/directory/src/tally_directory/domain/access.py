@@ -57,6 +57,11 @@ def need_own(world: World, act: Act, target: Party, at: str, power: Power = Powe
     _need_power(world, act, principal, power)
 
 
+def reaches(world: World, act: Act, target: Party) -> bool:
+    """Whether the principal is the target or above it, or the installation itself."""
+    return act.by_operator or _is_above(world, _principal(world, act), target)
+
+
 def need_access(
     world: World, act: Act, target: Party, at: str, access: Access = Access.MANAGE
 ) -> None:

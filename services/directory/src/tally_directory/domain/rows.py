@@ -25,7 +25,10 @@ class PartyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """One party; `group_version` counts the changes of a group's members."""
+    """One party; `group_version` counts the changes of a group's members.
+
+    `made_for` is the company whose money came before the party was registered.
+    """
 
     party_id: str
     tenant: str
@@ -36,6 +39,7 @@ class Party:
     alias: str
     state: PartyState
     merged_into: str | None = None
+    made_for: str | None = None
     group_version: int = 0
 
 

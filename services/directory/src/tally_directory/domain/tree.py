@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tally_directory.domain.access import Act, need_operator, need_own
+from tally_directory.domain.access import Act, need_operator, need_own, reaches
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import Kind, Membership, Party, PartyState, Reference
 from tally_directory.domain.world import World
@@ -56,7 +56,7 @@ def register(world: World, act: Act, entry: Entry) -> Party:
         _check_below(world, act.tenant, kind, parent)
     before = world.parties.get(entry.party_id)
     if before is not None:
-        _check_takeover(act, before)
+        _check_takeover(world, act, before)
     if entry.external_id is not None:
         holder = world.with_external_id(act.tenant, entry.external_id)
         if holder not in {None, entry.party_id}:
@@ -119,10 +119,17 @@ def _check_below(world: World, tenant: str, kind: Kind, parent: Party) -> None:
         )
 
 
-def _check_takeover(act: Act, before: Party) -> None:
-    """Only what money alone made is taken over, and by its tenant or, having none, the operator."""
-    unclaimed = before.state is PartyState.UNCLAIMED
-    if not unclaimed or not (act.by_operator or before.tenant == act.tenant):
+def _check_takeover(world: World, act: Act, before: Party) -> None:
+    """Only what money alone made under this very id is taken over, by the side that paid it first.
+
+    A payee made for a contact is left to whoever shows the contact: to register it would be to
+    take what others paid it as well.
+    """
+    reference = world.references.get(before.party_id)
+    free = before.state is PartyState.UNCLAIMED and reference is not None
+    paid_by = None if before.made_for is None else world.find_party(before.made_for)
+    sides = [party for party in (before, paid_by) if party is not None]
+    if not free or not any(reaches(world, act, side) for side in sides):
         refuse(
             "id_taken",
             "/party_id",
@@ -171,23 +178,26 @@ def merge(world: World, kept: Party, merged: Party) -> None:
     world.put_party(replace(merged, state=PartyState.MERGED, merged_into=kept.party_id))
 
 
-def arrive(
-    world: World, *, party_id: str, reference: str, tenant: str, parent: str | None
-) -> Party:
-    """Make a payee for money whose payee nobody has registered (F9)."""
+def arrive(world: World, *, party_id: str, reference: str, company: Party | None) -> Party:
+    """Make a payee for money whose payee nobody has registered (F9).
+
+    It hangs below the root of the company's tree, since who paid first has no part in what comes
+    later; without a company that is registered, it is a tree of its own.
+    """
     assert world.parties.get(party_id) is None, f"{party_id} is known"
     party = Party(
         party_id=party_id,
-        tenant=tenant,
+        tenant=party_id if company is None else company.tenant,
         kind=Kind.PAYEE,
-        parent=parent,
+        parent=None if company is None else company.tenant,
         external_id=None,
         country=None,
         alias=alias_of(Kind.PAYEE, party_id),
         state=PartyState.UNCLAIMED,
+        made_for=None if company is None else company.party_id,
     )
     world.put_party(party)
-    world.references.put(reference, Reference(tenant, party_id))
+    world.references.put(reference, Reference(party.tenant, party_id))
     return party
 
 

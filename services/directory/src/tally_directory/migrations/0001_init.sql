@@ -13,6 +13,7 @@ CREATE TABLE party (
     alias text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('registered', 'unclaimed', 'merged')),
     merged_into text COLLATE "C" REFERENCES party,
+    made_for text COLLATE "C" REFERENCES party,
     group_version bigint NOT NULL CHECK (group_version >= 0),
     changed_at timestamptz NOT NULL,
     CONSTRAINT party_merged_into_another CHECK ((state = 'merged') = (merged_into IS NOT NULL)),

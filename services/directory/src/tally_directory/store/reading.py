@@ -12,7 +12,6 @@ from tally_directory.domain.rows import (
     ApprovalState,
     Connection,
     ConnectionState,
-    Consent,
     Contact,
     FundingDetails,
     Grant,
@@ -83,7 +82,7 @@ FROM approval WHERE approval_id = ANY($1::text[])
 _REFERENCES = """
 SELECT reference, tenant, party_id FROM owner_reference WHERE reference = ANY($1::text[])
 """
-# Each party with its ancestors, and those that merged ones went on as. UNION ends at what is known.
+# Each party with its ancestors, what merged ones went on as, and whose money made them known.
 _PARTIES = """
 WITH RECURSIVE found AS (
     SELECT p.* FROM party p WHERE p.party_id = ANY($1::text[])
@@ -92,10 +91,11 @@ WITH RECURSIVE found AS (
     JOIN unnest($2::text[], $3::text[]) AS e (tenant, external_id)
         ON p.tenant = e.tenant AND p.external_id = e.external_id
     UNION
-    SELECT p.* FROM found f JOIN party p ON p.party_id = f.parent OR p.party_id = f.merged_into
+    SELECT p.* FROM found f
+    JOIN party p ON p.party_id = ANY(ARRAY[f.parent, f.merged_into, f.made_for])
 )
 SELECT party_id, tenant, kind, parent, external_id, country, alias, state, merged_into,
-       group_version
+       made_for, group_version
 FROM found
 """
 _ROLES = """
@@ -112,10 +112,6 @@ WHERE tenant = ANY($1::text[]) AND relation = ANY($2::text[])
 _MEMBERSHIPS = """
 SELECT group_id, party, tenant, member, version FROM membership
 WHERE group_id = ANY($1::text[]) AND party = ANY($1::text[])
-"""
-_CONSENTS = """
-SELECT party_id, company, tenant, other_tenant, given FROM consent
-WHERE party_id = ANY($1::text[]) AND company = ANY($1::text[])
 """
 _FUNDING_DETAILS = """
 SELECT party_id, currency, tenant, virtual_account FROM funding_details
@@ -207,7 +203,6 @@ async def read(conn: Session, asked: Asked) -> World:
         wallets=wallets,
         grants=grants,
         memberships=await _shelf(conn, _MEMBERSHIPS, _membership, known),
-        consents=await _shelf(conn, _CONSENTS, _consent, known),
         funding_details=await _shelf(conn, _FUNDING_DETAILS, _funding_details, known, codes),
         approvals=approvals,
         currencies=frozenset(iso_currencies()) | {r[0] for r in await conn.fetch(_ASSETS, codes)},
@@ -283,12 +278,6 @@ def _grant(row: Record) -> tuple[str, Grant]:
 
 def _membership(row: Record) -> tuple[tuple[str, str], Membership]:
     return (row["group_id"], row["party"]), Membership(row["tenant"], row["member"], row["version"])
-
-
-def _consent(row: Record) -> tuple[tuple[str, str], Consent]:
-    return (row["party_id"], row["company"]), Consent(
-        row["tenant"], row["other_tenant"], row["given"]
-    )
 
 
 def _funding_details(row: Record) -> tuple[tuple[str, str], FundingDetails]:

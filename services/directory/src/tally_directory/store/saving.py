@@ -42,7 +42,7 @@ PARTY = Table(
     "party",
     {
         **_texts("party_id", "tenant", "kind", "parent", "external_id", "country", "alias"),
-        **_texts("state", "merged_into"),
+        **_texts("state", "merged_into", "made_for"),
         "group_version": "bigint",
     },
 )
