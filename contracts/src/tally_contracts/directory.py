@@ -64,8 +64,8 @@ class DirectoryCommand(Event):
 class RegisterParty(DirectoryCommand):
     """Command: enter a party. `kind`: aggregator, company, partner, payee, group.
 
-    A root names itself as tenant and has no parent. An id the platform made for money that came
-    before its payee was known is taken over by registering it.
+    A root names itself as tenant and has no parent. An id that money came to before it was
+    known is taken over by registering it; only the side that paid may do so.
     """
 
     TYPE: ClassVar[str] = "directory.party.register.v1"
@@ -87,7 +87,7 @@ class MoveParty(DirectoryCommand):
 
 
 class MergeParties(DirectoryCommand):
-    """Command: two payees are one; `merged` goes on as `kept`. Between claimed payees it takes two."""
+    """Command: two payees are one; `merged` goes on as `kept` once the side of `kept` approves."""
 
     TYPE: ClassVar[str] = "directory.party.merge.v1"
 

@@ -87,7 +87,7 @@ class PartyMoved(DirectoryFact):
 class PartiesMerged(DirectoryFact):
     """Two payees were found to be one: what was of `merged` is of `party_id` now, for good.
 
-    `by`: verified_contact, approval, command (more may come).
+    `by`: verified_contact, approval (more may come).
     """
 
     TYPE: ClassVar[str] = "directory.party.merged.v1"

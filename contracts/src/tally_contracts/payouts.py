@@ -64,7 +64,8 @@ class PayoutChanged(MoneyEvent):
 
     `state`: approved, claimable, held, submitting, unknown, submitted, in_transit, paid, returned,
     failed, rejected, cancelled, expired (more may come; a reader maps the unknown to `unknown`).
-    `reason_code` and `must_act` say why a stopped payout stands and who can move it.
+    `reason_code` and `must_act` say why a stopped payout stands and who can move it;
+    `policy_version` is the program's policy it opened with, where the program had one (F40).
     """
 
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
@@ -83,6 +84,7 @@ class PayoutChanged(MoneyEvent):
     attempt_id: TypeId | None
     reason_code: Slug | None
     must_act: Slug | None
+    policy_version: Count | None = None
 
 
 class PayoutStatus(MoneyEvent):
