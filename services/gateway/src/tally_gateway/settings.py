@@ -2,11 +2,21 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
-from tally_contracts.base import Slug
+from tally_contracts.base import Slug, Token
 from tally_messaging import MessagingSettings
 
 _KEY_BYTES_MIN = 32
@@ -25,6 +35,18 @@ def _key(value: SecretStr) -> SecretStr:
 
 Key = Annotated[SecretStr, AfterValidator(_key)]
 """One key in base64, or two with a comma: the current one, and the one before it."""
+
+
+class WebhookSource(BaseModel):
+    """A processor's account: the company it belongs to, and its signing secrets, current first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    company: Token
+    secrets: Annotated[tuple[str, ...], Field(min_length=1, max_length=4)]
+
+
+_SOURCES = TypeAdapter(dict[Slug, WebhookSource])
 
 
 class GatewaySettings(MessagingSettings):
@@ -103,6 +125,26 @@ class GatewaySettings(MessagingSettings):
     idempotency_days: int = Field(
         default=7, ge=1, le=365, description="how long an Idempotency-Key is remembered"
     )
+
+    webhooks: SecretStr = Field(
+        default=SecretStr("{}"),
+        validation_alias="TALLY_GATEWAY_WEBHOOKS",
+        description='JSON by source: {"stripe": {"company": "party_…", "secrets": ["whsec_…"]}}',
+    )
+
+    @field_validator("webhooks")
+    @classmethod
+    def _sources_read(cls, given: SecretStr) -> SecretStr:
+        try:
+            _SOURCES.validate_json(given.get_secret_value())
+        except ValidationError:
+            # Its own text would show the secrets.
+            raise ValueError("should be JSON by source, with company and secrets each") from None
+        return given
+
+    def webhook_sources(self) -> Mapping[str, WebhookSource]:
+        """Whose webhooks are received, by source."""
+        return _SOURCES.validate_json(self.webhooks.get_secret_value())
 
     def keys(self, field: str) -> tuple[bytes, ...]:
         """The keys of a field, the current one first."""
