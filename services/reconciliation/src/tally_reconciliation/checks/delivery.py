@@ -23,6 +23,7 @@ MUST_READ: Mapping[str, frozenset[str]] = {
     "ledger": frozenset(
         {
             "ledger.journal.post.v1",
+            "ledger.batch.post.v1",
             "ledger.hold.place.v1",
             "ledger.hold.capture.v1",
             "ledger.hold.release.v1",

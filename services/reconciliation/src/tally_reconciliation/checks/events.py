@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tally_postgres import Record
+from tally_reconciliation.checks.batches import facts_of, unanswered
 from tally_reconciliation.checks.delivery import catalogued
 from tally_reconciliation.checks.hops import judge_hop
 from tally_reconciliation.evidence import TOLD
@@ -274,12 +275,15 @@ def _event(
         if row[name] is not None and row[name] != hashed:
             found.wrong("taken_in_otherwise", **where, consumer=name)
     told: list[tuple[object, ...]] = []
-    for number, fact in enumerate(facts):
-        if kind in fact.types and not _unkept(kind, body, fact):
-            told += [
-                (f"{kind} {number}", key, row["event_id"], json.dumps(said))
-                for key, said in fact.bodies(body)
-            ]
+    if unanswered(str(kind), body):
+        found.wrong("answers_to_other_items", **where)
+    for of, told_body in facts_of(str(kind), body):
+        for number, fact in enumerate(facts):
+            if of in fact.types and not _unkept(of, told_body, fact):
+                told += [
+                    (f"{of} {number}", key, row["event_id"], json.dumps(said))
+                    for key, said in fact.bodies(told_body)
+                ]
     return told
 
 
