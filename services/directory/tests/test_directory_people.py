@@ -20,7 +20,8 @@ from tally_contracts.directory_facts import (
     RoleRemoved,
     VerificationStarted,
 )
-from tally_runtime import derived_id
+from tally_directory.watch import DirectoryMetrics, StandingWatch
+from tally_runtime import Metrics, derived_id
 
 MAIL = "Ann.Lee@example.com"
 
@@ -280,6 +281,34 @@ async def test_a_declined_merge_leaves_two(planted: Any) -> None:
     )
     assert [type(event) for event in told] == [ApprovalDecided]
     assert await planted.rows("SELECT 1 FROM party WHERE state = 'merged'") == []
+
+
+async def test_what_waits_for_a_second_person_shows_in_the_gauges_with_its_age(
+    planted: Any,
+) -> None:
+    metrics = Metrics("directory")
+    watch = StandingWatch(DirectoryMetrics.of(metrics))
+
+    async def measured() -> dict[str, float | None]:
+        await watch.measure(planted.pool, planted.clock.now())
+        names = ("approvals", "approval_age_seconds", "unclaimed_payees")
+        labels = {"service": "directory"}
+        return {
+            name: metrics.registry.get_sample_value(f"tally_directory_{name}", labels)
+            for name in names
+        }
+
+    assert set((await measured()).values()) == {0}
+    merge = {"approval_id": tid("appr", "m"), "kept": pid("ann"), "merged": pid("sam")}
+    await planted.send(
+        planted.command(asked.MergeParties, **merge), planted.pay_in("contact:1", "contact:2")
+    )
+    planted.clock.advance(timedelta(hours=1))
+    assert await measured() == {
+        "approvals": 1,
+        "approval_age_seconds": 3600,
+        "unclaimed_payees": 2,
+    }
 
 
 async def test_an_act_of_another_service_gets_its_second_person_here(planted: Any) -> None:

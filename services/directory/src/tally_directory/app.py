@@ -4,6 +4,7 @@ from tally_directory.books import Books
 from tally_directory.handlers import build_router
 from tally_directory.service import Directory
 from tally_directory.settings import DirectorySettings
+from tally_directory.watch import DirectoryMetrics, StandingWatch
 from tally_messaging import Service, service_schema
 from tally_messaging.batch import Step, no_step
 from tally_runtime import Clock, Ids, Metrics
@@ -21,11 +22,13 @@ def build_app(
 ) -> Service:
     """The service, ready to start; `clock`, `ids` and `step` are for tests."""
     directory = Directory(Books(settings.tenant, settings.ledger_name), settings.vault())
+    metrics = metrics or Metrics("directory")
     return Service(
         "directory",
         settings,
         schema=SCHEMA,
         routers=[build_router(directory)],
+        workers=[StandingWatch(DirectoryMetrics.of(metrics.for_service("directory")))],
         clock=clock,
         ids=ids,
         metrics=metrics,

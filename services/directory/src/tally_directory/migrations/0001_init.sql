@@ -23,6 +23,7 @@ CREATE TABLE party (
 CREATE UNIQUE INDEX party_external_id ON party (tenant, external_id)
     WHERE external_id IS NOT NULL;
 CREATE INDEX party_below ON party (parent);
+CREATE INDEX party_unclaimed ON party (changed_at) WHERE state = 'unclaimed';
 
 -- Owner references of the books that are a party's beside its own id.
 CREATE TABLE owner_reference (
