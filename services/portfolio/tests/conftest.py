@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
 from tally_contracts.directory_facts import (
     ConnectionChanged,
+    ConsentGiven,
     GrantRevoked,
     GrantSet,
     PartyMoved,
@@ -38,16 +40,26 @@ from tally_contracts.ledger import (
 from tally_contracts.operations import RecordQuarantined
 from tally_contracts.payouts import PayoutChanged
 from tally_contracts.rails import AttemptChanged
+from tally_messaging import Transactor
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CAUSATION_ID, CE_TIME, CORRELATION_ID
+from tally_portfolio.api import ReadApi, build_api
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.service import reading
 from tally_portfolio.settings import PortfolioSettings
 from tally_portfolio.store import ALL_TENANTS
 from tally_postgres import Pool, Schema, create_pool
 from tally_runtime import FixedClock, SeededIds, derived_id, derived_uuid
+from tally_security.internal import (
+    VIEWER_HEADER,
+    InternalKeys,
+    Persona,
+    Viewer,
+    sign_viewer,
+)
 from tally_testkit import ServiceDatabase, event_headers
 
+KEYS = InternalKeys(b"k" * 32)
 START = datetime(2026, 9, 21, 8, tzinfo=UTC)
 WHO = Who(actor="svc:feed", principal="co_1")
 WHERE = Where(channel="api", country="DE")
@@ -211,6 +223,31 @@ class Story:
             amount=Amount(currency="USD", amount=self.amount),
             rule="rebates@1",
             allocations=(share,),
+            **self.ws,
+        )
+        self.tell(event, "allocated", self.pay_in_id, "posted")
+        return self
+
+    def split(self, shares: dict[str, str]) -> "Story":
+        """Allocated to several owners, none of whom is paid at once."""
+        event = PayInAllocated(
+            pay_in_id=self.pay_in_id,
+            journal_id=self.id("jrn"),
+            source="cards",
+            external_id=f"ext-{self.name}",
+            company=self.company,
+            amount=Amount(currency="USD", amount=self.amount),
+            rule="rebates@1",
+            allocations=tuple(
+                Allocation(
+                    account=account(f"wallet/{owner}/USD"),
+                    owner=owner,
+                    role="beneficiary",
+                    amount=Amount(currency="USD", amount=amount),
+                    pay_out=False,
+                )
+                for owner, amount in shares.items()
+            ),
             **self.ws,
         )
         self.tell(event, "allocated", self.pay_in_id, "posted")
@@ -435,6 +472,14 @@ class Tree:
             state=state,
         )
 
+    def consents(self, label: str, company: str) -> "Tree":
+        return self.tell(
+            ConsentGiven,
+            "directory.parties.v1",
+            party_id=self.party(label),
+            company=self.party(company),
+        )
+
     def small(self) -> "Tree":
         """A root over two companies; one has a partner and a payee, the other a payee."""
         self.registers("root", "aggregator").registers("acme", "company", "root")
@@ -468,7 +513,21 @@ class Bench:
 
     pool: Pool
     processor: BatchProcessor
+    transactor: Transactor
+    clock: FixedClock
     admin_dsn: str
+
+    def asks(self, viewer: Viewer) -> httpx.AsyncClient:
+        """A client of the read API for whom the gateway signs each request anew."""
+        api = ReadApi(self.pool, self.transactor, self.clock, KEYS, timedelta(minutes=5))
+
+        async def sign(request: httpx.Request) -> None:
+            request.headers[VIEWER_HEADER] = sign_viewer(viewer, KEYS, now=self.clock.now())
+
+        transport = httpx.ASGITransport(build_api(api))
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://reads", event_hooks={"request": [sign]}
+        )
 
     async def process(self, *records: Raw) -> None:
         await self.processor.process(records)
@@ -493,7 +552,8 @@ async def bench_on(database: ServiceDatabase) -> AsyncIterator[Bench]:
     service = build_app(settings, clock=clock, ids=SeededIds(1, clock))
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
     transactor = service.transactor(pool=pool)
-    yield Bench(pool, service.processor(service.routers[0], transactor), database.admin_dsn)
+    processor = service.processor(service.routers[0], transactor)
+    yield Bench(pool, processor, transactor, clock, database.admin_dsn)
     await pool.close()
 
 
@@ -521,6 +581,18 @@ async def fresh(
 @pytest.fixture
 def story() -> Callable[..., Story]:
     return Story
+
+
+@pytest.fixture
+def viewer_of() -> Callable[[Tree, str, str], Viewer]:
+    """Makes the viewer that a party of a tree is, or the operator."""
+
+    def make(tree: Tree, label: str, persona: str) -> Viewer:
+        if persona == "operator":
+            return Viewer(label, "*", Persona.OPERATOR, frozenset())
+        return Viewer(tree.party(label), tree.root, Persona(persona), frozenset({"read"}))
+
+    return make
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from tally_messaging import Service, service_schema
 from tally_messaging.batch import Step, no_step
 from tally_portfolio.handlers import build_router
+from tally_portfolio.reads import ReadServer
 from tally_portfolio.settings import PortfolioSettings
 from tally_runtime import Clock, Ids, Metrics
 
@@ -23,6 +24,7 @@ def build_app(
         settings,
         schema=SCHEMA,
         routers=[build_router()],
+        workers=[ReadServer(settings)] if settings.read_port else [],
         clock=clock,
         ids=ids,
         metrics=metrics,

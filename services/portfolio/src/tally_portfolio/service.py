@@ -57,61 +57,69 @@ async def find(pool: Pool, id_: str, *, limit: int = MATCHES_MAX) -> Found:
     source's external id, a wallet account, or a correlation id. Nothing found is an empty answer.
     Accounts that every payment shares (clearing, suspense, settlement) lead nowhere.
     """
-    if not _could_be_kept(id_):
+    if not could_be_kept(id_):
         return Found((), more=False)
     async with reading(pool, store.ALL_TENANTS) as conn:
-        subjects = await _subjects(conn, id_, limit + 1)
-        came_of = await store.pay_ins_of(conn, subjects)
-        ids = list(dict.fromkeys(came_of.get(subject) or subject for subject in subjects))
-        payments = await _payments(conn, ids[:limit])
+        ids = await payment_ids_of(conn, id_, limit + 1)
+        payments = await payments_of(conn, ids[:limit])
         newest_first = sorted(payments, key=lambda p: p.first_at or _EPOCH, reverse=True)
         return Found(tuple(newest_first), more=len(ids) > limit)
 
 
 async def time_line(pool: Pool, payment_id: str) -> TimeLine | None:
     """Read the time line of a payment as `find` names it; None if nothing is known of it."""
-    if not _could_be_kept(payment_id):
+    if not could_be_kept(payment_id):
         return None
     async with reading(pool, store.ALL_TENANTS) as conn:
-        (payment,) = await _payments(conn, [payment_id])
-        subjects = [payment_id, *(p.payout_id for p in payment.payouts if p.pay_in_id)]
-        hops = await store.hops(conn, subjects, HOPS_MAX + 1)
-        if not hops:
-            return None
-        truncated = len(hops) > HOPS_MAX
-        hops = hops[:HOPS_MAX]
-        named = sorted(accounts_of(hops))
-        openings = [
-            hop
-            for hop in await store.hops(conn, named, HOPS_MAX)
-            if hop.event_type == ACCOUNT_OPENED
-        ]
-        accounts = await store.accounts(conn, named)
-        return TimeLine(
-            payment=payment,
-            steps=steps_of([*hops, *openings_of(hops, openings)]),
-            accounts={account.account_id: account for account in accounts},
-            set_aside=await _set_aside(conn, payment, hops[-1].recorded_at),
-            truncated=truncated,
-        )
+        return await line_of(conn, payment_id)
+
+
+async def line_of(conn: Connection, payment_id: str) -> TimeLine | None:
+    """The time line of a payment, from the rows a transaction sees."""
+    (payment,) = await payments_of(conn, [payment_id])
+    subjects = [payment_id, *(p.payout_id for p in payment.payouts if p.pay_in_id)]
+    hops = await store.hops(conn, subjects, HOPS_MAX + 1)
+    if not hops:
+        return None
+    truncated = len(hops) > HOPS_MAX
+    hops = hops[:HOPS_MAX]
+    named = sorted(accounts_of(hops))
+    openings = [
+        hop for hop in await store.hops(conn, named, HOPS_MAX) if hop.event_type == ACCOUNT_OPENED
+    ]
+    accounts = await store.accounts(conn, named)
+    return TimeLine(
+        payment=payment,
+        steps=steps_of([*hops, *openings_of(hops, openings)]),
+        accounts={account.account_id: account for account in accounts},
+        set_aside=await _set_aside(conn, payment, hops[-1].recorded_at),
+        truncated=truncated,
+    )
 
 
 async def slowest(pool: Pool, limit: int, *, since: datetime, until: datetime) -> tuple[Slow, ...]:
     """Payments received from `since` up to `until`, those longest on their way first."""
     async with reading(pool, store.ALL_TENANTS) as conn:
         times = await store.slowest(conn, since, until, limit)
-        payments = await _payments(conn, [payment_id for payment_id, _ in times])
+        payments = await payments_of(conn, [payment_id for payment_id, _ in times])
         return tuple(
             Slow(payment, took) for payment, (_, took) in zip(payments, times, strict=True)
         )
 
 
-def _could_be_kept(text: str) -> bool:
+def could_be_kept(text: str) -> bool:
     """Whether Postgres has a form for this text: no NUL, no half of a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-async def _subjects(conn: Connection, id_: str, limit: int) -> list[str]:
+async def payment_ids_of(conn: Connection, id_: str, limit: int) -> list[str]:
+    """The payments an id leads to, by the rows a transaction sees."""
+    subjects = await _subjects_of(conn, id_, limit)
+    came_of = await store.pay_ins_of(conn, subjects)
+    return list(dict.fromkeys(came_of.get(subject) or subject for subject in subjects))
+
+
+async def _subjects_of(conn: Connection, id_: str, limit: int) -> list[str]:
     """Everything an id could mean: a source may choose ids that look like others'."""
     found = await store.own_subjects(conn, id_, limit)
     if not await store.accounts(conn, [id_]) and await store.has_hops(conn, id_):
@@ -126,7 +134,7 @@ async def _subjects(conn: Connection, id_: str, limit: int) -> list[str]:
     return [*found, *await store.shared_subjects(conn, shared, limit)]
 
 
-async def _payments(conn: Connection, ids: Sequence[str]) -> list[Payment]:
+async def payments_of(conn: Connection, ids: Sequence[str]) -> list[Payment]:
     """A payment for each id, in the order of the ids."""
     pay_ins = {pay_in.pay_in_id: pay_in for pay_in in await store.pay_ins(conn, ids)}
     payouts = await store.payouts(conn, ids)

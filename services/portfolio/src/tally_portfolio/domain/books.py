@@ -103,9 +103,9 @@ def flow_of(reference: str) -> Flow:
     return {"pin": Flow.RECEIVED, "po": Flow.PAID}.get(prefix, Flow.MOVED)
 
 
-def running(closing: Sums, movements: Iterable[Movement]) -> Iterable[tuple[int, int]]:
-    """Posted and held after each movement, the newest first; `closing` is after the first."""
-    posted, held = closing.posted, closing.held
+def running(newest: tuple[int, int], movements: Iterable[Movement]) -> Iterable[tuple[int, int]]:
+    """Posted and held after each movement, the newest first; `newest` are those after the first."""
+    posted, held = newest
     for movement in movements:
         yield posted, held
         posted -= movement.posted

@@ -1,5 +1,6 @@
 """The read models at rest: one module for each kind of question."""
 
+from tally_portfolio.store import views
 from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
@@ -10,6 +11,7 @@ from tally_portfolio.store.payments import (
     pay_ins,
     pay_ins_of,
     payouts,
+    payouts_by_id,
     set_aside_since,
     shared_subjects,
     slowest,
@@ -27,9 +29,11 @@ __all__ = [
     "pay_ins",
     "pay_ins_of",
     "payouts",
+    "payouts_by_id",
     "save",
     "see",
     "set_aside_since",
     "shared_subjects",
     "slowest",
+    "views",
 ]

@@ -101,6 +101,7 @@ SELECT {_PAYOUT_COLUMNS} FROM payout
 WHERE pay_in_id = ANY($1::text[]) OR payout_id = ANY($1::text[])
 ORDER BY payout_id
 """
+_PAYOUTS_BY_ID = f"SELECT {_PAYOUT_COLUMNS} FROM payout WHERE payout_id = ANY($1::text[])"
 _ACCOUNTS = """
 SELECT account_id, ledger, path, owner, purpose, currency, opened_at FROM account
 WHERE account_id = ANY($1::text[])
@@ -193,6 +194,11 @@ async def pay_ins(conn: Connection, ids: Sequence[str]) -> list[PayIn]:
 async def payouts(conn: Connection, payment_ids: Sequence[str]) -> list[Payout]:
     """Payouts of these pay-ins, and withdrawals by their own id."""
     return [_read_payout(row) for row in await conn.fetch(_PAYOUTS, payment_ids)]
+
+
+async def payouts_by_id(conn: Connection, ids: Sequence[str]) -> list[Payout]:
+    """Payouts by their own id."""
+    return [_read_payout(row) for row in await conn.fetch(_PAYOUTS_BY_ID, ids)]
 
 
 async def accounts(conn: Connection, ids: Iterable[str]) -> list[Account]:
