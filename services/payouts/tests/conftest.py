@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from tally_contracts.ledger import (
     JournalRejected,
 )
 from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.programs import Endpoint, PolicyDocument, ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received, Service
@@ -55,6 +56,7 @@ TOPIC_OF = {
     InstrumentRegistered: "rails.instruments.v1",
     InstrumentRefused: "rails.instruments.v1",
     AttemptChanged: "rails.attempts.v1",
+    ProgramPolicyPublished: "programs.programs.v1",
 }
 
 
@@ -192,6 +194,31 @@ class Builders:
                 **WS,
                 **more,
             }
+        )
+
+    def policy(
+        self,
+        version: int = 1,
+        *,
+        program: str = "rebates",
+        begins: datetime = AT - timedelta(days=1),
+        ends: datetime | None = None,
+        **policy: Any,
+    ) -> ProgramPolicyPublished:
+        classes = {"ach": "cash", "wallet": "cash_like"}
+        return ProgramPolicyPublished(
+            tenant="tenant",
+            program_id=tid("prog", program),
+            program=program,
+            version=version,
+            effective_from=begins,
+            effective_until=ends,
+            policy=PolicyDocument(**policy),
+            endpoints=tuple(
+                Endpoint(rail=rail, endpoint_class=found) for rail, found in classes.items()
+            ),
+            who=WHO,
+            occurred_at=AT,
         )
 
     def cancel(self, payout_id: str) -> CancelPayout:
@@ -395,7 +422,14 @@ class World:
         """Everything the service holds but its inbox."""
         tables = ("payout", "payout_history", "payee", "method", "instrument", "wallet")
         dump: dict[str, Sequence[Any]] = {}
-        for table in (*tables, "return_seen", "payout_case", "outbox", "quarantine"):
+        for table in (
+            *tables,
+            "return_seen",
+            "payout_case",
+            "program_policy",
+            "outbox",
+            "quarantine",
+        ):
             rows = await self.pool.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")
             dump[table] = [row[0] for row in rows]
         return dump

@@ -108,7 +108,7 @@ class Platform:
         )
         self.service = PayoutService("main", "main", frozenset({"ach", "wallet"}))
         methods = {(owner, "USD"): Methods(owner, "USD") for owner in OWNERS}
-        self.batch = Batch({}, {}, methods, {i: Instrument(i) for i in INSTRUMENTS}, {})
+        self.batch = Batch({}, {}, methods, {i: Instrument(i) for i in INSTRUMENTS}, {}, {})
 
     def publish(self, topic: str, key: str, event: Any) -> None:
         self.queues[topic, key].append(event)

@@ -14,7 +14,7 @@ from tally_payouts.store.payouts import load_payouts, save_payouts
 from tally_postgres import in_transaction, lint
 
 MIGRATIONS = Path(payouts_app.__file__).parent / "migrations"
-STATEMENTS_MAX = 18
+STATEMENTS_MAX = 20
 
 
 class Counting:
@@ -69,6 +69,7 @@ def busy_batch(make, ids, size: int, tag: str) -> list[Any]:
             make.posted(payout),
             make.attempt(payout, "failed"),
             make.refused(owner, instrument=name),
+            make.policy(program=f"p-{name}"),
         ]
     return events
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tally_contracts.funding import PayInAllocated
@@ -14,15 +15,19 @@ from tally_contracts.ledger import (
     JournalRejected,
 )
 from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received
 from tally_payouts.context import Context
 from tally_payouts.domain.methods import Instrument, Method, Methods
 from tally_payouts.domain.opening import NewPayout
 from tally_payouts.domain.payout import Moved, Order, Payout
+from tally_payouts.domain.policy import Policy, Request, in_force
 from tally_payouts.domain.states import PayoutState
+from tally_payouts.policies import StoredPolicy
 from tally_payouts.store.methods import Key
 from tally_payouts.store.payouts import Case, StoredPayout
+from tally_payouts.store.policies import PolicyKey
 from tally_runtime import derived_id
 
 _REFERRING = (
@@ -40,6 +45,7 @@ class Needs:
     instruments: set[str] = field(default_factory=set)
     judged: set[str] = field(default_factory=set)
     withdrawn: set[str] = field(default_factory=set)
+    programs: set[str] = field(default_factory=set)
     openings: dict[str, list[NewPayout]] = field(default_factory=dict)
 
     @classmethod
@@ -53,6 +59,8 @@ class Needs:
         match event:
             case PayInAllocated():
                 begun = openings(event, ledger)
+                if begun:
+                    self.programs.add(event.why.program)
                 self.openings[event.pay_in_id] = begun
                 self.payouts.update(new.id for new in begun)
                 self.payees.update(new.order.wallet_key for new in begun)
@@ -60,6 +68,7 @@ class Needs:
                 self.payouts.add(event.payout_id)
                 self.payees.add((event.owner, event.amount.currency))
                 self.withdrawn.add(event.account)
+                self.programs.add(event.why.program)
             case ChooseMethod():
                 self.choosing.add((event.owner, event.currency))
                 self.instruments.add(event.instrument)
@@ -71,6 +80,8 @@ class Needs:
                 self.judged.add(event.instrument_id)
             case CancelPayout() | AttemptChanged():
                 self.payouts.add(event.payout_id)
+            case ProgramPolicyPublished():
+                return
             case _ if isinstance(event, _REFERRING):
                 self.payouts.add(event.reference)
             case _:
@@ -93,6 +104,7 @@ def openings(event: PayInAllocated, ledger: str) -> list[NewPayout]:
             amount=amount if before is None else before.amount + amount,
             pay_in_id=event.pay_in_id,
             external_id=event.external_id,
+            source=event.source,
         )
     return [
         new_payout(derived_id("po", event.pay_in_id, account), order)
@@ -119,6 +131,19 @@ class Tracked:
     def read(cls, stored: StoredPayout) -> "Tracked":
         return cls(stored.payout, Context.stored(stored.circumstances, stored.cause), stored)
 
+    @property
+    def request(self) -> Request:
+        """What its program's policy is asked."""
+        order = self.payout.order
+        return Request(order.amount, self.context.where.country, order.source)
+
+    @property
+    def policy_key(self) -> PolicyKey | None:
+        """The policy version it has opened with, where it still waits for a way out."""
+        if self.payout.state is not PayoutState.CLAIMABLE or self.payout.policy_version is None:
+            return None
+        return self.context.why.program, self.payout.policy_version
+
     def changed(self) -> StoredPayout | None:
         """The row to save; None when the batch left the payout as it was."""
         if self.saved is None:
@@ -140,6 +165,7 @@ class Batch:
     methods: dict[Key, Methods]
     instruments: dict[str, Instrument]
     wallets: dict[str, Key]
+    policies: dict[PolicyKey, Policy]
     claimable: dict[Key, dict[str, None]] = field(default_factory=dict)
     choosers: dict[str, dict[Key, None]] = field(default_factory=dict)
     history: list[Moved] = field(default_factory=list)
@@ -148,6 +174,7 @@ class Batch:
     new_wallets: dict[str, Key] = field(default_factory=dict)
     changed_methods: dict[tuple[str, str, int], Method] = field(default_factory=dict)
     changed_instruments: dict[str, Instrument] = field(default_factory=dict)
+    new_policies: list[StoredPolicy] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for tracked in self.payouts.values():
@@ -163,6 +190,22 @@ class Batch:
             waiting[payout.id] = None
         else:
             waiting.pop(payout.id, None)
+
+    def publish(self, stored: StoredPolicy) -> None:
+        """Learn of a policy version; payouts that have opened keep theirs."""
+        self.policies.setdefault((stored.program, stored.version), stored.policy())
+        self.new_policies.append(stored)
+
+    def policy_in_force(self, program: str, now: datetime) -> Policy | None:
+        """The version a payout of this program opens with."""
+        return in_force((p for p in self.policies.values() if p.program == program), now)
+
+    def policy_of(self, tracked: Tracked) -> Policy | None:
+        """The version a payout has opened with."""
+        version = tracked.payout.policy_version
+        if version is None:
+            return None
+        return self.policies[tracked.context.why.program, version]
 
     def owns(self, account: str, key: Key) -> None:
         """Learn whose a wallet is; the first word stands."""

@@ -14,6 +14,7 @@ from tally_contracts.ledger import (
     JournalRejected,
 )
 from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 from tally_payouts.service import PayoutService
@@ -25,6 +26,7 @@ TOPICS = (
     "ledger.holds.v1",
     "rails.instruments.v1",
     "rails.attempts.v1",
+    "programs.programs.v1",
 )
 
 
@@ -46,6 +48,7 @@ def build_router(service: PayoutService) -> Router:
         InstrumentRegistered,
         InstrumentRefused,
         AttemptChanged,
+        ProgramPolicyPublished,
     )
     async def apply(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
         await service.apply(uow, messages)

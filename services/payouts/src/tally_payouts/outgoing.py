@@ -72,6 +72,7 @@ class Outgoing:
             attempt_id=None if payout.attempt is None else payout.attempt_id,
             reason_code=payout.standing.reason_code,
             must_act=payout.standing.must_act,
+            policy_version=payout.policy_version,
             **self._five_ws(context),
         )
         self.uow.emit(changed, topic=PAYOUT_FACTS, key=payout.id, cause=cause)

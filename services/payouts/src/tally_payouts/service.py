@@ -1,7 +1,7 @@
 """The payout saga: load what a batch touches, decide message by message, save, tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from tally_contracts.funding import PayInAllocated
@@ -14,6 +14,7 @@ from tally_contracts.ledger import (
     JournalRejected,
 )
 from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
+from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs, Tracked, new_payout
@@ -51,10 +52,13 @@ from tally_payouts.domain.payout import (
     Order,
     ReturnSeen,
 )
+from tally_payouts.domain.policy import Request, forbidden_by, permitted
 from tally_payouts.outgoing import Outgoing, return_journal_id
+from tally_payouts.policies import StoredPolicy
 from tally_payouts.store import methods as method_store
 from tally_payouts.store import payouts as payout_store
 from tally_payouts.store.payouts import Case
+from tally_payouts.store.policies import load_policies, save_policies
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_payouts")
@@ -89,7 +93,12 @@ class PayoutService:
         wallets = await method_store.load_wallets(conn, needs.withdrawn)
         stored = await payout_store.load_payouts(conn, needs.payouts, sorted(choosing))
         tracked = {row.payout.id: Tracked.read(row) for row in stored}
-        return Batch(needs.openings, tracked, methods, instruments, wallets)
+        waiting = {key for row in tracked.values() if (key := row.policy_key) is not None}
+        policies = {
+            (row.program, row.version): row.policy()
+            for row in await load_policies(conn, needs.programs, uow.now, waiting)
+        }
+        return Batch(needs.openings, tracked, methods, instruments, wallets, policies)
 
     async def _save(self, uow: UnitOfWork, batch: Batch) -> None:
         conn, now = uow.conn, uow.now
@@ -100,6 +109,7 @@ class PayoutService:
         await payout_store.save_returns(conn, batch.returns, now)
         await payout_store.save_cases(conn, list(batch.cases.values()), now)
         await method_store.save_wallets(conn, batch.new_wallets)
+        await save_policies(conn, batch.new_policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,8 @@ class Turn:
                 self._attempt(event)
             case JournalPosted() | JournalRejected():
                 self._journal(event)
+            case ProgramPolicyPublished():
+                self.batch.publish(StoredPolicy.of(event))
             case _:
                 self._hold(event)
 
@@ -163,11 +175,18 @@ class Turn:
         if known is not None:
             self._repeated(known, new)
             return
+        context = Context.of(self.message)
+        policy = self.batch.policy_in_force(context.why.program, self.outgoing.uow.now)
+        request = Request(new.order.amount, context.where.country, new.order.source)
+        if policy is not None:
+            new = replace(new, policy_version=policy.version)
+        refusal = refusal or forbidden_by(policy, request)
         if refusal is None:
-            decision = decide_open(new, way_out(self.batch.methods[new.order.wallet_key]))
+            way = way_out(self.batch.methods[new.order.wallet_key])
+            decision = decide_open(new, permitted(policy, request, way))
         else:
             decision = decide_reject(new, refusal)
-        tracked = Tracked(decision.payout, Context.of(self.message))
+        tracked = Tracked(decision.payout, context)
         self.batch.payouts[new.id] = tracked
         self._take_up(tracked, decision)
 
@@ -234,7 +253,8 @@ class Turn:
         waiting = self.batch.claimable.get((methods.owner, methods.currency), {})
         for payout_id in list(waiting):
             tracked = self.batch.payouts[payout_id]
-            self._take_up(tracked, decide_way(tracked.payout, way))
+            theirs = permitted(self.batch.policy_of(tracked), tracked.request, way)
+            self._take_up(tracked, decide_way(tracked.payout, theirs))
 
     def _attempt(self, event: AttemptChanged) -> None:
         tracked = self._find(event.payout_id)

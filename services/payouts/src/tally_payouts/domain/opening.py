@@ -36,6 +36,7 @@ class NewPayout:
     hold_id: str
     attempt_id: str
     order: Order
+    policy_version: int | None = None
 
 
 def decide_open(new: NewPayout, way: Route | NoRoute) -> Decision:
@@ -80,4 +81,12 @@ def decide_cancel(payout: Payout) -> Decision:
 
 
 def _payout(new: NewPayout, state: PayoutState, standing: Standing) -> Payout:
-    return Payout(new.id, new.order, new.hold_id, new.attempt_id, state, standing=standing)
+    return Payout(
+        new.id,
+        new.order,
+        new.hold_id,
+        new.attempt_id,
+        state,
+        standing=standing,
+        policy_version=new.policy_version,
+    )

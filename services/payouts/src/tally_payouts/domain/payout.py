@@ -1,7 +1,7 @@
 """A payout, and what a decision about it consists of."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,8 +24,8 @@ _SLUG_CHARS = 64
 class Order:
     """What is to be paid: never changes once the payout exists.
 
-    `account` is the wallet it leaves. `pay_in_id` and `external_id` are there for money a rule
-    pays out at once, absent for a withdrawal.
+    `account` is the wallet it leaves. `pay_in_id`, `external_id` and `source` are there for money a
+    rule pays out at once, absent for a withdrawal.
     """
 
     ledger: str
@@ -35,6 +35,8 @@ class Order:
     amount: Money
     pay_in_id: str | None = None
     external_id: str | None = None
+    # Kept since policies came; an order that was made before is the same order.
+    source: str | None = field(default=None, compare=False)
 
     @property
     def wallet_key(self) -> tuple[str, str]:
@@ -82,7 +84,10 @@ class ReturnedMoney:
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """One payout. `sequence` counts its public states from 1."""
+    """One payout. `sequence` counts its public states from 1.
+
+    `policy_version` is the program's policy in force when it opened; it keeps that one.
+    """
 
     id: str
     order: Order
@@ -97,6 +102,7 @@ class Payout:
     attempt_sequence: int = 0
     ending: Outcome | None = None
     returned: ReturnedMoney | None = None
+    policy_version: int | None = None
 
     @property
     def ended(self) -> bool:

@@ -40,6 +40,8 @@ _FIXED = (
     ("attempt_id", "text"),
     ("circumstances", "jsonb"),
     ("cause", "text"),
+    ("source", "text"),
+    ("policy_version", "integer"),
 )
 _CHANGING = (
     ("version", "bigint"),
@@ -198,6 +200,8 @@ def _row(stored: StoredPayout) -> tuple[object, ...]:
         payout.attempt_id,
         stored.circumstances,
         stored.cause,
+        order.source,
+        payout.policy_version,
         stored.version + 1,
         payout.state,
         payout.sequence,
@@ -235,7 +239,7 @@ def _return_row(returned: ReturnedMoney) -> tuple[object, ...]:
 def _read(row: Record) -> StoredPayout:
     (
         payout_id, ledger, owner, company, account, code, minor, pay_in_id, external_id,
-        hold_id, attempt_id, circumstances, cause,
+        hold_id, attempt_id, circumstances, cause, source, policy_version,
         version, state, sequence, reason_code, must_act,
         method_version, rail, instrument, settlement_account,
         hold, attempt, attempt_sequence,
@@ -245,7 +249,7 @@ def _read(row: Record) -> StoredPayout:
     amount = Money(minor, currency(code))
     payout = Payout(
         id=payout_id,
-        order=Order(ledger, owner, company, account, amount, pay_in_id, external_id),
+        order=Order(ledger, owner, company, account, amount, pay_in_id, external_id, source),
         hold_id=hold_id,
         attempt_id=attempt_id,
         state=PayoutState(state),
@@ -263,6 +267,7 @@ def _read(row: Record) -> StoredPayout:
         else ReturnedMoney(
             return_reference, ReturnStep(return_step), _standing(return_reason, return_must_act)
         ),
+        policy_version=policy_version,
     )
     return StoredPayout(payout, circumstances, cause, version)
 
