@@ -40,6 +40,9 @@ PAYOUTS_DB_PASSWORD=$(secret)
 RAILS_DB_PASSWORD=$(secret)
 DIRECTORY_DB_PASSWORD=$(secret)
 PORTFOLIO_DB_PASSWORD=$(secret)
+GATEWAY_DB_PASSWORD=$(secret)
+INTERNAL_KEY=$(key)
+ACCESS_TOKEN_KEY=$(key)
 DIRECTORY_SEALING_KEY=$(key)
 DIRECTORY_TOKEN_KEY=$(key)
 SEALING_KEY=$(key)
@@ -52,6 +55,8 @@ FUNDING_SOURCES=cards,invoices,marketplace,bank
 LOG_LEVEL=INFO
 # Where programs on this machine reach the broker (loopback only).
 KAFKA_PORT=9092
+# Where the API is on this machine (loopback only).
+API_PORT=8000
 END
 mv "$draft" "$env_file"
 echo "Wrote $env_file and $key_file. Next: docker compose up --build --wait"

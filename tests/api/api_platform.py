@@ -11,7 +11,7 @@ from tally_contracts.catalogue import expand
 from tally_embedded import TopicSpec, ensure_topics
 from tally_gateway.app import build_app as build_gateway
 from tally_gateway.bell import Bell
-from tally_gateway.credentials import API_KEY, Credentials, NewCredential
+from tally_gateway.credentials import API_KEY, NewCredential, make
 from tally_gateway.routes import SCOPES
 from tally_gateway.server import ApiServer
 from tally_gateway.settings import GatewaySettings
@@ -21,7 +21,6 @@ from tally_messaging import Service
 from tally_messaging.launch import service_package
 from tally_postgres import Connection, in_transaction
 from tally_runtime import Ids, SystemClock, load_settings
-from tally_security.tokens import Tokens
 from tally_testkit import ServiceDatabase
 
 SOURCES = ("cards", "bank")
@@ -74,8 +73,8 @@ class Platform:
     ) -> Client:
         """A client with a key of this party, or of the operator."""
         pool = self.gateway.pool
-        tokens = Tokens(b"t" * 32, issuer="test", audience="test")
-        credential, text = Credentials(pool, SystemClock(), Ids(), tokens).make(
+        credential, text = make(
+            Ids(),
             NewCredential(
                 kind=API_KEY,
                 party=party,

@@ -20,7 +20,7 @@ OPERATORS = ("migrate", "cli", "demo")
 FOREIGN = ("postgres", "kafka")
 OURS = (*SERVICES, "bank", *OPERATORS)
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
-SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$|SIGNING_KEY$|TOKEN_KEY$")
+SECRET = re.compile(r"PASSWORD$|DSN$|SEALING_KEY$|SIGNING_KEY$|TOKEN_KEY$|INTERNAL_KEY$")
 MakeEnv = Callable[[], subprocess.CompletedProcess[str]]
 
 
@@ -113,13 +113,18 @@ def test_a_service_starts_after_broker_database_and_migrations(
     assert compose["services"][name]["build"]["args"] == {"SERVICE": name}
 
 
-def test_only_the_broker_is_reachable_and_only_from_this_machine(compose: dict[str, Any]) -> None:
+def test_only_broker_and_api_are_reachable_and_only_from_this_machine(
+    compose: dict[str, Any],
+) -> None:
     ports = {k: v["ports"] for k, v in compose["services"].items() if "ports" in v}
-    assert ports == {"kafka": ["127.0.0.1:${KAFKA_PORT:-9092}:9092"]}
+    assert ports == {
+        "kafka": ["127.0.0.1:${KAFKA_PORT:-9092}:9092"],
+        "gateway": ["127.0.0.1:${API_PORT:-8000}:8000"],
+    }
     inside = {name for name, it in compose["networks"].items() if it.get("internal")}
     assert inside == {"core", "bank"}
     outside = {k for k, v in compose["services"].items() if set(v["networks"]) - inside}
-    assert outside == {"kafka"}
+    assert outside == {"kafka", "gateway"}
 
 
 def test_no_secret_stands_in_the_file_or_has_a_default(compose: dict[str, Any]) -> None:
@@ -171,10 +176,12 @@ def test_secrets_are_private_random_and_never_the_same(checkout: Path, make_env:
             "LEDGER_SIGNING_KEY",
             "DIRECTORY_SEALING_KEY",
             "DIRECTORY_TOKEN_KEY",
+            "INTERNAL_KEY",
+            "ACCESS_TOKEN_KEY",
         ):
             assert len(base64.b64decode(written[key], validate=True)) == 32
         env_file.unlink()
-    assert len(seen) == 24
+    assert len(seen) == 30
     assert len(set(seen)) == len(seen)
     assert all(len(value) >= 44 for value in seen)
 

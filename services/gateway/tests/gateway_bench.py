@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tally_contracts.registry import BY_TYPE
 from tally_gateway.api.model import Gateway
-from tally_gateway.credentials import API_KEY, NewCredential
+from tally_gateway.credentials import API_KEY, NewCredential, make
 from tally_gateway.routes import SCOPES
 from tally_gateway.store import EVERY_TENANT, scoped
 from tally_gateway.store import credentials as credential_store
@@ -137,7 +137,8 @@ class Bench:
         async def unit(uow: UnitOfWork) -> str:
             await scoped(uow.conn, EVERY_TENANT)
             tenant = "operator" if name == "operator" else (await self.line(name))[0]
-            credential, text = self.gateway.credentials.make(
+            credential, text = make(
+                self.gateway.ids,
                 NewCredential(
                     kind=more.pop("kind", API_KEY),
                     party="operator" if name == "operator" else party(name),

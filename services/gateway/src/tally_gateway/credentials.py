@@ -1,7 +1,7 @@
 """Who calls: API keys and OAuth clients, made, rotated, revoked and recognised."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -126,26 +126,6 @@ class Credentials:
         )
         return token, scopes
 
-    def make(self, new: NewCredential, now: datetime) -> tuple[Credential, str]:
-        """A credential and the text its holder is shown, once."""
-        credential_id = self.ids.new(PREFIXES[new.kind])
-        key = ApiKey.make(credential_id.partition("_")[2])
-        credential = Credential(
-            id=credential_id,
-            tenant=new.tenant,
-            party=new.party,
-            kind=new.kind,
-            actor=new.actor or credential_id,
-            label=new.label,
-            scopes=new.scopes,
-            digest=key.digest,
-            requests_per_minute=new.requests_per_minute,
-            created_by=new.created_by,
-            created_at=now,
-            expires_at=new.expires_at,
-        )
-        return credential, key.text
-
     async def rotate(
         self, conn: Connection, old: Credential, overlap: timedelta, caller: Caller, now: datetime
     ) -> tuple[Credential, str]:
@@ -157,7 +137,8 @@ class Credentials:
                 problem_code="credential_ended",
                 remedy="Make a new one.",
             )
-        new, text = self.make(
+        new, text = make(
+            self.ids,
             NewCredential(
                 kind=old.kind,
                 party=old.party,
@@ -173,7 +154,7 @@ class Credentials:
         await store.insert(conn, new)
         await store.end(conn, old.id, now + overlap)
         self.forget(old.id)
-        return replace(new), text
+        return new, text
 
     def forget(self, credential_id: str) -> None:
         """Read a credential again when it is next used: it has changed."""
@@ -238,6 +219,27 @@ class Credentials:
                 f"These credentials may ask {limit} times a minute.",
                 headers={"Retry-After": str(taken.retry_after_s)},
             )
+
+
+def make(ids: Ids, new: NewCredential, now: datetime) -> tuple[Credential, str]:
+    """A credential, and the text its holder is shown, once."""
+    credential_id = ids.new(PREFIXES[new.kind])
+    key = ApiKey.make(credential_id.partition("_")[2])
+    credential = Credential(
+        id=credential_id,
+        tenant=new.tenant,
+        party=new.party,
+        kind=new.kind,
+        actor=new.actor or credential_id,
+        label=new.label,
+        scopes=new.scopes,
+        digest=key.digest,
+        requests_per_minute=new.requests_per_minute,
+        created_by=new.created_by,
+        created_at=now,
+        expires_at=new.expires_at,
+    )
+    return credential, key.text
 
 
 def check_scopes(

@@ -64,7 +64,7 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
         ),
         settings.ledger_name,
     )
-    current, *previous = settings.keys("token_key")
+    current, *previous = settings.keys("access_token_key")
     tokens = Tokens(
         current,
         issuer=settings.public_url,

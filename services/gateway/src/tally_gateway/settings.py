@@ -67,7 +67,7 @@ class GatewaySettings(MessagingSettings):
         description="address the API listens on",
     )
     port: int = Field(
-        default=8080,
+        default=0,
         validation_alias="TALLY_GATEWAY_PORT",
         ge=0,
         le=65_535,
@@ -91,7 +91,7 @@ class GatewaySettings(MessagingSettings):
         default=SecretStr("sampleInternalKeysampleInternalKeysampleInt="),
         description="base64 key the read APIs know the gateway by",
     )
-    token_key: Key = Field(
+    access_token_key: Key = Field(
         default=SecretStr("sampleAccessTokenKeysampleAccessTokenKeysam="),
         description="base64 key access tokens are signed with",
     )
@@ -126,17 +126,17 @@ class GatewaySettings(MessagingSettings):
         default=7, ge=1, le=365, description="how long an Idempotency-Key is remembered"
     )
 
-    webhooks: SecretStr = Field(
-        default=SecretStr("{}"),
+    webhooks: SecretStr | None = Field(
+        default=None,
         validation_alias="TALLY_GATEWAY_WEBHOOKS",
         description='JSON by source: {"stripe": {"company": "party_…", "secrets": ["whsec_…"]}}',
     )
 
     @field_validator("webhooks")
     @classmethod
-    def _sources_read(cls, given: SecretStr) -> SecretStr:
+    def _sources_read(cls, given: SecretStr | None) -> SecretStr | None:
         try:
-            _SOURCES.validate_json(given.get_secret_value())
+            _SOURCES.validate_json("{}" if given is None else given.get_secret_value())
         except ValidationError:
             # Its own text would show the secrets.
             raise ValueError("should be JSON by source, with company and secrets each") from None
@@ -144,7 +144,8 @@ class GatewaySettings(MessagingSettings):
 
     def webhook_sources(self) -> Mapping[str, WebhookSource]:
         """Whose webhooks are received, by source."""
-        return _SOURCES.validate_json(self.webhooks.get_secret_value())
+        given = self.webhooks
+        return {} if given is None else _SOURCES.validate_json(given.get_secret_value())
 
     def keys(self, field: str) -> tuple[bytes, ...]:
         """The keys of a field, the current one first."""

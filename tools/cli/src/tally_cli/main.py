@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from tally_cli.api_key import api_key_app
 from tally_cli.chaos import chaos_app
 from tally_cli.demo.command import demo
 from tally_cli.dlq import dlq_app
@@ -37,6 +38,7 @@ def quiet_logs() -> None:
 
 for command in (demo, up, run, migrate, fund, trace, lag, verify):
     app.command(command.__name__)(command)
+app.add_typer(api_key_app)
 app.add_typer(chaos_app)
 app.add_typer(dlq_app)
 app.add_typer(ledger_app)

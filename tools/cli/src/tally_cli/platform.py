@@ -18,7 +18,15 @@ from tally_messaging.launch import ServicePackage, service_package
 from tally_postgres import login_role, migrate, provision, service_dsn
 from tally_runtime import Metrics, load_settings
 
-SERVICES: tuple[str, ...] = ("funding", "ledger", "payouts", "rails", "directory", "portfolio")
+SERVICES: tuple[str, ...] = (
+    "funding",
+    "ledger",
+    "payouts",
+    "rails",
+    "directory",
+    "portfolio",
+    "gateway",
+)
 """Every service, in the order money meets them."""
 
 DEFAULT_SOURCES = "cards,invoices,marketplace,bank"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,8 @@ from tally_cli.platform import (
 from tally_embedded import running_stack
 from tally_messaging.launch import run_until_stopped
 from tally_runtime import Metrics, configure_logging, run_all, run_process
+
+_API_PORT = 8080
 
 
 def migrate(
@@ -120,13 +123,15 @@ def up(var: VarOption = Path("var")) -> None:
         async def ready() -> None:
             notes.print("[green]The platform is up.[/] Ctrl-C stops it. In another terminal:")
             notes.print(
-                "  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify"
+                "  tally fund FILE · tally trace ID · tally lag · tally dlq ls · tally verify · "
+                "tally api-key create"
             )
             for name, value in (
                 ("TALLY_KAFKA", address.kafka),
                 ("TALLY_POSTGRES_DSN", address.postgres_dsn),
                 ("TALLY_ENVIRONMENT", os.environ["TALLY_ENVIRONMENT"]),
                 ("TALLY_FUNDING_SOURCES", os.environ["TALLY_FUNDING_SOURCES"]),
+                ("TALLY_API_URL", os.environ["TALLY_PUBLIC_URL"]),
                 ("TALLY_BANK_ADMIN_URL", bank.admin_url),
             ):
                 typer.echo(f"export {name}={shlex.quote(value)}")
@@ -139,7 +144,24 @@ def prepare_environment(more: dict[str, str]) -> None:
     """Settings of an embedded platform, where the environment does not say otherwise."""
     os.environ.setdefault("TALLY_ENVIRONMENT", "development")
     os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
+    if "TALLY_GATEWAY_PORT" not in os.environ:
+        os.environ["TALLY_GATEWAY_PORT"] = str(_free_port(_API_PORT))
+    os.environ.setdefault(
+        "TALLY_PUBLIC_URL", f"http://127.0.0.1:{os.environ['TALLY_GATEWAY_PORT']}"
+    )
     os.environ.update(more)
+
+
+def _free_port(preferred: int) -> int:
+    """The preferred port of this machine, or another one where that is taken."""
+    for port in (preferred, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as listener:
+                found: int = listener.getsockname()[1]
+                return found
+        except OSError:
+            continue
+    raise OSError("no port of this machine is free")
 
 
 async def run_platform(

@@ -142,7 +142,8 @@ def _make(gateway: Gateway, kind: str, path: str, name: str) -> Route:
         async def unit(uow: UnitOfWork) -> tuple[Credential, str | None]:
             await scoped(uow.conn, EVERY_TENANT)
             tenant = await _tenant_of(uow.conn, caller, body.party or caller.party)
-            made, text = gateway.credentials.make(
+            made, text = recognising.make(
+                gateway.ids,
                 NewCredential(
                     kind=kind,
                     party=body.party or caller.party,
