@@ -1,1 +1,0 @@
-"""Taking one tenant out of an installation, whole, and bringing it into another (F62)."""
