@@ -16,8 +16,12 @@ from pydantic import BaseModel, SecretStr
 from tally_contracts.registry import BY_TYPE
 from tally_funding.app import SCHEMA as FUNDING
 from tally_funding.app import build_app as build_funding
+from tally_funding.matching.worker import Matcher
 from tally_funding.postings import Books
 from tally_funding.refunds.worker import ReturnsDue
+from tally_funding.rule_document import read_rule
+from tally_funding.rules.book import RuleBook
+from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
 from tally_ledger import service as ledger_service
 from tally_ledger.app import SCHEMA as LEDGER
@@ -216,7 +220,12 @@ async def platform(
     await ledger.transactor.run(
         lambda uow: ledger_service.open_books(uow.conn, ("main",), list(iso_currencies().values()))
     )
-    workers = {"returns_due": ReturnsDue(Books("main", "main"))}
+    books = Books("main", "main")
+    rules = RuleBook(read_rule(None).rule)
+    workers = {
+        "returns_due": ReturnsDue(books),
+        "matcher": Matcher(Funding(books, rules), automatic_from=95),
+    }
     yield Platform(funding, ledger, clock, workers)
     await funding.pool.close()
     await ledger.pool.close()

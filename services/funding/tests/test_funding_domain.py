@@ -32,7 +32,7 @@ def test_an_answer_moves_only_the_pay_in_that_waits_for_it(
 
 def test_f14_no_state_is_a_dead_end_before_the_money_is_in_an_account() -> None:
     ends = {state for state, following in ALLOWED.items() if not following}
-    assert ends == {PayInState.ALLOCATED, PayInState.SUSPENSE}
+    assert ends == {PayInState.ALLOCATED}
     assert set(ALLOWED) == set(PayInState)
 
 

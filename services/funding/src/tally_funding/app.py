@@ -6,6 +6,7 @@ from tally_funding.claims.worker import ClaimsWorker
 from tally_funding.errors import RuleInvalid, RuleReused
 from tally_funding.escrow.worker import DeadlineWorker
 from tally_funding.handlers import build_router
+from tally_funding.matching.worker import Matcher
 from tally_funding.postings import Books
 from tally_funding.refunds.worker import ReturnsDue
 from tally_funding.rule_document import LoadedRule, read_rule
@@ -14,6 +15,7 @@ from tally_funding.rules.handlers import build_rules_router
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
 from tally_funding.sources.routing import build_sources_router
+from tally_funding.statements.credits import UNMATCHED_PROGRAM
 from tally_funding.watch import FundingMetrics, SuspenseWatch
 from tally_messaging import Service, Transactor, UnitOfWork, service_schema
 from tally_messaging.batch import Step, no_step
@@ -51,12 +53,13 @@ def build_app(
         routers=[
             build_router(funding, settings.sources, settings.reference_program),
             build_rules_router(rules, funding.books),
-            build_sources_router(funding),
+            build_sources_router(funding, settings.reference_program or UNMATCHED_PROGRAM),
             agreements.build_router(claims),
         ],
         workers=[
             SuspenseWatch(FundingMetrics.of(metrics.for_service("funding"))),
             ReturnsDue(funding.books),
+            Matcher(funding, settings.match_automatic_from),
             DeadlineWorker(funding.books),
             ClaimsWorker(funding.books),
         ],

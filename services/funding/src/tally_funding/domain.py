@@ -24,7 +24,7 @@ ALLOWED: Mapping[PayInState, frozenset[PayInState]] = {
     PayInState.RECEIVED: frozenset({PayInState.ALLOCATING, PayInState.SUSPENDING}),
     PayInState.ALLOCATING: frozenset({PayInState.ALLOCATED, PayInState.SUSPENDING}),
     PayInState.SUSPENDING: frozenset({PayInState.SUSPENSE}),
-    PayInState.SUSPENSE: frozenset(),
+    PayInState.SUSPENSE: frozenset({PayInState.ALLOCATED}),
     PayInState.ALLOCATED: frozenset(),
 }
 

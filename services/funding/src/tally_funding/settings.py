@@ -34,6 +34,13 @@ class FundingSettings(MessagingSettings):
         description="program of bank money that names only a creditor reference (RF, ISO 11649); "
         "not set: it goes to suspense",
     )
+    match_automatic_from: int = Field(
+        default=95,
+        ge=50,
+        le=100,
+        validation_alias="TALLY_FUNDING_MATCH_AUTOMATIC_FROM",
+        description="percent of confidence from which money in suspense is matched without a person",
+    )
     ledger_name: Slug = Field(default="main", description="the ledger that books pay-ins")
 
     @field_validator("sources", mode="before")

@@ -98,7 +98,10 @@ SELECT count(*) AS number, min(changed_at) AS oldest FROM pay_in
 WHERE state IN ('allocating', 'suspending')
 """
 
-_CASES = "SELECT reason_code, count(*), min(opened_at) FROM suspense_case GROUP BY reason_code"
+_CASES = """
+SELECT reason_code, count(*), min(opened_at) FROM suspense_case
+WHERE closed_at IS NULL GROUP BY reason_code
+"""
 
 _REMEMBER_RULE = """
 INSERT INTO rule_version (rule, version, digest, document, first_used_at)

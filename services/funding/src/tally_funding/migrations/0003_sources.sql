@@ -112,27 +112,29 @@ CREATE TABLE manual_entry (
     entry_id text COLLATE "C" PRIMARY KEY,
     digest bytea NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('proposed', 'approved', 'declined')),
-    announced jsonb NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    command jsonb NOT NULL,
     proposed_by text NOT NULL,
     company text COLLATE "C" NOT NULL,
     decided_by text,
-    decided_for text,
     note text,
     pay_in_id text COLLATE "C",
-    cause text NOT NULL,
     proposed_at timestamptz NOT NULL,
     decided_at timestamptz,
     CONSTRAINT manual_entry_two_people CHECK (state <> 'approved' OR decided_by <> proposed_by),
     CONSTRAINT manual_entry_decided CHECK ((state = 'proposed') = (decided_at IS NULL))
 );
 CREATE INDEX manual_entry_waiting ON manual_entry (proposed_at) WHERE state = 'proposed';
+CREATE UNIQUE INDEX manual_entry_external_id ON manual_entry (external_id) WHERE state <> 'declined';
 
 -- What money will name, and for whom it then is. Amount null: any, any number of times.
+-- `reference_key`: the reference as it is compared.
 CREATE TABLE expectation (
     expectation_id text COLLATE "C" PRIMARY KEY,
     digest bytea NOT NULL,
     kind text COLLATE "C" NOT NULL,
     reference text COLLATE "C" NOT NULL,
+    reference_key text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL,
     amount numeric(38, 0) CHECK (amount > 0),
     received numeric(38, 0) NOT NULL DEFAULT 0 CHECK (received >= 0),
@@ -141,10 +143,12 @@ CREATE TABLE expectation (
     program text COLLATE "C" NOT NULL,
     payer text COLLATE "C",
     registered_at timestamptz NOT NULL,
-    CONSTRAINT expectation_one_per_reference UNIQUE (company, reference, currency)
+    CONSTRAINT expectation_one_per_reference UNIQUE (company, currency, reference_key)
 );
-CREATE INDEX expectation_unpaid ON expectation (company, currency, amount)
-    WHERE amount IS NOT NULL AND received < amount;
+CREATE UNIQUE INDEX expectation_virtual_account ON expectation (reference_key, currency)
+    WHERE kind = 'virtual_account';
+CREATE INDEX expectation_unpaid ON expectation (company, currency, (amount - received))
+    WHERE amount > received;
 
 -- One row per attempt to say whose money in suspense is; the ledger's answer ends it.
 CREATE TABLE pay_in_match (
@@ -163,6 +167,7 @@ CREATE TABLE pay_in_match (
     state text COLLATE "C" NOT NULL CHECK (state IN ('asked', 'allocated', 'refused')),
     journal_id text COLLATE "C" NOT NULL UNIQUE,
     rule text COLLATE "C" NOT NULL,
+    rule_facts jsonb,
     shares jsonb NOT NULL,
     cause text NOT NULL,
     asked_at timestamptz NOT NULL,
@@ -170,8 +175,12 @@ CREATE TABLE pay_in_match (
 );
 CREATE UNIQUE INDEX pay_in_match_one_open ON pay_in_match (pay_in_id) WHERE state <> 'refused';
 
--- Up to which registration of expectations money in suspense was looked at.
+-- Money in suspense that was compared with what is expected; a new expectation has it looked at again.
 CREATE TABLE match_look (
     pay_in_id text COLLATE "C" PRIMARY KEY REFERENCES pay_in,
     looked_at timestamptz NOT NULL
 );
+CREATE INDEX pay_in_suspense ON pay_in (company, currency) WHERE state = 'suspense';
+
+-- A case ends when what it asked for was done.
+ALTER TABLE suspense_case ADD COLUMN closed_at timestamptz;

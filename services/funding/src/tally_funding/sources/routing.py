@@ -9,18 +9,33 @@ from itertools import groupby
 from typing import Final
 
 from tally_contracts.catalogue import topic
-from tally_contracts.funding_sources import ReceiveWebhook, ReturnPayIn, SettleReceivable
+from tally_contracts.directory_facts import FundingDetailsIssued
+from tally_contracts.funding_sources import (
+    DecideEntry,
+    DecideMatch,
+    EnterPayIn,
+    ExpectPayIn,
+    ReceiveWebhook,
+    ReturnPayIn,
+    SettleReceivable,
+)
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.matching import service as matching
+from tally_funding.matching.answers import settle_matches
 from tally_funding.refunds import service as refunds
 from tally_funding.refunds import settlements
 from tally_funding.refunds.answers import LedgerAnswer, settle_returns
 from tally_funding.service import Funding
+from tally_funding.sources import entries
 from tally_funding.sources.webhooks import take_webhook
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS: Final = "funding.sources.commands.v1"
 JOURNALS: Final = "ledger.journals.v1"
-_OURS: Final = tuple(prefix.encode() for prefix in (refunds.PREFIX, settlements.PREFIX))
+PARTIES: Final = "directory.parties.v1"
+_OURS: Final = tuple(
+    prefix.encode() for prefix in (refunds.PREFIX, settlements.PREFIX, matching.PREFIX)
+)
 
 
 def is_ours(key: bytes | None) -> bool:
@@ -28,16 +43,23 @@ def is_ours(key: bytes | None) -> bool:
     return key is not None and key.startswith(_OURS)
 
 
-def build_sources_router(funding: Funding) -> Router:
-    """The consumer of sources' commands and of the ledger's answers to them."""
+def build_sources_router(funding: Funding, account_program: str) -> Router:
+    """The consumer of sources' commands and of the ledger's answers to them.
+
+    `account_program` is the program of money that quotes a virtual account.
+    """
     books = funding.books
     router = Router(
         "funding-sources",
         [
             Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=is_ours),
+            Subscription(PARTIES, types=(FundingDetailsIssued.TYPE,)),
         ],
     )
+
+    _take_by_hand(router, funding)
+    _take_expectations(router, funding, account_program)
 
     @router.each(ReceiveWebhook)
     async def webhook(uow: UnitOfWork, message: Received[ReceiveWebhook]) -> None:
@@ -58,10 +80,36 @@ def build_sources_router(funding: Funding) -> Router:
             answers = list(group)
             if prefix == refunds.PREFIX:
                 await settle_returns(uow, books, answers)
+            elif prefix == matching.PREFIX:
+                await settle_matches(uow, answers)
             else:
                 await settlements.settle(uow, answers)
 
     return router
+
+
+def _take_by_hand(router: Router, funding: Funding) -> None:
+    @router.each(EnterPayIn)
+    async def entered(uow: UnitOfWork, message: Received[EnterPayIn]) -> None:
+        await entries.propose(uow, message)
+
+    @router.each(DecideEntry)
+    async def entry_decided(uow: UnitOfWork, message: Received[DecideEntry]) -> None:
+        await entries.decide(uow, funding, message)
+
+
+def _take_expectations(router: Router, funding: Funding, account_program: str) -> None:
+    @router.each(ExpectPayIn)
+    async def expected(uow: UnitOfWork, message: Received[ExpectPayIn]) -> None:
+        await matching.take_expectation(uow, message)
+
+    @router.each(FundingDetailsIssued)
+    async def issued(uow: UnitOfWork, message: Received[FundingDetailsIssued]) -> None:
+        await matching.take_virtual_account(uow, account_program, message)
+
+    @router.each(DecideMatch)
+    async def match_decided(uow: UnitOfWork, message: Received[DecideMatch]) -> None:
+        await matching.take_decision(uow, funding, message)
 
 
 def _prefix(message: Received[LedgerAnswer]) -> str:
