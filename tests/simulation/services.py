@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from tally_funding.postings import Books
 from tally_funding.rule_document import read_rule
 from tally_funding.rules.book import Decided
-from tally_funding.rules.decide import Chosen, Compiled, compile_rule, decide_allocation
+from tally_funding.rules.choose import Chosen, Compiled, compile_rule
+from tally_funding.rules.decide import decide_allocation
 from tally_funding.service import Funding
 from tally_messaging import MessagingSettings, WorkerContext
 from tally_messaging.metrics import MessagingMetrics

@@ -21,7 +21,8 @@ from tally_funding.domain import (
 )
 from tally_funding.errors import RuleInvalid
 from tally_funding.rule_document import bundled_rule, parse_rule
-from tally_funding.rules.decide import Chosen, compile_rule, decide_allocation
+from tally_funding.rules.choose import Chosen, compile_rule
+from tally_funding.rules.decide import decide_allocation
 from tally_funding.rules.divide import compile_lines
 from tally_funding.rules.lint import read_document
 from tally_funding.rules.match import Facts

@@ -5,15 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tally_funding.domain import Beneficiary, PartOfPayIn, Suspense
-from tally_funding.rules import store
-from tally_funding.rules.decide import (
-    PARTS_MAX,
-    Compiled,
-    RuleSet,
-    choose,
-    compile_rule,
-    decide_allocation,
-)
+from tally_funding.rules import directory_store, store
+from tally_funding.rules.choose import Compiled, RuleSet, choose, compile_rule
+from tally_funding.rules.decide import PARTS_MAX, decide_allocation
 from tally_funding.rules.document import RuleDocument
 from tally_funding.rules.match import Facts
 from tally_funding.rules.model import Destination, Role, Rule, To
@@ -104,11 +98,17 @@ async def inform(conn: Connection, rules: RuleSet, money: Sequence[Asked]) -> Se
     if not needs.anything:
         return [asked.facts for asked in money]
     companies = {asked.facts.company for asked in money}
-    tenants = await store.tenants(conn, companies)
+    tenants = await directory_store.tenants(conn, companies)
     owners = {asked.beneficiary.owner for asked in money if asked.beneficiary is not None}
-    joined = await store.groups_of(conn, owners, needs.groups) if needs.groups else ()
-    paid = await store.members(conn, needs.paid_groups, PARTS_MAX + 1) if needs.paid_groups else ()
-    related = await store.relations(conn, companies, needs.relations) if needs.relations else ()
+    joined = await directory_store.groups_of(conn, owners, needs.groups) if needs.groups else ()
+    paid = (
+        await directory_store.members(conn, needs.paid_groups, PARTS_MAX + 1)
+        if needs.paid_groups
+        else ()
+    )
+    related = (
+        await directory_store.relations(conn, companies, needs.relations) if needs.relations else ()
+    )
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for party, group, tenant in joined:
         groups[tenant, party].add(group)

@@ -14,7 +14,7 @@ from tally_contracts.allocation_rules import (
 from tally_contracts.catalogue import topic
 from tally_contracts.directory_facts import GroupMembershipChanged, RelationSet
 from tally_funding.postings import Books
-from tally_funding.rules import owner_keys, questions, service, store
+from tally_funding.rules import directory_store, owner_keys, questions, service, store
 from tally_funding.rules.book import RuleBook
 from tally_funding.rules.refusals import tell
 from tally_messaging import Received, Router, Subscription, UnitOfWork
@@ -71,7 +71,7 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
             if key not in rows or rows[key][2] <= event.occurred_at:
                 rows[key] = (event.tenant, event.ended, event.occurred_at)
         await store.show_every_tenant(uow.conn)
-        await store.set_relations(uow.conn, rows)
+        await directory_store.set_relations(uow.conn, rows)
 
     @router.fold(GroupMembershipChanged)
     async def joined(uow: UnitOfWork, messages: Sequence[Received[GroupMembershipChanged]]) -> None:
@@ -81,6 +81,6 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
             if key not in rows or rows[key][2] < event.version:
                 rows[key] = (event.tenant, event.member, event.version)
         await store.show_every_tenant(uow.conn)
-        await store.set_members(uow.conn, rows)
+        await directory_store.set_members(uow.conn, rows)
 
     return router

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tally_contracts.allocation_rules import OwnerKeyChanged, RegisterOwnerKey
 from tally_contracts.base import Event
 from tally_contracts.directory import OPERATOR
-from tally_funding.rules import store
+from tally_funding.rules import directory_store, key_store, store
+from tally_funding.rules.key_store import OwnerKey
 from tally_funding.rules.refusals import Refused
-from tally_funding.rules.store import OwnerKey
 from tally_messaging import UnitOfWork
 
 
@@ -25,7 +25,7 @@ async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
             "this is no Ed25519 public key",
             "give the 32 bytes of RFC 8032 in base64",
         )
-    known = await store.keys_of(uow.conn, command.owner)
+    known = await key_store.keys_of(uow.conn, command.owner)
     same = next((key for key in known if key.public_key == command.public_key), None)
     if same is not None and same.state == "replaced":
         raise Refused(
@@ -49,7 +49,7 @@ async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
             proposal.proposed_by,
             proposal.proposed_for,
         )
-        await store.put_key(uow.conn, key, uow.now)
+        await key_store.put_key(uow.conn, key, uow.now)
     return OwnerKeyChanged(
         owner=command.owner,
         tenant=command.tenant,
@@ -62,7 +62,7 @@ async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
 
 async def _require_right(uow: UnitOfWork, command: RegisterOwnerKey) -> None:
     """The owner, the root of its tree, or the operator; the directory knows whose tree it is in."""
-    tenant = (await store.tenants(uow.conn, [command.owner])).get(command.owner)
+    tenant = (await directory_store.tenants(uow.conn, [command.owner])).get(command.owner)
     if tenant != command.tenant:
         raise Refused(
             "unknown_owner",

@@ -23,21 +23,13 @@ from tally_funding.errors import RuleInvalid
 from tally_funding.postings import Books
 from tally_funding.rules import store
 from tally_funding.rules.book import Asked, RuleBook, inform, stored_rule, with_kept
-from tally_funding.rules.decide import (
-    Chosen,
-    Compiled,
-    RuleSet,
-    choose,
-    compile_rule,
-    decide_allocation,
-    exceeds,
-    owners_of,
-    shared_equally,
-)
+from tally_funding.rules.choose import Chosen, Compiled, RuleSet, choose, compile_rule
+from tally_funding.rules.decide import decide_allocation, exceeds
 from tally_funding.rules.describe import describe
 from tally_funding.rules.lint import canonical_digest, read_document
 from tally_funding.rules.match import Facts, first_failing
 from tally_funding.rules.model import Weight
+from tally_funding.rules.owners import owners_of, shared_equally
 from tally_funding.rules.reference import Shared, divide_by_the_book
 from tally_funding.rules.refusals import Refused, require_member_of, wire_faults
 from tally_funding.rules.service import order_faults, read_or_refuse

@@ -7,7 +7,7 @@ from tally_contracts import allocation_rules as wire
 from tally_contracts.base import Event, Who
 from tally_contracts.directory import OPERATOR
 from tally_funding.errors import FundingError, RuleFault
-from tally_funding.rules import store
+from tally_funding.rules import directory_store
 from tally_funding.rules.model import INSTALLATION
 from tally_funding.statements.credits import printable
 from tally_messaging import Cause, UnitOfWork
@@ -103,5 +103,5 @@ def require_owner_of(command: Command) -> None:
 async def require_member_of(conn: Connection, command: Command) -> None:
     """Questions are answered to whoever owns the rules, and to every party of the tenant."""
     principal = command.who.principal
-    if (await store.tenants(conn, [principal])).get(principal) != command.tenant:
+    if (await directory_store.tenants(conn, [principal])).get(principal) != command.tenant:
         require_owner_of(command)

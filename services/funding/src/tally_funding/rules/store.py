@@ -1,6 +1,6 @@
-"""Rules, owners' keys and consents in SQL: each function is one statement unless it says otherwise."""
+"""Published rules in SQL: each function is one statement unless it says otherwise."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -74,76 +74,6 @@ FROM pay_in p LEFT JOIN party_place t ON t.party_id = p.company
 WHERE p.pay_in_id = ANY($1::text[])
 """
 
-_TENANTS = "SELECT party_id, tenant FROM party_place WHERE party_id = ANY($1::text[])"
-
-_GROUPS_OF = """
-SELECT party, group_id, tenant FROM known_member
-WHERE member AND party = ANY($1::text[]) AND group_id = ANY($2::text[])
-"""
-
-_MEMBERS = """
-SELECT asked.group_id, m.party, m.tenant
-FROM unnest($1::text[]) AS asked (group_id) CROSS JOIN LATERAL (
-    SELECT k.party, k.tenant FROM known_member k
-    WHERE k.group_id = asked.group_id AND k.member ORDER BY k.party LIMIT $2) m
-"""
-
-_RELATIONS = """
-SELECT other, relation, party, tenant FROM known_relation
-WHERE NOT ended AND other = ANY($1::text[]) AND relation = ANY($2::text[])
-ORDER BY party
-"""
-
-_SET_RELATIONS = """
-INSERT INTO known_relation AS known (other, relation, party, tenant, ended, changed_at)
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[])
-ON CONFLICT (other, relation, party) DO UPDATE
-SET ended = EXCLUDED.ended, changed_at = EXCLUDED.changed_at
-WHERE EXCLUDED.changed_at >= known.changed_at
-"""
-
-_SET_MEMBERS = """
-INSERT INTO known_member AS known (group_id, party, tenant, member, version)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::bigint[])
-ON CONFLICT (group_id, party) DO UPDATE
-SET member = EXCLUDED.member, version = EXCLUDED.version
-WHERE EXCLUDED.version > known.version
-"""
-
-_KEYS = """
-SELECT owner, public_key, tenant, state, proposed_by, proposed_for FROM owner_key
-WHERE owner = $1 FOR UPDATE
-"""
-
-_PUT_KEY = """
-INSERT INTO owner_key (
-    owner, public_key, tenant, state, proposed_by, proposed_for, changed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (owner, public_key) DO UPDATE
-SET state = EXCLUDED.state, changed_at = EXCLUDED.changed_at
-"""
-
-_REPLACE_KEYS = """
-UPDATE owner_key SET state = 'replaced', changed_at = $3
-WHERE owner = $1 AND public_key <> $2 AND state <> 'replaced'
-"""
-
-_KEYS_IN_FORCE = """
-SELECT owner, public_key, tenant FROM owner_key
-WHERE owner = ANY($1::text[]) AND state = 'registered'
-"""
-
-_USED_NONCES = """
-SELECT c.owner, c.nonce FROM owner_consent c
-JOIN unnest($1::text[], $2::text[]) AS given (owner, nonce) USING (owner, nonce)
-"""
-
-_ADD_CONSENTS = """
-INSERT INTO owner_consent (owner, nonce, tenant, rule_id, version, given_at)
-SELECT g.*, $3, $4, $5, $6 FROM unnest($1::text[], $2::text[]) AS g (owner, nonce)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Edition:
@@ -200,18 +130,6 @@ class PastPayIn:
     beneficiary: Beneficiary | None
     rule: str
     rule_facts: Mapping[str, object] | None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerKey:
-    """A key that an owner signs with, or is proposed to."""
-
-    owner: str
-    public_key: str
-    tenant: str
-    state: str
-    proposed_by: str
-    proposed_for: str
 
 
 async def show_every_tenant(conn: Connection) -> None:
@@ -343,103 +261,3 @@ def _past(row: Record) -> PastPayIn:
 def _kind(owner: str) -> str:
     prefix = owner.partition(":")[0]
     return prefix if prefix in {"contact", "event"} and ":" in owner else "party"
-
-
-async def tenants(conn: Connection, parties: Collection[str]) -> Mapping[str, str]:
-    """The tenant of each party that the directory knows."""
-    return {row[0]: row[1] for row in await conn.fetch(_TENANTS, sorted(parties))}
-
-
-async def groups_of(
-    conn: Connection, parties: Collection[str], groups: Collection[str]
-) -> Sequence[tuple[str, str, str]]:
-    """Which of these parties are in which of these groups: (party, group, tenant)."""
-    rows = await conn.fetch(_GROUPS_OF, sorted(parties), sorted(groups))
-    return [(row[0], row[1], row[2]) for row in rows]
-
-
-async def members(
-    conn: Connection, groups: Collection[str], limit: int
-) -> Sequence[tuple[str, str, str]]:
-    """The members of groups, at most `limit` each, by id: (group, party, tenant)."""
-    return [(row[0], row[1], row[2]) for row in await conn.fetch(_MEMBERS, sorted(groups), limit)]
-
-
-async def relations(
-    conn: Connection, others: Collection[str], names: Collection[str]
-) -> Sequence[tuple[str, str, str, str]]:
-    """Who stands in these relations to these parties: (other, relation, party, tenant)."""
-    rows = await conn.fetch(_RELATIONS, sorted(others), sorted(names))
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-async def set_relations(
-    conn: Connection, rows: Mapping[tuple[str, str, str], tuple[str, bool, datetime]]
-) -> None:
-    """Keep relations: (other, relation, party) -> (tenant, ended, since)."""
-    ordered = [(*key, *rows[key]) for key in sorted(rows)]
-    await conn.execute(_SET_RELATIONS, *_columns(ordered))
-
-
-async def set_members(
-    conn: Connection, rows: Mapping[tuple[str, str], tuple[str, bool, int]]
-) -> None:
-    """Keep memberships: (group, party) -> (tenant, member, the group's version)."""
-    ordered = [(*key, *rows[key]) for key in sorted(rows)]
-    await conn.execute(_SET_MEMBERS, *_columns(ordered))
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-async def keys_of(conn: Connection, owner: str) -> Sequence[OwnerKey]:
-    """All keys of an owner, locked."""
-    return [OwnerKey(*row) for row in await conn.fetch(_KEYS, owner)]
-
-
-async def put_key(conn: Connection, key: OwnerKey, now: datetime) -> None:
-    """Enter a key or change its state; one that is registered replaces all others (a statement more)."""
-    if key.state == "registered":
-        await conn.execute(_REPLACE_KEYS, key.owner, key.public_key, now)
-    await conn.execute(
-        _PUT_KEY,
-        key.owner,
-        key.public_key,
-        key.tenant,
-        key.state,
-        key.proposed_by,
-        key.proposed_for,
-        now,
-    )
-
-
-async def keys_in_force(conn: Connection, owners: Collection[str]) -> Mapping[str, tuple[str, str]]:
-    """The public key and the tenant of each owner that has a key in force."""
-    return {
-        row["owner"]: (row["public_key"], row["tenant"])
-        for row in await conn.fetch(_KEYS_IN_FORCE, sorted(owners))
-    }
-
-
-async def used_nonces(
-    conn: Connection, given: Sequence[tuple[str, str]]
-) -> frozenset[tuple[str, str]]:
-    """Which of these (owner, nonce) have served before."""
-    rows = await conn.fetch(_USED_NONCES, [one[0] for one in given], [one[1] for one in given])
-    return frozenset((row[0], row[1]) for row in rows)
-
-
-async def add_consents(
-    conn: Connection, given: Sequence[tuple[str, str]], edition: Edition, now: datetime
-) -> None:
-    """Let these (owner, nonce) never serve again."""
-    await conn.execute(
-        _ADD_CONSENTS,
-        [one[0] for one in given],
-        [one[1] for one in given],
-        edition.tenant,
-        edition.rule_id,
-        edition.version,
-        now,
-    )
