@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from tally_contracts.base import PositiveAmount, Where, Who, Why
 from tally_contracts.directory_facts import ContactVerified, PartyRegistered
-from tally_contracts.ledger import AccountSpec, Leg, PostJournal
+from tally_contracts.ledger import AccountSpec, Leg, PostJournal, ReversalLeg, ReverseJournal
 from tally_contracts.registry import BY_TYPE
 from tally_funding.app import SCHEMA, build_app
 from tally_funding.postings import Books
@@ -187,9 +187,38 @@ class Platform:
             ),
             effective_at=self.clock.now(),
         )
+        await self.command_ledger(journal)
+
+    async def command_ledger(self, command: BaseModel) -> None:
+        """Hand a command to the ledger alone, and let both services settle."""
         (processor,) = self.ledger.by_topic["ledger.commands.v1"]
-        await processor.process([self._record(journal, "ledger.commands.v1", None)])
+        await processor.process([self._record(command, "ledger.commands.v1", None)])
         await self.settle()
+
+    async def reverse(self, journal: PostJournal) -> None:
+        """Move back all that a journal moved."""
+        name = str(self._next())
+        reversal = ReverseJournal(
+            who=journal.who,
+            where=journal.where,
+            why=journal.why,
+            occurred_at=self.clock.now(),
+            journal_id=derived_id("jrn", "reversal", name),
+            ledger=journal.ledger,
+            reference=derived_id("rev", name),
+            reverses=journal.journal_id,
+            legs=tuple(
+                ReversalLeg(
+                    id=derived_id("trf", "reversal", name, leg.id),
+                    reverses=leg.id,
+                    amount=leg.amount,
+                    code="reversal",
+                )
+                for leg in journal.legs
+            ),
+            effective_at=self.clock.now(),
+        )
+        await self.command_ledger(reversal)
 
     async def balance(self, account: AccountSpec) -> int:
         """What an account holds by the ledger's own books, in minor units; 0 if it is not there."""

@@ -315,9 +315,7 @@ async def _freeze(platform: Platform, kind: type[Any], account: str) -> None:
         why=WHY,
         occurred_at=START,
     )
-    (processor,) = platform.ledger.by_topic["ledger.commands.v1"]
-    await processor.process([platform._record(command, "ledger.commands.v1", None)])
-    await platform.settle()
+    await platform.command_ledger(command)
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 
 from tally_contracts.catalogue import topic
-from tally_contracts.ledger import JournalPosted, JournalRejected
-from tally_funding.escrow import handlers as escrow
-from tally_funding.escrow import service as escrow_service
-from tally_funding.escrow.service import LedgerAnswer
+from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.claims import following
+from tally_funding.claims import handlers as claims_handlers
+from tally_funding.claims.following import LedgerFact
+from tally_funding.claims.service import Claims
+from tally_funding.escrow import handlers as escrow_handlers
+from tally_funding.escrow import service as escrow
 from tally_funding.parties import handlers as parties
-from tally_funding.postings import Books
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS = "funding.agreements.commands.v1"
 TOPICS = ("ledger.journals.v1", "funding.pay_in.v1", "payouts.payout.v1", parties.PARTIES)
 
 
-def build_router(books: Books) -> Router:
+def build_router(claims: Claims) -> Router:
     """The consumer, over commands, the ledger's answers and the facts that conditions name."""
     router = Router(
         "funding_agreements",
@@ -25,10 +27,12 @@ def build_router(books: Books) -> Router:
         ],
     )
     parties.register(router)
-    escrow.register(router, books)
+    escrow_handlers.register(router, claims.books)
+    claims_handlers.register(router, claims)
 
-    @router.fold(JournalPosted, JournalRejected)
-    async def answered(uow: UnitOfWork, messages: Sequence[Received[LedgerAnswer]]) -> None:
-        await escrow_service.settle(uow, books, messages)
+    @router.fold(JournalPosted, JournalReversed, JournalRejected)
+    async def posted(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
+        await escrow.settle(uow, claims.books, messages)
+        await following.follow(uow, claims.books, messages)
 
     return router

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from tally_contracts.base import Slug
 from tally_messaging import MessagingSettings
+from tally_security.sealing import SealingKey
 
 
 class FundingSettings(MessagingSettings):
@@ -34,6 +35,12 @@ class FundingSettings(MessagingSettings):
         description="program of bank money that names only a creditor reference (RF, ISO 11649); "
         "not set: it goes to suspense",
     )
+    claim_sealing_key: SecretStr = Field(
+        default=SecretStr("c2FtcGxlLWNsYWltLWNvZGVzLWtleS1kZXYtb25seSE="),
+        validation_alias="TALLY_FUNDING_CLAIM_SEALING_KEY",
+        description="32 bytes in base64 that claim codes are sealed with for whoever delivers them; "
+        "the sample is refused in production: openssl rand -base64 32",
+    )
     match_automatic_from: int = Field(
         default=95,
         ge=50,
@@ -42,6 +49,12 @@ class FundingSettings(MessagingSettings):
         description="percent of confidence from which money in suspense is matched without a person",
     )
     ledger_name: Slug = Field(default="main", description="the ledger that books pay-ins")
+
+    @field_validator("claim_sealing_key")
+    @classmethod
+    def _key_parses(cls, key: SecretStr) -> SecretStr:
+        SealingKey.parse(key.get_secret_value())
+        return key
 
     @field_validator("sources", mode="before")
     @classmethod

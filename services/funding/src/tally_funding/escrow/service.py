@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tally_contracts.base import Amount, Event, Who, Why
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_escrow import AgreementChanged, AgreementRefused, ProposeAgreement
-from tally_contracts.ledger import JournalPosted, JournalRejected
+from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
 from tally_contracts.payouts import PayoutChanged
 from tally_funding.answers import store as answers
 from tally_funding.answers.refusal import Refusal
@@ -29,7 +29,7 @@ LEDGER_TOPIC = "ledger.commands.v1"
 ACTOR = "svc:funding"
 """Who acts where only time does."""
 
-LedgerAnswer = JournalPosted | JournalRejected
+LedgerFact = JournalPosted | JournalReversed | JournalRejected
 Fact = PayInAllocated | PayoutChanged
 
 
@@ -255,7 +255,7 @@ def _refused(
     )
 
 
-async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerAnswer]]) -> None:
+async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
     """Take the ledger's answers; those to other journals, repeated and stale ones change nothing."""
     prefix = postings.REFERENCE_PREFIX
     ours = [message for message in messages if message.event.reference.startswith(prefix)]

@@ -1,0 +1,283 @@
+"""One unit of work over the estates of unknown payees: loaded at once, changed in memory, saved at once."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from tally_contracts.base import Amount
+from tally_contracts.funding_claims import (
+    ClaimChanged,
+    DesignationAsked,
+    DesignationMoved,
+    DesignationRefused,
+)
+from tally_funding.claims import clocks, postings
+from tally_funding.claims.clocks import Opening, Stopping
+from tally_funding.claims.domain.estate import (
+    Asked,
+    Change,
+    Claim,
+    ClaimMoved,
+    ClaimState,
+    Effect,
+    Estate,
+    Moved,
+    Movement,
+    Reason,
+    Refused,
+    is_claimable,
+)
+from tally_funding.claims.store import claims, wallets
+from tally_funding.claims.store.claims import (
+    ClaimMove,
+    Ending,
+    KeptClaim,
+    KeptMovement,
+    NewClaim,
+    Redirect,
+)
+from tally_funding.claims.store.wallets import Circumstances, Wallet
+from tally_funding.postings import Books
+from tally_messaging import UnitOfWork
+
+CLAIMS_TOPIC: Final = "funding.claims.v1"
+LEDGER_TOPIC: Final = "ledger.commands.v1"
+TRY_AGAIN_AFTER: Final = timedelta(hours=1)
+"""How long what runs by itself waits after the ledger refused it."""
+
+Fact = ClaimChanged | DesignationAsked | DesignationMoved | DesignationRefused
+
+
+@dataclass(slots=True)
+class Batch:
+    """Estates by owner as they stand by now, and what is to be saved of them."""
+
+    uow: UnitOfWork
+    books: Books
+    estates: dict[str, Estate] = field(default_factory=dict)
+    held: dict[str, list[Wallet]] = field(default_factory=dict)
+    known: dict[str, KeptClaim] = field(default_factory=dict)
+    moving: dict[str, Circumstances] = field(default_factory=dict)
+    _issued: dict[str, NewClaim] = field(default_factory=dict)
+    _claim_moves: dict[str, ClaimMove] = field(default_factory=dict)
+    _started: dict[str, KeptMovement] = field(default_factory=dict)
+    _ended: dict[str, Ending] = field(default_factory=dict)
+    _redirects: list[Redirect] = field(default_factory=list)
+    _retry: dict[str, datetime | None] = field(default_factory=dict)
+    _opening: list[Opening] = field(default_factory=list)
+    _companies: set[tuple[str, str, str]] = field(default_factory=set)
+    _stopping: list[Stopping] = field(default_factory=list)
+
+    async def load(self, owners: Collection[str]) -> None:
+        """Load the estates of these owners. Locks: wallets by account, then claims by id."""
+        conn = self.uow.conn
+        for wallet in await wallets.lock_owners(conn, owners):
+            self.held.setdefault(wallet.owner, []).append(wallet)
+        opened = await claims.open_of(conn, owners)
+        moving = await claims.moving_of(conn, owners)
+        redirects = await claims.redirects(conn, owners)
+        companies = await claims.companies(conn, owners)
+        for owner in owners:
+            held = self.held.get(owner, [])
+            kept = opened.get(owner)
+            if kept is not None:
+                self.known[kept.claim.claim_id] = kept
+            movement = moving.get(owner)
+            if movement is not None:
+                self.moving[owner] = movement[1]
+            self.estates[owner] = Estate(
+                owner=owner,
+                balances={w.balance.currency.code: w.balance for w in held},
+                companies=companies.get(owner, {}),
+                programs=frozenset(wallet.program for wallet in held),
+                claim=None if kept is None else kept.claim,
+                movement=None if movement is None else movement[0],
+                to_owner=redirects.get(owner),
+            )
+
+    def tenant(self, owner: str) -> str:
+        """The tree the money of this owner belongs to."""
+        return self.held[owner][0].tenant
+
+    def told(self, owner: str) -> Circumstances:
+        """How the first money of this owner came."""
+        return self.held[owner][0].told
+
+    def take(self, change: Change, told: Circumstances) -> Fact | None:
+        """Make a change: tell of each effect, ask the ledger; the first fact told, if any."""
+        before = self.estates[change.estate.owner]
+        self.estates[change.estate.owner] = change.estate
+        first: Fact | None = None
+        for effect in change.effects:
+            fact = self._effect(before, change.estate, effect, told)
+            first = first or fact
+        return first
+
+    def issue(self, kept: KeptClaim, company: str, told: Circumstances) -> None:
+        """A new claim is to be entered."""
+        self.known[kept.claim.claim_id] = kept
+        self._issued[kept.claim.claim_id] = NewClaim(kept, company, told)
+
+    def _effect(self, before: Estate, after: Estate, effect: Effect, told: Circumstances) -> Fact:
+        owner = after.owner
+        match effect:
+            case ClaimMoved():
+                return self._claim_moved(owner, before.movement or after.movement, effect, told)
+            case Asked(movement):
+                return self._asked(owner, movement, told)
+            case Moved(movement):
+                return self._moved(owner, movement, told)
+            case Refused(movement, code):
+                return self._refused(owner, movement, code, told)
+            case _:
+                assert_never(effect)
+
+    def _claim_moved(
+        self, owner: str, movement: Movement | None, effect: ClaimMoved, told: Circumstances
+    ) -> ClaimChanged:
+        claim = effect.claim
+        kept = self.known[claim.claim_id]
+        self.known[claim.claim_id] = replace(kept, claim=claim)
+        before = self._claim_moves.get(claim.claim_id)
+        previous = effect.previous if before is None else before.previous
+        self._claim_moves[claim.claim_id] = ClaimMove(claim, previous, self._due_at(claim))
+        fact = ClaimChanged(
+            claim_id=claim.claim_id,
+            owner=owner,
+            tenant=kept.tenant,
+            state=claim.state.value,
+            previous=effect.previous.value,
+            claimant=claim.claimant,
+            journal_id=None if movement is None else postings.journal_id(movement),
+            reason_code=effect.reason,
+            who=told.who,
+            why=told.why,
+            occurred_at=self.uow.now,
+        )
+        self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
+        return fact
+
+    def _due_at(self, claim: Claim) -> datetime | None:
+        if claim.state is not ClaimState.ISSUED:
+            return None
+        # Taken back after its time was over: tried again later, not at once.
+        over = self.uow.now >= claim.expires_at
+        return self.uow.now + TRY_AGAIN_AFTER if over else claim.expires_at
+
+    def _asked(self, owner: str, movement: Movement, told: Circumstances) -> DesignationAsked:
+        fact = DesignationAsked(
+            **self._common(owner, movement, told), journal_id=postings.journal_id(movement)
+        )
+        self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
+        kept = KeptMovement(
+            movement, owner, self.tenant(owner), postings.journal_id(movement), told
+        )
+        self._started[movement.movement_id] = kept
+        if movement.reason is Reason.FOLLOWED:
+            self._retry[owner] = None
+        if is_claimable(movement.to_owner):
+            self._open(owner, movement, told)
+        if movement.amounts:
+            journal = postings.journal(self.books, owner, movement, told, self.uow.now)
+            self.uow.emit(journal, topic=LEDGER_TOPIC, key=journal.ledger, cause=told.cause)
+        return fact
+
+    def _open(self, owner: str, movement: Movement, told: Circumstances) -> None:
+        """The new owner is unknown too: its wallets are to be there before the money is."""
+        to_owner, tenant = movement.to_owner, self.tenant(owner)
+        for wallet in self.held[owner]:
+            unit = wallet.balance.currency
+            started = clocks.opened(
+                account=self.books.wallet(to_owner, unit.code).id,
+                tenant=tenant,
+                owner=to_owner,
+                unit=unit,
+                told=told,
+                # The holder is the same, and so is its jurisdiction.
+                country=wallet.clock.jurisdiction,
+                now=self.uow.now,
+            )
+            self._opening.append(Opening(started, told.cause))
+        self._companies |= {
+            (to_owner, company, tenant) for company in self.estates[owner].companies
+        }
+
+    def _moved(self, owner: str, movement: Movement, told: Circumstances) -> DesignationMoved:
+        fact = DesignationMoved(
+            **self._common(owner, movement, told), journal_id=postings.journal_id(movement)
+        )
+        self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
+        self._ended[movement.movement_id] = Ending(movement.movement_id, "moved")
+        if movement.reason is not Reason.FOLLOWED:
+            self._redirects.append(
+                Redirect(owner, self.tenant(owner), movement.to_owner, movement.movement_id)
+            )
+            claimed = movement.reason is Reason.CLAIMED
+            self._stopping += [
+                Stopping(wallet, told.cause, by_owner=claimed) for wallet in self.held[owner]
+            ]
+        return fact
+
+    def _refused(
+        self, owner: str, movement: Movement, code: str, told: Circumstances
+    ) -> DesignationRefused:
+        journal_id = postings.journal_id(movement)
+        assert journal_id is not None, "only a journal is refused"
+        fact = DesignationRefused(
+            **self._common(owner, movement, told), journal_id=journal_id, code=code
+        )
+        self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
+        self._ended[movement.movement_id] = Ending(movement.movement_id, "refused")
+        if movement.reason is Reason.FOLLOWED:
+            self._retry[owner] = self.uow.now + TRY_AGAIN_AFTER
+        return fact
+
+    def _common(self, owner: str, movement: Movement, told: Circumstances) -> Mapping[str, object]:
+        return {
+            "who": told.who,
+            "where": told.where,
+            "why": told.why,
+            "occurred_at": self.uow.now,
+            "movement_id": movement.movement_id,
+            "owner": owner,
+            "to_owner": movement.to_owner,
+            "tenant": self.tenant(owner),
+            "reason_code": movement.reason.value,
+            "amounts": tuple(Amount.of(amount) for amount in movement.amounts),
+        }
+
+    async def save(self) -> None:
+        """Write what has changed: a constant number of statements, whatever it is."""
+        conn, now = self.uow.conn, self.uow.now
+        # What began in this unit is entered as it stands by its end.
+        moves = [m for m in self._claim_moves.values() if m.claim.claim_id not in self._issued]
+        if moves:
+            await claims.move(conn, moves, now)
+        if self._issued:
+            issued = [
+                replace(new, kept=self.known[claim_id]) for claim_id, new in self._issued.items()
+            ]
+            await claims.issue(conn, issued, now)
+        ended = [e for e in self._ended.values() if e.movement_id not in self._started]
+        if ended:
+            await claims.end(conn, ended, now)
+        if self._started:
+            started = [
+                replace(kept, state=self._ended[one].state) if one in self._ended else kept
+                for one, kept in self._started.items()
+            ]
+            await claims.start(conn, started, now)
+        if self._redirects:
+            await claims.redirect(conn, self._redirects, now)
+        if self._retry:
+            await claims.retry(conn, self._retry)
+        await self._save_wallets()
+
+    async def _save_wallets(self) -> None:
+        if self._opening:
+            await clocks.open_wallets(self.uow, self._opening)
+        if self._companies:
+            await wallets.add_companies(self.uow.conn, self._companies)
+        if self._stopping:
+            await clocks.stop(self.uow, self._stopping)

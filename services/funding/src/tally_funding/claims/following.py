@@ -1,0 +1,197 @@
+"""Use cases of the ledger and of time: balances follow the books, movements end, claims run out."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tally_contracts.base import Who
+from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.answers.store import for_every_tenant
+from tally_funding.claims import clocks
+from tally_funding.claims.batch import TRY_AGAIN_AFTER, Batch
+from tally_funding.claims.clocks import Opening
+from tally_funding.claims.domain.estate import decide_answer, decide_follow
+from tally_funding.claims.domain.orders import decide_expiry
+from tally_funding.claims.postings import REFERENCE_PREFIX
+from tally_funding.claims.store import claims, wallets
+from tally_funding.claims.store.wallets import Circumstances, Designation, Wallet
+from tally_funding.parties import store as parties
+from tally_funding.postings import Books
+from tally_messaging import Cause, Received, UnitOfWork
+from tally_money import Money, currency, iso_currencies
+from tally_runtime import get_logger
+
+_LOG = get_logger("tally_funding.claims")
+ACTOR = "svc:funding"
+"""Who acts where only time or the ledger does."""
+PAY_INS = "pin_"
+
+LedgerFact = JournalPosted | JournalReversed | JournalRejected
+
+
+async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
+    """Follow the books: wallets of unknown payees, movements under way, and what came after them."""
+    await for_every_tenant(uow.conn)
+    await _open_designated(uow, messages)
+    deltas = _deltas(messages)
+    ended = [m for m in messages if m.event.reference.startswith(REFERENCE_PREFIX)]
+    owners = await wallets.owners_of(uow.conn, deltas) if deltas else frozenset()
+    moving = (
+        await claims.owners_of_moving(uow.conn, {m.event.reference for m in ended}) if ended else {}
+    )
+    owners |= frozenset(moving.values())
+    if not owners:
+        return
+    batch = Batch(uow, books)
+    await batch.load(owners)
+    await _add(batch, deltas)
+    for message in ended:
+        if message.event.reference in moving:
+            _end(batch, moving[message.event.reference], message)
+    newest = messages[-1].cause
+    for owner in sorted(owners):
+        _move_on(batch, owner, newest)
+    await batch.save()
+
+
+def _deltas(messages: Sequence[Received[LedgerFact]]) -> dict[str, int]:
+    """What was posted to each account, in minor units of its currency; the sum over all is zero."""
+    deltas: dict[str, int] = defaultdict(int)
+    for message in messages:
+        event = message.event
+        if isinstance(event, JournalRejected):
+            continue
+        for leg in event.legs:
+            # A registered asset has no wallet of an unknown payee: pay-ins are in ISO currencies.
+            if leg.amount.currency in iso_currencies():
+                minor = leg.amount.money().minor
+                deltas[leg.debit] -= minor
+                deltas[leg.credit] += minor
+    return deltas
+
+
+async def _open_designated(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
+    """Wallets that pay-ins designated to unknown payees, with their companies and clocks."""
+    caused = {
+        m.event.reference: m.cause
+        for m in messages
+        if m.event.reference.startswith(PAY_INS) and isinstance(m.event, JournalPosted)
+    }
+    if not caused:
+        return
+    found = await wallets.designated(uow.conn, caused)
+    if not found:
+        return
+    places = await parties.places(uow.conn, {one.company for one in found})
+    cause = messages[-1].cause
+    opening = [Opening(_wallet(one, places.get(one.company), cause, uow), cause) for one in found]
+    await clocks.open_wallets(uow, opening)
+    pairs = {
+        (one.wallet.owner, d.company, one.wallet.tenant)
+        for one, d in zip(opening, found, strict=True)
+    }
+    await wallets.add_companies(uow.conn, pairs)
+
+
+def _wallet(
+    designation: Designation, place: parties.Place | None, cause: Cause, uow: UnitOfWork
+) -> Wallet:
+    told = Circumstances(designation.who, designation.where, designation.why, cause)
+    return clocks.opened(
+        account=designation.account,
+        # A company nobody registered is a tree of its own.
+        tenant=designation.company if place is None else place.tenant,
+        owner=designation.owner,
+        unit=currency(designation.code),
+        told=told,
+        country=None if place is None else place.country,
+        now=uow.now,
+    )
+
+
+async def _add(batch: Batch, deltas: dict[str, int]) -> None:
+    """Bring balances up to what the ledger has told, in memory and at rest."""
+    changed: dict[str, int] = {}
+    for owner, held in batch.held.items():
+        followed = []
+        for wallet in held:
+            delta = deltas.get(wallet.account, 0)
+            if delta:
+                changed[wallet.account] = delta
+            balance = Money(wallet.balance.minor + delta, wallet.balance.currency)
+            followed.append(replace(wallet, balance=balance))
+        batch.held[owner] = followed
+        estate = batch.estates[owner]
+        batch.estates[owner] = replace(
+            estate, balances={w.balance.currency.code: w.balance for w in followed}
+        )
+    if changed:
+        await wallets.add(batch.uow.conn, changed)
+
+
+def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:
+    event = message.event
+    refused = event.code if isinstance(event, JournalRejected) else None
+    change = decide_answer(
+        batch.estates[owner],
+        movement_id=event.reference,
+        refused=refused,
+        follow_id=batch.uow.ids.new("mov"),
+    )
+    if change is None:
+        return
+    if refused is not None:
+        _LOG.error(
+            "unclaimed_money_not_moved",
+            movement_id=event.reference,
+            ledger_code=refused,
+            alarm=True,
+        )
+    batch.take(change, replace(batch.moving[owner], cause=message.cause))
+
+
+def _move_on(batch: Batch, owner: str, cause: Cause) -> None:
+    """What came after the owner was known goes where the rest went."""
+    change = decide_follow(batch.estates[owner], batch.uow.ids.new("mov"))
+    if change is not None:
+        batch.take(change, _by_itself(batch, owner, cause))
+
+
+def _by_itself(batch: Batch, owner: str, cause: Cause) -> Circumstances:
+    who = Who(actor=ACTOR, principal=batch.tenant(owner))
+    return replace(batch.told(owner), who=who, cause=cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How much was due in a turn: claims, tries to move on, and clocks."""
+
+    claims: int
+    tries: int
+    clocks: int
+
+
+async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> Found:
+    """End claims that are over, try again what was refused, make dormant what has run out."""
+    await for_every_tenant(uow.conn)
+    over = await claims.due_owners(uow.conn, uow.now, limit)
+    again = await claims.retry_owners(uow.conn, uow.now, limit)
+    if over or again:
+        batch = Batch(uow, books)
+        await batch.load({*over, *again})
+        put_off = [owner for owner in over if not _expire(batch, owner)]
+        for owner in again:
+            _move_on(batch, owner, batch.told(owner).cause)
+        await batch.save()
+        if put_off:
+            await claims.put_off(uow.conn, put_off, uow.now + TRY_AGAIN_AFTER)
+    return Found(len(over), len(again), await clocks.run_out(uow, limit))
+
+
+def _expire(batch: Batch, owner: str) -> bool:
+    """Whether the owner's claim could be ended: not while its money is on its way."""
+    change = decide_expiry(batch.estates[owner], batch.uow.ids.new("mov"), batch.uow.now)
+    if change is None:
+        return False
+    batch.take(change, _by_itself(batch, owner, batch.told(owner).cause))
+    return True

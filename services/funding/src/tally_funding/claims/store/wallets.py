@@ -1,0 +1,222 @@
+"""Wallets of unknown payees: what they hold by the ledger's facts, and their dormancy clocks."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tally_contracts.base import Where, Who, Why
+from tally_messaging import Cause
+from tally_money import Money, currency
+from tally_postgres import Connection, Record
+
+# The shares of these pay-ins that went to owners nobody knows.
+_DESIGNATED = """
+SELECT a.account, a.owner, p.currency, p.company, p.actor, p.principal, p.channel, p.country,
+       p.program, p.event, p.reason
+FROM allocation a JOIN pay_in p USING (pay_in_id)
+WHERE a.pay_in_id = ANY($1::text[]) AND (a.owner LIKE 'event:%' OR a.owner LIKE 'contact:%')
+ORDER BY a.pay_in_id, a.position
+"""
+
+_OPEN = """
+INSERT INTO claimable_wallet (
+    account, tenant, owner, currency, balance, program, circumstances, cause, jurisdiction, period,
+    dormancy, last_activity_at, dormant_at, opened_at)
+SELECT w.account, w.tenant, w.owner, w.currency, 0, w.program, w.circumstances, w.cause,
+       w.jurisdiction, w.period, 'active', $11, w.dormant_at, $11
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[],
+    $9::text[], $10::timestamptz[])
+    AS w (account, tenant, owner, currency, program, circumstances, cause, jurisdiction, period,
+          dormant_at)
+ON CONFLICT (account) DO NOTHING
+RETURNING account
+"""
+
+_ADD_COMPANIES = """
+INSERT INTO claimable_company (owner, company, tenant)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+ON CONFLICT (owner, company) DO NOTHING
+"""
+
+_WALLET = """account, tenant, owner, currency, balance, program, circumstances, cause,
+    jurisdiction, period, dormancy, last_activity_at, dormant_at"""
+
+_OWNERS_OF = "SELECT DISTINCT owner FROM claimable_wallet WHERE account = ANY($1::text[])"
+
+# In account order, so that two units never wait for each other.
+_LOCK_BY_OWNER = f"""
+SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) ORDER BY account FOR UPDATE
+"""
+
+_LOCK_RUN_OUT = f"""
+SELECT {_WALLET} FROM claimable_wallet
+WHERE account IN (
+    SELECT account FROM claimable_wallet
+    WHERE dormancy = 'active' AND dormant_at <= $1 ORDER BY dormant_at LIMIT $2)
+ORDER BY account FOR UPDATE
+"""
+
+_ADD = """
+UPDATE claimable_wallet w SET balance = w.balance + d.amount
+FROM unnest($1::text[], $2::numeric[]) AS d (account, amount)
+WHERE w.account = d.account
+"""
+
+_SET_DORMANCY = """
+UPDATE claimable_wallet w SET dormancy = d.state, last_activity_at = d.last_activity_at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS d (account, state, last_activity_at)
+WHERE w.account = d.account
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Who moved money, through what, why, and what it followed from."""
+
+    who: Who
+    where: Where
+    why: Why
+    cause: Cause
+
+    def document(self) -> dict[str, object]:
+        """The five Ws as a column holds them; the cause has a column of its own."""
+        return {name: getattr(self, name).model_dump() for name in ("who", "where", "why")}
+
+    @classmethod
+    def of(cls, row: Record) -> "Circumstances":
+        told = row["circumstances"]
+        return cls(
+            who=Who.model_validate(told["who"]),
+            where=Where.model_validate(told["where"]),
+            why=Why.model_validate(told["why"]),
+            cause=Cause.from_text(row["cause"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Designation:
+    """A share of a pay-in that went to an owner nobody knows."""
+
+    account: str
+    owner: str
+    code: str
+    company: str
+    who: Who
+    where: Where
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A dormancy clock: by which dated row it runs, since when, until when."""
+
+    jurisdiction: str
+    period: str
+    state: str
+    last_activity_at: datetime
+    dormant_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A wallet of an unknown payee, in one currency."""
+
+    account: str
+    tenant: str
+    owner: str
+    balance: Money
+    program: str
+    told: Circumstances
+    clock: Clock
+
+
+async def designated(conn: Connection, pay_in_ids: Collection[str]) -> Sequence[Designation]:
+    """The shares of these pay-ins that went to owners nobody knows."""
+    return [
+        Designation(
+            account=row["account"],
+            owner=row["owner"],
+            code=row["currency"],
+            company=row["company"],
+            who=Who(actor=row["actor"], principal=row["principal"]),
+            where=Where(channel=row["channel"], country=row["country"]),
+            why=Why(program=row["program"], event=row["event"], reason=row["reason"]),
+        )
+        for row in await conn.fetch(_DESIGNATED, sorted(pay_in_ids))
+    ]
+
+
+async def open_wallets(
+    conn: Connection, wallets: Sequence[Wallet], now: datetime
+) -> frozenset[str]:
+    """Enter wallets with nothing in them yet; the accounts that were new."""
+    rows = [
+        (
+            w.account,
+            w.tenant,
+            w.owner,
+            w.balance.currency.code,
+            w.program,
+            w.told.document(),
+            w.told.cause.to_text(),
+            w.clock.jurisdiction,
+            w.clock.period,
+            w.clock.dormant_at,
+        )
+        for w in sorted(wallets, key=lambda wallet: wallet.account)
+    ]
+    entered = await conn.fetch(_OPEN, *map(list, zip(*rows, strict=True)), now)
+    return frozenset(row[0] for row in entered)
+
+
+async def add_companies(conn: Connection, pairs: Collection[tuple[str, str, str]]) -> None:
+    """Note whose money an owner's is: (owner, company, tenant)."""
+    await conn.execute(_ADD_COMPANIES, *map(list, zip(*sorted(pairs), strict=True)))
+
+
+async def owners_of(conn: Connection, accounts: Collection[str]) -> frozenset[str]:
+    """The unknown payees among the owners of these accounts."""
+    return frozenset(row[0] for row in await conn.fetch(_OWNERS_OF, sorted(accounts)))
+
+
+async def lock_owners(conn: Connection, owners: Collection[str]) -> Sequence[Wallet]:
+    """The wallets of these owners, locked."""
+    return [_wallet(row) for row in await conn.fetch(_LOCK_BY_OWNER, sorted(owners))]
+
+
+async def lock_run_out(conn: Connection, now: datetime, limit: int) -> Sequence[Wallet]:
+    """Wallets whose clock has run out by now, the longest first, locked."""
+    return [_wallet(row) for row in await conn.fetch(_LOCK_RUN_OUT, now, limit)]
+
+
+async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
+    """Follow the ledger: add to balances, in minor units; the caller holds the rows' locks."""
+    status = await conn.execute(_ADD, list(deltas), list(deltas.values()))
+    assert status == f"UPDATE {len(deltas)}", f"{len(deltas)} wallets, the database: {status!r}"
+
+
+async def set_dormancy(conn: Connection, last_activity: Mapping[str, datetime], state: str) -> None:
+    """Move the clocks of accounts to a state, with the owner's last sign of life."""
+    accounts = list(last_activity)
+    await conn.execute(
+        _SET_DORMANCY, accounts, [state] * len(accounts), list(last_activity.values())
+    )
+
+
+def _wallet(row: Record) -> Wallet:
+    return Wallet(
+        account=row["account"],
+        tenant=row["tenant"],
+        owner=row["owner"],
+        balance=Money(row["balance"], currency(row["currency"])),
+        program=row["program"],
+        told=Circumstances.of(row),
+        clock=Clock(
+            jurisdiction=row["jurisdiction"],
+            period=row["period"],
+            state=row["dormancy"],
+            last_activity_at=row["last_activity_at"],
+            dormant_at=row["dormant_at"],
+        ),
+    )
