@@ -10,6 +10,11 @@ _PARTY: Final = "party_01h455vb4pex5vsknk084sn02q"
 _BUDGET: Final = "bud_01h455vb4pex5vsknk084sn02q"
 _ACCOUNT: Final = "acc_01h455vb4pex5vsknk084sn02q"
 _EUR: Final[dict[str, Any]] = {"currency": "EUR", "amount": "250.00"}
+_WHY: Final[dict[str, Any]] = {
+    "program": "supplier-payments",
+    "event": "invoice:42",
+    "reason": "Invoice 42",
+}
 # A holder or partner in the program may act in it too: what each may do, the programs service knows.
 _PROGRAM: Final = (About("program_id", is_thing=True),)
 
@@ -54,7 +59,8 @@ ROUTES: Final = (
             "lines": [
                 {
                     "rail": "ach",
-                    "fixed": {"currency": "USD", "amount": "0.25"},
+                    "currency": "USD",
+                    "fixed": "0.25",
                     "percent": "0.5",
                     "floor": None,
                     "cap": None,
@@ -84,7 +90,7 @@ ROUTES: Final = (
         makes={"budget_id": "bud"},
         about=_PROGRAM,
         owners=("program_id", "holder"),
-        example={"holder": _PARTY, "amount": _EUR, "wallet": _ACCOUNT},
+        example={"holder": _PARTY, "amount": _EUR, "wallet": _ACCOUNT, "why": _WHY},
     ),
     CommandRoute(
         "/v1/programs/{program_id}/budgets/{budget_id}/allocations",
@@ -95,7 +101,7 @@ ROUTES: Final = (
         subject="budget_id",
         makes={"allocation_id": "alc"},
         about=_in_program("budget_id"),
-        example={"amount": _EUR, "take_back": False},
+        example={"amount": _EUR, "take_back": False, "why": _WHY},
     ),
     CommandRoute(
         "/v1/programs/{program_id}/budgets/{budget_id}/reservations",
@@ -106,7 +112,7 @@ ROUTES: Final = (
         subject="budget_id",
         makes={"reservation_id": "rsv"},
         about=_in_program("budget_id"),
-        example={"amount": _EUR, "reference": "order-17"},
+        example={"amount": _EUR, "reference": "order-17", "why": _WHY},
     ),
     CommandRoute(
         "/v1/programs/{program_id}/budgets/{budget_id}/uses",
@@ -117,7 +123,11 @@ ROUTES: Final = (
         subject="budget_id",
         makes={"use_id": "use"},
         about=_in_program("budget_id"),
-        example={"reservation_id": "rsv_01h455vb4pex5vsknk084sn02q", "amount": _EUR},
+        example={
+            "reservation_id": "rsv_01h455vb4pex5vsknk084sn02q",
+            "amount": _EUR,
+            "why": _WHY,
+        },
     ),
     CommandRoute(
         "/v1/programs/{program_id}/budgets/{budget_id}/releases",
@@ -128,7 +138,7 @@ ROUTES: Final = (
         subject="budget_id",
         makes={"release_id": "rls"},
         about=_in_program("budget_id"),
-        example={"reservation_id": "rsv_01h455vb4pex5vsknk084sn02q"},
+        example={"reservation_id": "rsv_01h455vb4pex5vsknk084sn02q", "why": _WHY},
     ),
     CommandRoute(
         "/v1/programs/{program_id}/payables",
@@ -149,6 +159,7 @@ ROUTES: Final = (
             "due": "2026-10-31",
             "kind": "payables",
             "settled_by": "payout",
+            "why": _WHY,
         },
     ),
     CommandRoute(
@@ -159,7 +170,7 @@ ROUTES: Final = (
         scope=WRITE,
         subject="payable_id",
         about=_in_program("payable_id"),
-        example={"reason": "Goods returned"},
+        example={"why": {**_WHY, "reason": "Goods returned"}},
     ),
     CommandRoute(
         "/v1/programs/{program_id}/payments",
@@ -177,11 +188,7 @@ ROUTES: Final = (
             "amount": _EUR,
             "rail": "ach",
             "kind": "payables",
-            "why": {
-                "program": "supplier-payments",
-                "event": "invoice:42",
-                "reason": "Invoice 42",
-            },
+            "why": _WHY,
         },
     ),
     CommandRoute(
@@ -219,6 +226,7 @@ ROUTES: Final = (
             "amount": _EUR,
             "kind": "marketing",
             "evidence": "doc-77",
+            "why": _WHY,
         },
     ),
     CommandRoute(
@@ -229,6 +237,6 @@ ROUTES: Final = (
         scope=WRITE,
         subject="claim_id",
         about=_PROGRAM,
-        example={"approve": True, "amount": _EUR, "reason": "As agreed"},
+        example={"approve": True, "amount": _EUR, "why": {**_WHY, "reason": "As agreed"}},
     ),
 )

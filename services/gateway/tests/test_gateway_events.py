@@ -1,0 +1,241 @@
+"""The event log of each party: its own numbers without a gap, what concerns it, as it may see it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tally_runtime import derived_id
+
+from .gateway_bench import Bench, party
+
+WHO = {"actor": "svc:feed", "principal": "co"}
+
+
+def allocated(number: int, company: str, **owners: str) -> dict[str, Any]:
+    """A pay-in of a company, shared out among owners."""
+    total = sum(int(amount) for amount in owners.values())
+    return {
+        "who": WHO,
+        "where": {"channel": "api", "country": None},
+        "why": {"program": "p", "event": f"invoice:{number}", "reason": "r"},
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "pay_in_id": derived_id("pin", str(number)),
+        "journal_id": derived_id("jrn", str(number)),
+        "source": "cards",
+        "external_id": f"x-{number}",
+        "company": party(company),
+        "amount": {"currency": "USD", "amount": f"{total}.00"},
+        "rule": "standard:1",
+        "allocations": [
+            {
+                "account": derived_id("acc", owner),
+                "owner": party(owner),
+                "role": "beneficiary",
+                "amount": {"currency": "USD", "amount": f"{amount}.00"},
+                "pay_out": False,
+            }
+            for owner, amount in owners.items()
+        ],
+    }
+
+
+async def grown(bench: Bench) -> None:
+    await bench.register("agg", "aggregator")
+    await bench.register("acme", "company", "agg")
+    await bench.register("other", "company", "agg")
+    await bench.register("ann", "payee", "acme")
+    await bench.register("bob", "payee", "acme")
+
+
+async def pay_in(bench: Bench, *facts: dict[str, Any]) -> None:
+    await bench.learn(
+        *(bench.fact("funding.pay_in.v1", "funding.pay_in.allocated.v1", each) for each in facts)
+    )
+
+
+async def log(bench: Bench, name: str, **query: Any) -> list[dict[str, Any]]:
+    key = await bench.key(name)
+    query.setdefault("types", "funding.pay_in.allocated.v1")
+    answered = await bench.get("/v1/events", key, **query)
+    assert answered.status_code == 200, answered.text
+    found: list[dict[str, Any]] = answered.json()["data"]
+    return found
+
+
+async def test_a_fact_is_seen_by_whom_it_concerns_and_all_above_and_by_nobody_else(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    await pay_in(bench, allocated(1, "acme", ann="60", bob="40"))
+    for name in ("acme", "agg", "operator", "ann", "bob"):
+        assert len(await log(bench, name)) == 1, name
+    assert await log(bench, "other") == []
+
+
+async def test_each_persona_sees_its_fields_of_the_same_fact(bench: Bench) -> None:
+    await grown(bench)
+    await pay_in(bench, allocated(1, "acme", ann="60", bob="40"))
+    ((of_acme,), (of_ann,)) = (await log(bench, "acme"), await log(bench, "ann"))
+    assert of_acme["id"] == of_ann["id"]
+    assert of_acme["data"]["amount"]["amount"] == "100.00"
+    assert len(of_acme["data"]["allocations"]) == 2
+    assert [each["owner"] for each in of_ann["data"]["allocations"]] == [party("ann")]
+    assert not {"amount", "who", "external_id", "rule"} & of_ann["data"].keys()
+
+
+async def test_every_party_counts_its_own_events_without_a_gap(bench: Bench) -> None:
+    await grown(bench)
+    await pay_in(bench, *(allocated(n, "acme", ann="1") for n in range(1, 4)))
+    await pay_in(bench, *(allocated(n, "acme", bob="1") for n in range(4, 8)))
+    for name in ("acme", "ann", "bob", "agg"):
+        key = await bench.key(name)
+        everything = (await bench.get("/v1/events", key, limit=500)).json()["data"]
+        numbers = [int(each["cursor"]) for each in everything]
+        assert numbers == list(range(1, len(numbers) + 1)), name
+
+
+async def test_a_reader_that_goes_on_from_its_cursor_misses_nothing_and_reads_nothing_twice(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    key = await bench.key("acme")
+    await pay_in(bench, *(allocated(n, "acme", ann="1") for n in range(1, 8)))
+    seen, after = [], "0"
+    while True:
+        page = (await bench.get("/v1/events", key, limit=3, after=after)).json()
+        seen += [each["id"] for each in page["data"]]
+        after = page["next"]
+        if not page["has_more"]:
+            break
+    await pay_in(bench, allocated(8, "acme", ann="1"))
+    later = (await bench.get("/v1/events", key, after=after)).json()
+    assert len(later["data"]) == 1
+    everything = (await bench.get("/v1/events", key, limit=500)).json()["data"]
+    assert [*seen, later["data"][0]["id"]] == [each["id"] for each in everything]
+
+
+async def test_a_fact_that_comes_twice_is_one_event(bench: Bench) -> None:
+    await grown(bench)
+    fact = bench.fact(
+        "funding.pay_in.v1", "funding.pay_in.allocated.v1", allocated(1, "acme", ann="1")
+    )
+    await bench.learn(fact, fact)
+    await bench.learn(fact)
+    assert len(await log(bench, "ann")) == 1
+
+
+async def test_only_named_types_and_fields_are_given(bench: Bench) -> None:
+    await grown(bench)
+    await pay_in(bench, allocated(1, "acme", ann="1"))
+    (found,) = await log(bench, "acme", fields="pay_in_id,amount")
+    assert found["data"].keys() == {"pay_in_id", "amount"}
+    assert await log(bench, "acme", types="payouts.payout.changed.v1") == []
+
+
+async def test_the_log_of_a_party_below_is_read_and_that_of_any_other_is_not_there(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    await pay_in(bench, allocated(1, "acme", ann="60", bob="40"))
+    (found,) = await log(bench, "agg", party=party("ann"))
+    assert found["cursor"]
+    for name, whose in (("ann", "acme"), ("other", "ann"), ("other", "nobody"), ("ann", "bob")):
+        answered = await bench.get("/v1/events", await bench.key(name), party=party(whose))
+        assert answered.status_code == 404, (name, whose)
+
+
+async def test_money_for_a_contact_is_in_the_log_of_whoever_the_contact_became(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    claimed = {
+        "tenant": party("agg"),
+        "who": WHO,
+        "reason": "verified",
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "party_id": party("ann"),
+        "reference": "contact:tok1",
+    }
+    await bench.learn(bench.fact("directory.parties.v1", "directory.reference.claimed.v1", claimed))
+    fact = allocated(1, "acme", bob="40")
+    fact["allocations"][0]["owner"] = "contact:tok1"
+    await pay_in(bench, fact)
+    (found,) = await log(bench, "ann")
+    assert [each["owner"] for each in found["data"]["allocations"]] == ["contact:tok1"]
+
+
+async def test_a_party_that_moves_takes_its_later_events_to_its_new_line(bench: Bench) -> None:
+    await grown(bench)
+    await pay_in(bench, allocated(1, "none", ann="1"))
+    await bench.learn(
+        bench.fact(
+            "directory.parties.v1",
+            "directory.party.moved.v1",
+            {
+                "tenant": party("agg"),
+                "who": WHO,
+                "reason": "moved",
+                "occurred_at": "2026-09-21T08:00:00Z",
+                "party_id": party("acme"),
+                "parent": party("other"),
+                "path": [party("agg"), party("other")],
+                "previous_path": [party("agg")],
+            },
+        )
+    )
+    assert await bench.line("ann") == [party(n) for n in ("agg", "other", "acme", "ann")]
+    await pay_in(bench, allocated(2, "none", ann="1"))
+    assert len(await log(bench, "other")) == 1
+    assert len(await log(bench, "ann")) == 2
+
+
+@pytest.mark.parametrize(
+    "query", [{"after": "x"}, {"limit": 0}, {"limit": 501}, {"types": "A b"}, {"surprise": 1}]
+)
+async def test_a_wrong_parameter_is_named(bench: Bench, query: dict[str, Any]) -> None:
+    await grown(bench)
+    answered = await bench.get("/v1/events", await bench.key("acme"), **query)
+    assert answered.status_code == 422
+    assert answered.json()["errors"][0]["field"].startswith(f"/{next(iter(query))}")
+
+
+async def test_a_batch_of_facts_is_a_constant_number_of_statements(bench: Bench) -> None:
+    await grown(bench)
+    counts = []
+    for size in (1, 40):
+        facts = [
+            bench.fact(
+                "funding.pay_in.v1",
+                "funding.pay_in.allocated.v1",
+                allocated(100 * size + n, "acme", ann="1", bob="2"),
+            )
+            for n in range(size)
+        ]
+        seen: list[str] = []
+        async with bench.pool.acquire() as only:
+            note = lambda query, into=seen: into.append(query.query)  # noqa: E731
+            only._con.add_query_logger(note)  # type: ignore[attr-defined]
+        assert bench.pool.get_size() == 1, "one session, so that every statement is seen"
+        await bench.learn(*facts)
+        async with bench.pool.acquire() as only:
+            only._con.remove_query_logger(note)  # type: ignore[attr-defined]
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
+    assert counts[0] <= 14
+
+
+async def test_old_idempotency_keys_are_forgotten_and_used_credentials_remembered(
+    bench: Bench,
+) -> None:
+    from tally_gateway.server import keep_house
+
+    await grown(bench)
+    key = await bench.key("agg")
+    body = {"kind": "company", "parent": party("agg"), "reason": "A customer"}
+    await bench.post("/v1/parties", key, body, idempotency="old")
+    bench.clock.advance(timedelta(days=8))
+    assert await keep_house(bench.gateway) is False
+    assert (await bench.one("SELECT count(*) AS n FROM idempotency"))["n"] == 0
+    used = await bench.one("SELECT last_used_at FROM credential")
+    assert used["last_used_at"] is not None
