@@ -19,7 +19,6 @@ import platform
 import random
 import statistics
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -185,13 +184,11 @@ def main() -> int:
 
 def keep(figures: Sequence[Figure], load: float, rounds: int) -> None:
     reference = figures[-1].median
-    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     about = {
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "load_before": round(load, 2),
         "python": platform.python_version(),
-        "python_profile_guided": "--enable-optimizations" in options,
         "lines": 20,
         "rounds": rounds,
         "target_per_s": TARGET,

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TypeAlias, assert_never
 
 from tally_funding.rules.model import WHOLE, Fixed, Line, Percent, Shortfall, Tier, Tiered, Weight
-from tally_money import Rounding
+from tally_money import MAX_MINOR, Rounding
 
 Claim: TypeAlias = Callable[[int], int]
 """From a basis in minor units to the minor units a line asks for."""
@@ -108,14 +108,13 @@ def compile_lines(
                 fixed[position] = amounts[code]
             case Weight(weight):
                 takers.append((position, weight))
+            case Percent(rate) if line.plain_rate is not None:
+                plain.append((position, rate))
             case Percent(rate):
-                if line.plain_rate is not None:
-                    plain.append((position, rate))
-                else:
-                    claim = _bounded(_percentage(rate, rounded), line, code)
-                    (of_left if line.of_left else own).append((position, claim))
+                claim = _percentage(rate, rounded, *_bounds(line, code))
+                (of_left if line.of_left else own).append((position, claim))
             case Tiered(tiers):
-                claim = _bounded(_tiered(tiers[code], rounded), line, code)
+                claim = _tiered(tiers[code], rounded, *_bounds(line, code))
                 (of_left if line.of_left else own).append((position, claim))
             case _:
                 assert_never(line.share)
@@ -132,11 +131,21 @@ def compile_lines(
     )
 
 
-def _percentage(rate: int, rounded: Claim) -> Claim:
-    return lambda basis: rounded(basis * rate)
+def _bounds(line: Line, code: str) -> tuple[int, int]:
+    """Floor and cap of a line, those that bound nothing where it has none."""
+    floor = 0 if line.floor is None else line.floor[code]
+    return floor, MAX_MINOR if line.cap is None else line.cap[code]
 
 
-def _tiered(tiers: Sequence[Tier], rounded: Claim) -> Claim:
+def _percentage(rate: int, rounded: Claim, floor: int, cap: int) -> Claim:
+    def claim(basis: int) -> int:
+        asked = rounded(basis * rate)
+        return cap if asked > cap else max(asked, floor)
+
+    return claim
+
+
+def _tiered(tiers: Sequence[Tier], rounded: Claim, floor: int, cap: int) -> Claim:
     """The slices up to a basis, from sums made once; a basis at a bound belongs to the tier below."""
     bounds = [tier.up_to for tier in tiers if tier.up_to is not None]
     lowers = [0, *bounds]
@@ -148,26 +157,10 @@ def _tiered(tiers: Sequence[Tier], rounded: Claim) -> Claim:
 
     def claim(basis: int) -> int:
         tier = bisect_left(bounds, basis)
-        return rounded(sums[tier] + (basis - lowers[tier]) * rates[tier])
+        asked = rounded(sums[tier] + (basis - lowers[tier]) * rates[tier])
+        return cap if asked > cap else max(asked, floor)
 
     return claim
-
-
-def _bounded(claim: Claim, line: Line, code: str) -> Claim:
-    """The cap holds even against the floor."""
-    if line.floor is not None:
-        claim = _at_least(claim, line.floor[code])
-    if line.cap is not None:
-        claim = _at_most(claim, line.cap[code])
-    return claim
-
-
-def _at_least(claim: Claim, floor: int) -> Claim:
-    return lambda basis: max(claim(basis), floor)
-
-
-def _at_most(claim: Claim, cap: int) -> Claim:
-    return lambda basis: min(claim(basis), cap)
 
 
 def _down(parts: int) -> int:
