@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tally_contracts.base import Event, PositiveAmount, Why
 from tally_contracts.directory_facts import ContactRemoved, PartyMoved
-from tally_contracts.funding import Beneficiary, FundingReceived, Originator
+from tally_contracts.funding import Beneficiary, FundingReceived, Originator, PayInAllocated
 from tally_contracts.funding_claims import (
     ClaimAlarmRaised,
     ClaimChanged,
@@ -48,29 +48,31 @@ async def platform(fresh_database: Callable[..., ServiceDatabase]) -> AsyncItera
         yield opened
 
 
-async def pay_in(
-    platform: Platform,
+def announced(
     number: int = 1,
     *,
     company: str = "co",
-    amount: str = "100.00",
     code: str = "USD",
     beneficiary: Beneficiary | None = None,
-) -> list[Any]:
-    """Money comes for somebody nobody knows; it goes through the rule as any money."""
-    received = FundingReceived(
+) -> FundingReceived:
+    """100.00 for somebody nobody knows."""
+    return FundingReceived(
         who=who(company),
         where=WHERE,
         why=WHY,
-        occurred_at=platform.clock.now(),
+        occurred_at=START,
         external_id=f"m-{number}",
-        amount=PositiveAmount(currency=code, amount=amount),
+        amount=PositiveAmount(currency=code, amount="100.00"),
         originator=Originator(reference="debtor-1", country="DE"),
         company=party(company),
         beneficiary=beneficiary or Beneficiary(event_reference="expo-2026"),
-        value_date=platform.clock.now().date(),
+        value_date=START.date(),
     )
-    return await platform.send(received, topic="funding.inbound.cards.v1")
+
+
+async def pay_in(platform: Platform, number: int = 1, **more: Any) -> list[Any]:
+    """Money comes, and goes through the rule as any money."""
+    return await platform.send(announced(number, **more), topic="funding.inbound.cards.v1")
 
 
 def issue(**changes: Any) -> IssueClaim:
@@ -191,9 +193,25 @@ async def test_claim_moves_every_currency_once_and_later_money_follows(
     assert await held(platform, party("anna")) == dollars
     assert {clock.state for clock in of(told, DormancyChanged)} == {"claimed"}
     told = await pay_in(platform, 3)
-    assert await held(platform, OWNER) == 0
+    (allocated,) = of(told, PayInAllocated)
+    assert party("anna") in {share.owner for share in allocated.allocations}
+    assert of(told, DesignationAsked) == []
     assert await held(platform, party("anna")) == 2 * dollars
     assert await platform.set_aside() == []
+
+
+async def test_money_under_way_when_the_claim_was_made_follows_it(platform: Platform) -> None:
+    await pay_in(platform, 1)
+    money = await held(platform, OWNER)
+    code = await issued(platform)
+    await platform.give(announced(2), topic="funding.inbound.cards.v1")
+    late = await platform.settle(deaf_ledger=True)
+    await send(platform, redeem(code))
+    (journal,) = of(late, PostJournal)
+    await platform.command_ledger(journal)
+    reasons = [moved.reason_code for moved in of(platform.told, DesignationMoved)]
+    assert reasons == ["claimed", "followed"]
+    assert (await held(platform, OWNER), await held(platform, party("anna"))) == (0, 2 * money)
 
 
 async def test_second_claim_is_refused_and_alarmed_and_moves_nothing(platform: Platform) -> None:

@@ -20,7 +20,7 @@ TOPICS = ("ledger.journals.v1", "funding.pay_in.v1", "payouts.payout.v1", partie
 def build_router(claims: Claims) -> Router:
     """The consumer, over commands, the ledger's answers and the facts that conditions name."""
     router = Router(
-        "funding_agreements",
+        "funding.agreements",
         [
             Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
             *(Subscription(name, types=topic(name).types) for name in TOPICS),

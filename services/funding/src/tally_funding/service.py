@@ -18,6 +18,7 @@ from tally_contracts.funding import (
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected, PostJournal
 from tally_funding import domain, store
+from tally_funding.claims.leading import led_on
 from tally_funding.domain import (
     Content,
     PayInState,
@@ -82,6 +83,7 @@ async def book(
     Returns, per announcement, None if it was new, or how it compares with what was known.
     """
     decisions = await funding.rules.decide(uow.conn, [_asked(one) for one in announcements])
+    decisions = await led_on(uow.conn, decisions)
     drafts = [
         _draft(funding, announcement, decided)
         for announcement, decided in zip(announcements, decisions, strict=True)
