@@ -1,7 +1,9 @@
 """`tally migrate`, `tally run SERVICE`, `tally up`: starting the platform, in parts or whole."""
 
 import asyncio
+import base64
 import os
+import secrets
 import shlex
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,7 +35,8 @@ from tally_embedded import running_stack
 from tally_messaging.launch import run_until_stopped
 from tally_runtime import Metrics, configure_logging, run_all, run_process
 
-_API_PORT = 8080
+_API_PORT, _READ_PORT = 8080, 8090
+_KEY_BYTES = 32
 
 
 def migrate(
@@ -144,8 +147,19 @@ def prepare_environment(more: dict[str, str]) -> None:
     """Settings of an embedded platform, where the environment does not say otherwise."""
     os.environ.setdefault("TALLY_ENVIRONMENT", "development")
     os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
-    if "TALLY_GATEWAY_PORT" not in os.environ:
-        os.environ["TALLY_GATEWAY_PORT"] = str(_free_port(_API_PORT))
+    for variable, preferred in (
+        ("TALLY_GATEWAY_PORT", _API_PORT),
+        ("TALLY_PORTFOLIO_READ_PORT", _READ_PORT),
+    ):
+        if variable not in os.environ:
+            os.environ[variable] = str(_free_port(preferred))
+    os.environ.setdefault(
+        "TALLY_PORTFOLIO_URL", f"http://127.0.0.1:{os.environ['TALLY_PORTFOLIO_READ_PORT']}"
+    )
+    # Known to the two of this process alone.
+    os.environ.setdefault(
+        "TALLY_INTERNAL_KEY", base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+    )
     os.environ.setdefault(
         "TALLY_PUBLIC_URL", f"http://127.0.0.1:{os.environ['TALLY_GATEWAY_PORT']}"
     )

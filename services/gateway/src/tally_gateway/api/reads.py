@@ -1,6 +1,8 @@
 """Reads: passed on to portfolio with who looks, signed for this one request."""
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import httpx
@@ -29,7 +31,8 @@ from tally_security.internal import VIEWER_HEADER, Viewer, sign_viewer
 PAGE_MAX: Final = 500
 _NOT_FOUND: Final = 404
 _OK: Final = 200
-_REFUSED: Final = frozenset({400, 422})
+_REFUSED: Final = frozenset({400, 409, 422})
+_ID: Final = re.compile(r"[A-Za-z0-9_:~-]{1,128}")
 
 OpaqueCursor = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
 
@@ -45,20 +48,33 @@ class One(Document):
     """One thing, its fields as the caller may see them."""
 
 
+class Spanned(Query):
+    """What a statement takes: its span alone, since its bytes are fixed."""
+
+
 class Sparse(Query):
-    """What every read takes."""
+    """What every other read takes."""
 
     fields: Names | None = Field(default=None, description="only these fields, with commas")
+
+
+class Seated(Sparse):
+    """What is looked at from a seat."""
+
     under: Token | None = Field(
         default=None, description="look from the seat of this party of the caller's sub-tree"
     )
 
 
 class Listed(Sparse):
-    """What every list takes."""
+    """What a list of one thing takes."""
 
     limit: int = Field(default=50, ge=1, le=PAGE_MAX)
     cursor: OpaqueCursor | None = Field(default=None, description="`next` of the page before")
+
+
+class ListedSeated(Listed, Seated):
+    """What a list of a sub-tree takes."""
 
 
 _FILTERS: Final[Mapping[str, Any]] = {
@@ -82,75 +98,130 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "parties": {"id": "party_01h455vb4pex5vsknk084sn02q", "kind": "payee"},
 }
 
-# Address, operation id, summary, tag, scope, filters, whether it is a list.
-_READS: Final[tuple[tuple[str, str, str, str, str, bool], ...]] = (
-    ("/wallets", "wallet_list", "Wallets with their balances", "wallets", "currency purpose", True),
-    ("/wallets/{id}", "wallet_get", "A wallet with its balance", "wallets", "", False),
-    (
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read of portfolio: its address there, and what it takes."""
+
+    path: str
+    name: str
+    summary: str
+    tag: str
+    takes: type[Query]
+    filters: tuple[str, ...] = ()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it answers with items."""
+        return issubclass(self.takes, Listed) or self.name == "totals"
+
+
+READS: Final = (
+    Read(
+        "/wallets",
+        "wallet_list",
+        "Wallets with their balances",
+        "wallets",
+        ListedSeated,
+        ("currency", "purpose"),
+    ),
+    Read("/wallets/{id}", "wallet_get", "A wallet with its balance", "wallets", Sparse),
+    Read(
         "/wallets/{id}/movements",
         "wallet_movements",
         "Who, what, when, where and why of each movement, newest first",
         "wallets",
-        "from until",
-        True,
+        Listed,
+        ("from", "until"),
     ),
-    (
+    Read(
         "/wallets/{id}/statement",
         "wallet_statement",
         "A statement of a settled span: the same bytes whenever it is asked for",
         "wallets",
-        "at from until",
-        False,
+        Spanned,
+        ("at", "from", "until"),
     ),
-    ("/payments", "payment_list", "Pay-ins with their payouts", "payments", "state", True),
-    ("/payments/{id}", "payment_get", "A payment with its time line", "payments", "", False),
-    ("/pay-ins", "pay_in_list", "Money that came in", "payments", "state source", True),
-    ("/payouts", "payout_list", "Money that goes out", "payments", "state rail", True),
-    ("/exceptions", "exception_list", "What waits for a person, or failed", "payments", "", True),
-    ("/parties", "party_list", "The caller's tree", "parties", "kind", True),
-    ("/parties/{id}", "party_get", "A party", "parties", "", False),
-    ("/totals", "totals", "Received, committed, paid, held, resting", "payments", "", False),
+    Read(
+        "/payments",
+        "payment_list",
+        "Pay-ins with their payouts, and withdrawals",
+        "payments",
+        ListedSeated,
+    ),
+    Read("/payments/{id}", "payment_get", "A payment with its time line", "payments", Sparse),
+    Read(
+        "/pay-ins",
+        "pay_in_list",
+        "Money that came in",
+        "payments",
+        ListedSeated,
+        ("state", "source"),
+    ),
+    Read("/pay-ins/{id}", "pay_in_get", "A pay-in", "payments", Sparse),
+    Read(
+        "/payouts",
+        "payout_list",
+        "Money that goes out",
+        "payments",
+        ListedSeated,
+        ("state", "rail"),
+    ),
+    Read("/payouts/{id}", "payout_get", "A payout", "payments", Sparse),
+    Read(
+        "/exceptions",
+        "exception_list",
+        "What waits for a person, or failed",
+        "payments",
+        ListedSeated,
+    ),
+    Read("/parties", "party_list", "The caller's tree", "parties", ListedSeated, ("kind",)),
+    Read("/parties/{id}", "party_get", "A party", "parties", Sparse),
+    Read("/totals", "totals", "Received, committed, paid, held, resting", "payments", Seated),
 )
+"""What portfolio is asked for."""
 
 
 def operations(gateway: Gateway) -> Iterator[Route]:
     """Every read."""
-    for path, name, summary, tag, filters, is_list in _READS:
-        base = Listed if is_list else Sparse
+    for each in READS:
         fields: dict[str, Any] = {
-            f"{filter_name}_": (_FILTERS[filter_name] | None, Field(None, alias=filter_name))
-            for filter_name in filters.split()
+            f"{name}_": (_FILTERS[name] | None, Field(None, alias=name)) for name in each.filters
         }
-        query: type[BaseModel] = create_model(f"{name}_query", __base__=base, **fields)
-        example = dict(_EXAMPLES.get(tag, {}))
+        query: type[BaseModel] = create_model(f"{each.name}_query", __base__=each.takes, **fields)
+        example = dict(_EXAMPLES.get(each.tag, {}))
         operation = Operation(
             method="GET",
-            path=f"/v1{path}",
-            name=name,
-            summary=summary,
-            tag=tag,
-            scope=f"{tag}:read",
+            path=f"/v1{each.path}",
+            name=each.name,
+            summary=each.summary,
+            tag=each.tag,
+            scope=f"{each.tag}:read",
             query=query,
             answers={
                 200: Answer("A page", Page, {"items": [example], "next": None})
-                if is_list
+                if each.is_list
                 else Answer("As it stands", One, example)
             },
             problems=("not_found",),
         )
-        yield operation, _reader(gateway, path, f"{tag}:read", query)
+        yield operation, _reader(gateway, each.path, f"{each.tag}:read", query)
 
 
 def _reader(gateway: Gateway, path: str, scope: str, query: type[BaseModel]) -> Handler:
     async def read(request: Request) -> Response:
         caller = await gateway.caller(request, scope)
         read_query(request, query)
-        # As they came: they were checked, and portfolio reads them itself.
-        parameters = dict(request.query_params)
-        url = path.replace("{id}", str(request.path_params.get("id", "")))
+        asked_for = request.path_params.get("id", "none")
+        if _ID.fullmatch(asked_for) is None:
+            # It becomes part of an address behind us, and no id looks like this.
+            raise not_found()
         try:
             found = await gateway.reads.get(
-                url, params=parameters, headers={VIEWER_HEADER: viewer_text(gateway, caller)}
+                path.replace("{id}", asked_for),
+                # As they came: they were checked, and portfolio reads them itself.
+                params=dict(request.query_params),
+                headers={VIEWER_HEADER: viewer_text(gateway, caller)},
             )
         except httpx.HTTPError:
             raise unavailable("What is read here cannot be reached at the moment.") from None
