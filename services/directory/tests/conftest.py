@@ -177,10 +177,19 @@ class Bench:
             self.register("zed", parent="agg2", tenant=party_id("agg2")),
         )
 
-    def seal_contact(self, contact: str, value: str, tenant: str = "agg") -> str:
+    def seal_contact(
+        self, contact: str, value: str, tenant: str = "agg", *, tenant_id: str | None = None
+    ) -> str:
         table, column = CONTACT_VALUE
-        place = Place(party_id(tenant), table, column, tid("contact", contact))
+        place = Place(tenant_id or party_id(tenant), table, column, tid("contact", contact))
         return seal(value, self.vault.keys.current, place)
+
+    def seal_code(
+        self, name: str, code: str, tenant: str = "agg", *, tenant_id: str | None = None
+    ) -> str:
+        table, column = VERIFICATION_CODE
+        place = Place(tenant_id or party_id(tenant), table, column, tid("verif", name))
+        return seal(code, self.vault.keys.current, place)
 
     def add_contact(self, party: str, value: str, channel: str = "email", **more: Any) -> Any:
         """A contact named `<party>:<value>`."""
@@ -211,13 +220,11 @@ class Bench:
         return dict(json.loads(unseal(started.sealed_message, self.vault.keys, place)))
 
     def confirm(self, name: str, code: str, tenant: str = "agg", **more: Any) -> Any:
-        table, column = VERIFICATION_CODE
-        place = Place(party_id(tenant), table, column, tid("verif", name))
         return self.command(
             asked.ConfirmVerification,
             tenant=party_id(tenant),
             verification_id=tid("verif", name),
-            sealed_code=seal(code, self.vault.keys.current, place),
+            sealed_code=self.seal_code(name, code, tenant),
             **more,
         )
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from tally_contracts import directory as asked_for
@@ -81,13 +82,13 @@ class Directory:
             told: Sequence[Told] = ()
             if isinstance(event, DirectoryCommand):
                 digest = self._digest(event)
-                told = _answer_again(event, digest, known, uow)
+                told = _answer_again(event, digest, known, uow.now)
                 if not told:
-                    told = self._decide(world, event, uow)
+                    told = self.decide(world, event, uow.now)
                     known[event.command_id] = _answer_of(digest, told[0])
                     fresh[event.command_id] = event, digest, told[0]
             elif isinstance(event, PayInAllocated):
-                told = self._arrive(world, event, uow)
+                told = self.arrive(world, event, uow.now)
             for one in told:
                 uow.emit(one.event, topic=one.topic, key=one.key, cause=message.cause)
         await saving.save(uow.conn, world, uow.now)
@@ -154,19 +155,21 @@ class Directory:
         text = json.dumps([command.TYPE, said], ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16, person=b"tally-directory").digest()
 
-    def _decide(self, world: World, command: DirectoryCommand, uow: UnitOfWork) -> Sequence[Told]:
-        act = Act(command.tenant, command.who.actor, command.who.principal, uow.now)
+    def decide(self, world: World, command: DirectoryCommand, now: datetime) -> Sequence[Told]:
+        """Decide one command: what is told of it, a refusal at least."""
+        act = Act(command.tenant, command.who.actor, command.who.principal, now)
         desk = Desk(world, act, command.who, command.reason or "", self.books, self.vault)
         try:
             _check_reason(command.reason)
             HANDLERS[type(command)](desk, command)
         except Refused as refused:
-            return [_refusal(command, refused.refusal, uow)]
+            return [_refusal(command, refused.refusal, now)]
         assert desk.told, f"{command.TYPE} has to be answered"
         return desk.told
 
-    def _arrive(self, world: World, event: PayInAllocated, uow: UnitOfWork) -> Sequence[Told]:
-        act = Act("*", event.who.actor, event.who.principal, uow.now)
+    def arrive(self, world: World, event: PayInAllocated, now: datetime) -> Sequence[Told]:
+        """Make known whom a pay-in went to; nothing is told of those that are."""
+        act = Act("*", event.who.actor, event.who.principal, now)
         desk = Desk(world, act, event.who, event.why.reason, self.books, self.vault)
         arrivals.arrive(desk, event)
         return desk.told
@@ -197,7 +200,7 @@ def _check_reason(reason: str | None) -> None:
 
 
 def _answer_again(
-    command: DirectoryCommand, digest: bytes, known: Mapping[str, Answer], uow: UnitOfWork
+    command: DirectoryCommand, digest: bytes, known: Mapping[str, Answer], now: datetime
 ) -> Sequence[Told]:
     """The answer this command got before; a refusal if its id came with other content; or nothing."""
     before = known.get(command.command_id)
@@ -211,7 +214,7 @@ def _answer_again(
             "this id came before with other content, which stands",
             "send the changed command under an id of its own",
         )
-        return [_refusal(command, reused, uow)]
+        return [_refusal(command, reused, now)]
     event = BY_TYPE[before.event_type].model_validate(before.payload)
     return [Told(before.topic, before.key, event)]
 
@@ -233,7 +236,7 @@ def _answer_row(command: DirectoryCommand, digest: bytes, told: Told) -> tuple[o
     )
 
 
-def _refusal(command: DirectoryCommand, refusal: Refusal, uow: UnitOfWork) -> Told:
+def _refusal(command: DirectoryCommand, refusal: Refusal, now: datetime) -> Told:
     subject = _subject(command)
     _LOG.info("command_refused", command_type=command.TYPE, subject=subject, code=refusal.code)
     event = CommandRefused(
@@ -246,7 +249,7 @@ def _refusal(command: DirectoryCommand, refusal: Refusal, uow: UnitOfWork) -> To
         detail=refusal.detail,
         remedy=refusal.remedy,
         who=command.who,
-        occurred_at=uow.now,
+        occurred_at=now,
     )
     return Told(PARTIES, subject, event)
 

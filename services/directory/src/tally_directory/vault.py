@@ -43,10 +43,11 @@ class SentCode:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Opens with either key and seals with the current one."""
+    """Opens with either key and seals with the current one. `draw(n)` is a number below n."""
 
     keys: Keyring
     index: BlindIndex
+    draw: Callable[[int], int] = secrets.randbelow
 
     def take_contact(self, tenant: str, contact_id: str, channel: str, sealed: str) -> ClearContact:
         """Read a contact as it came; refuses what nobody can be reached at."""
@@ -65,7 +66,7 @@ class Vault:
     ) -> SentCode:
         """Draw a code for a kept contact, addressed to it."""
         address = unseal(sealed, self.keys, _place(CONTACT_VALUE, tenant, contact_id))
-        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
+        code = f"{self.draw(10**CODE_DIGITS):0{CODE_DIGITS}d}"
         message = json.dumps({"channel": channel, "address": address, "code": code})
         place = _place(VERIFICATION_MESSAGE, tenant, verification_id)
         return SentCode(
