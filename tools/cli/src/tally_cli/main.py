@@ -11,6 +11,7 @@ from tally_cli.dlq import dlq_app
 from tally_cli.fund import fund
 from tally_cli.lag import lag
 from tally_cli.ledger import ledger_app
+from tally_cli.portfolio import portfolio_app
 from tally_cli.run import migrate, run, up
 from tally_cli.stack import stack_app
 from tally_cli.trace import trace
@@ -42,6 +43,7 @@ app.add_typer(api_key_app)
 app.add_typer(chaos_app)
 app.add_typer(dlq_app)
 app.add_typer(ledger_app)
+app.add_typer(portfolio_app)
 app.add_typer(stack_app)
 
 
