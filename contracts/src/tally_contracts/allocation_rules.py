@@ -13,6 +13,7 @@ from tally_contracts.base import (
     Count,
     Country,
     Event,
+    MoneyEvent,
     PositiveAmount,
     Shape,
     Slug,
@@ -46,8 +47,9 @@ class RuleSignature(Shape):
     """An owner's consent to a rule that debits a wallet of theirs.
 
     The signature is over the text `tally-rule-consent:1`, the document's digest, the owner, the
-    nonce and the expiry as written here, each on a line of its own, without a last line break.
-    A nonce serves one version of one rule.
+    nonce and the expiry, each on a line of its own, without a last line break. The expiry is in
+    UTC with `Z`, with six digits of a second's fraction or, where that is zero, none. A nonce
+    serves one version of one rule.
     """
 
     owner: Token
@@ -236,7 +238,8 @@ class RuleLinted(Event):
 class DryRunLine(Shape):
     """One line's share of a pay-in. `line` is its place in the document; a group has several.
 
-    `basis`: the money the share was taken of. `share`: as the document says it.
+    `basis`: the money the share was taken of. `share`: as the document says it. With a `payer` it is
+    a charge: taken from the payer's wallet beside the pay-in, and placed among the charges.
     """
 
     line: Count
@@ -247,6 +250,7 @@ class DryRunLine(Shape):
     owner: Token
     account: TypeId
     pay_out: StrictBool
+    payer: Token | None = None
 
 
 class RulePassedOver(Shape):
@@ -300,6 +304,38 @@ class OwnerKeyChanged(Event):
     occurred_at: UtcTime
 
 
+class _Charge(MoneyEvent):
+    """A rule's charge on a pay-in: from the payer's wallet to another, beside the pay-in itself."""
+
+    charge_id: TypeId
+    pay_in_id: TypeId
+    rule: Token
+    tenant: RuleTenant
+    payer: Token
+    owner: Token
+    amount: Amount
+
+
+class ChargeTaken(_Charge):
+    """The ledger has moved the charge."""
+
+    TYPE: ClassVar[str] = "funding.charge.taken.v1"
+
+    journal_id: TypeId
+    debit: TypeId
+    credit: TypeId
+
+
+class ChargeRefused(_Charge):
+    """The charge was not taken, the pay-in stands: `code` is the ledger's, e.g. insufficient_funds."""
+
+    TYPE: ClassVar[str] = "funding.charge.refused.v1"
+
+    code: Slug
+    detail: Text
+    remedy: Text
+
+
 COMMANDS: tuple[type[Event], ...] = (
     PublishRule,
     RetireRule,
@@ -314,4 +350,6 @@ FACTS: tuple[type[Event], ...] = (
     RuleLinted,
     RuleDryRun,
     OwnerKeyChanged,
+    ChargeTaken,
+    ChargeRefused,
 )

@@ -12,6 +12,7 @@ from tally_contracts.base import (
     Day,
     DecimalText,
     Event,
+    MoneyEvent,
     PositiveAmount,
     Shape,
     Slug,
@@ -19,9 +20,7 @@ from tally_contracts.base import (
     Token,
     TypeId,
     UtcTime,
-    Where,
     Who,
-    Why,
 )
 
 
@@ -43,17 +42,33 @@ class _Fact(Event):
     occurred_at: UtcTime
 
 
-class AmountLimit(Shape):
-    """The least and the most one payout may be in a currency; both in that currency."""
+class _MoneyCommand(MoneyEvent):
+    """A command about amounts: its why names the program, and what the money is for."""
 
-    minimum: Amount
-    maximum: Amount | None
+    tenant: Token
+    program_id: TypeId
+
+
+class _MoneyFact(MoneyEvent):
+    """A fact about amounts; where and why are those of the command or the money it follows."""
+
+    tenant: Token
+    program_id: TypeId
+
+
+class AmountLimit(Shape):
+    """The least and the most one payout may be in a currency."""
+
+    currency: AssetCode
+    minimum: DecimalText
+    maximum: DecimalText | None
 
 
 class ApprovalLevel(Shape):
     """A payment of more than `above` needs this many approvals by different people."""
 
-    above: Amount
+    currency: AssetCode
+    above: DecimalText
     approvals: Annotated[int, Field(strict=True, ge=0, le=9)]
 
 
@@ -93,17 +108,18 @@ class Endpoint(Shape):
 
 
 class FeeLine(Shape):
-    """The fee in the currency of `fixed`: fixed plus a percentage of the amount, within bounds.
+    """The fee for amounts of a currency: fixed plus a percentage of the amount, within bounds.
 
     `rail` absent: every rail that has no line of its own. `bearer`: payer, payee, shared; for shared
     `payer_percent` says how much of the fee the payer bears.
     """
 
     rail: Slug | None
-    fixed: Amount
+    currency: AssetCode
+    fixed: DecimalText
     percent: DecimalText
-    floor: Amount | None
-    cap: Amount | None
+    floor: DecimalText | None
+    cap: DecimalText | None
     bearer: Slug
     payer_percent: DecimalText | None
 
@@ -158,7 +174,7 @@ class SetFundingOrder(_Command):
     wallets: Annotated[tuple[FundingWallet, ...], Field(min_length=1, max_length=64)]
 
 
-class OpenBudget(_Command):
+class OpenBudget(_MoneyCommand):
     """Command: open a budget; with a parent, its amount is taken from the parent's (F17).
 
     `wallet` is the funding wallet behind a budget without a parent; a child has its parent's.
@@ -173,7 +189,7 @@ class OpenBudget(_Command):
     wallet: TypeId | None
 
 
-class AllocateBudget(_Command):
+class AllocateBudget(_MoneyCommand):
     """Command: give a budget more from its parent, or take back what it has not used."""
 
     TYPE: ClassVar[str] = "programs.budget.allocate.v1"
@@ -184,7 +200,7 @@ class AllocateBudget(_Command):
     take_back: StrictBool
 
 
-class ReserveBudget(_Command):
+class ReserveBudget(_MoneyCommand):
     """Command: set part of a budget aside for something that will be paid."""
 
     TYPE: ClassVar[str] = "programs.budget.reserve.v1"
@@ -195,7 +211,7 @@ class ReserveBudget(_Command):
     reference: Token
 
 
-class UseBudget(_Command):
+class UseBudget(_MoneyCommand):
     """Command: part or all of a reservation was spent."""
 
     TYPE: ClassVar[str] = "programs.budget.use.v1"
@@ -206,7 +222,7 @@ class UseBudget(_Command):
     amount: PositiveAmount
 
 
-class ReleaseBudget(_Command):
+class ReleaseBudget(_MoneyCommand):
     """Command: what is left of a reservation is free again."""
 
     TYPE: ClassVar[str] = "programs.budget.release.v1"
@@ -216,7 +232,7 @@ class ReleaseBudget(_Command):
     reservation_id: TypeId
 
 
-class RegisterPayable(_Command):
+class RegisterPayable(_MoneyCommand):
     """Command: an invoice or purchase order is to be paid (F65).
 
     `document`: invoice, purchase_order. `settled_by` says which money counts: pay_in (the payee is
@@ -237,16 +253,15 @@ class RegisterPayable(_Command):
     settled_by: Slug
 
 
-class CancelPayable(_Command):
+class CancelPayable(_MoneyCommand):
     """Command: nothing more is to be paid; refused once anything was."""
 
     TYPE: ClassVar[str] = "programs.payable.cancel.v1"
 
     payable_id: TypeId
-    reason: Text
 
 
-class ProposePayment(_Command):
+class ProposePayment(_MoneyCommand):
     """Command: pay somebody out of a holder's budgets, once enough people have approved."""
 
     TYPE: ClassVar[str] = "programs.payment.propose.v1"
@@ -258,8 +273,6 @@ class ProposePayment(_Command):
     rail: Slug
     kind: Slug
     payable_id: TypeId | None
-    where: Where
-    why: Why
 
 
 class ApprovePayment(_Command):
@@ -279,7 +292,7 @@ class RejectPayment(_Command):
     reason: Text
 
 
-class SubmitBudgetClaim(_Command):
+class SubmitBudgetClaim(_MoneyCommand):
     """Command: the holder of a budget claims part of it, with a reference to the evidence."""
 
     TYPE: ClassVar[str] = "programs.budget_claim.submit.v1"
@@ -291,15 +304,17 @@ class SubmitBudgetClaim(_Command):
     evidence: Token
 
 
-class DecideBudgetClaim(_Command):
-    """Command: the company approves a claim, in whole or up to `amount`, or rejects it."""
+class DecideBudgetClaim(_MoneyCommand):
+    """Command: the company approves a claim, in whole or up to `amount`, or rejects it.
+
+    Its why says for what reason.
+    """
 
     TYPE: ClassVar[str] = "programs.budget_claim.decide.v1"
 
     claim_id: TypeId
     approve: StrictBool
     amount: PositiveAmount | None
-    reason: Text
 
 
 class ProgramCreated(_Fact):
@@ -350,7 +365,7 @@ class FundingOrderSet(_Fact):
     wallets: Annotated[tuple[FundingWallet, ...], Field(min_length=1, max_length=64)]
 
 
-class BudgetChanged(_Fact):
+class BudgetChanged(_MoneyFact):
     """A budget as it is now; the highest `sequence` of a budget is its state.
 
     `limit` is never less than `allocated` (to children), `reserved` and `used` together. `path`:
@@ -375,7 +390,7 @@ class BudgetChanged(_Fact):
     subject: Token
 
 
-class PayableChanged(_Fact):
+class PayableChanged(_MoneyFact):
     """An invoice or purchase order as it is now; the highest `sequence` is its state.
 
     `state`: open, part_paid, paid, over_paid, cancelled (more may come). `reference` is the id of
@@ -416,7 +431,7 @@ class PaymentFee(Shape):
     payee: Amount
 
 
-class PaymentChanged(_Fact):
+class PaymentChanged(_MoneyFact):
     """A payment as it is now; the highest `sequence` is its state.
 
     `state`: proposed, approved, rejected, paid, failed (more may come). The draws sum to the amount
@@ -442,11 +457,9 @@ class PaymentChanged(_Fact):
     approved_by: Annotated[tuple[Token, ...], Field(max_length=9)]
     journal_id: TypeId | None
     reason_code: Slug | None
-    where: Where
-    why: Why
 
 
-class BudgetClaimChanged(_Fact):
+class BudgetClaimChanged(_MoneyFact):
     """A claim as it is now. `state`: submitted, approved, rejected (more may come).
 
     An approved claim's `granted` stays reserved in the budget until it is used or released.
