@@ -19,6 +19,10 @@ TOPICS = (
     "operations.quarantine.v1",
     "directory.parties.v1",
     "directory.wallets.v1",
+    "funding.agreements.v1",
+    "funding.claims.v1",
+    "funding.rules.v1",
+    "funding.sources.v1",
 )
 
 

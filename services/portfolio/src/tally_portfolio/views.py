@@ -209,7 +209,7 @@ async def payment(seat: Seat, id_: str) -> Document:
     seen = await store.views.seen(seat.conn, seat.party, ids)
     payment_id = next((one_id for one_id in ids if one_id in seen), None)
     line = None if payment_id is None else await line_of(seat.conn, payment_id)
-    if line is None:
+    if line is None or (line.payment.pay_in is None and not line.payment.payouts):
         raise NotFound
     shares = shares_of(line.steps)
     owners = {share.owner for share in shares}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 from tally_contracts.base import AskedAmount, Event
 from tally_contracts.funding import PayInAllocated, PayInReceived, PayInSuspended
@@ -24,42 +23,17 @@ from tally_messaging import Received
 from tally_portfolio.domain.projection import (
     WALLET,
     Account,
-    Hop,
     PayIn,
     Payout,
     Projection,
     SetAside,
 )
-from tally_portfolio.wire.reading import Reader, Summary, five_ws
+from tally_portfolio.wire.reading import Reader, Summary, add_hop, five_ws
 
 LEGS_SHOWN = 16
 """A journal's hop keeps this many legs, and how many there are."""
 
 _RECEIVED, _SUSPENSE, _ALLOCATED = ("received", 1), ("suspense", 2), ("allocated", 3)
-
-
-def _add_hop(
-    projection: Projection,
-    message: Received[Any],
-    subject: str,
-    recorded_at: datetime,
-    summary: Mapping[str, object],
-) -> None:
-    envelope = message.envelope
-    projection.add_hop(
-        Hop(
-            envelope.id,
-            subject,
-            envelope.cause.correlation_id,
-            envelope.cause.causation_id,
-            envelope.type,
-            message.record.topic,
-            envelope.source.rpartition("/")[2] or envelope.source,
-            message.event.occurred_at,
-            recorded_at,
-            {name: value for name, value in summary.items() if value is not None},
-        )
-    )
 
 
 def _money(amount: AskedAmount) -> Summary:
@@ -83,7 +57,7 @@ def _pay_in_received(
     )
     _add_pay_in(projection, message, _RECEIVED, at, company=event.company, owner=owner)
     projection.involve(event.pay_in_id, "pay_in", at, event.company, owner)
-    _add_hop(projection, message, event.pay_in_id, at, summary)
+    add_hop(projection, message, event.pay_in_id, at, summary)
 
 
 def _pay_in_allocated(
@@ -107,7 +81,7 @@ def _pay_in_allocated(
     for share in shares:
         projection.add_key(share.account, event.pay_in_id, at, shared=True)
         projection.involve(event.pay_in_id, "pay_in", at, share.owner)
-    _add_hop(projection, message, event.pay_in_id, at, summary)
+    add_hop(projection, message, event.pay_in_id, at, summary)
 
 
 def _pay_in_suspended(
@@ -123,7 +97,7 @@ def _pay_in_suspended(
         projection, message, _SUSPENSE, at, reason_code=event.reason_code, remedy=event.remedy
     )
     projection.add_key(event.case_id, event.pay_in_id, at)
-    _add_hop(projection, message, event.pay_in_id, at, summary)
+    add_hop(projection, message, event.pay_in_id, at, summary)
 
 
 def _add_pay_in(  # noqa: PLR0913 - the parts that differ between three facts, by keyword
@@ -180,7 +154,7 @@ def _journal_posted(message: Received[JournalPosted], at: datetime, projection: 
     projection.add_key(event.journal_id, event.reference, at)
     for leg in legs:
         projection.add_key(leg.id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _journal_reversed(
@@ -201,7 +175,7 @@ def _journal_reversed(
     projection.add_key(event.journal_id, event.reference, at)
     for leg in event.legs:
         projection.add_key(leg.id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _journal_rejected(
@@ -210,7 +184,7 @@ def _journal_rejected(
     event = message.event
     projection.add_key(event.journal_id, event.reference, at)
     summary = five_ws(event) | _told(event, "journal_id", "code", "detail")
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _hold_placed(message: Received[HoldPlaced], at: datetime, projection: Projection) -> None:
@@ -223,7 +197,7 @@ def _hold_placed(message: Received[HoldPlaced], at: datetime, projection: Projec
         | {"expires_at": expires}
     )
     projection.add_key(event.hold_id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _hold_captured(message: Received[HoldCaptured], at: datetime, projection: Projection) -> None:
@@ -236,7 +210,7 @@ def _hold_captured(message: Received[HoldCaptured], at: datetime, projection: Pr
     )
     projection.add_key(event.hold_id, event.reference, at)
     projection.add_key(event.transfer_id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _hold_released(message: Received[HoldReleased], at: datetime, projection: Projection) -> None:
@@ -248,7 +222,7 @@ def _hold_released(message: Received[HoldReleased], at: datetime, projection: Pr
     )
     projection.add_key(event.hold_id, event.reference, at)
     projection.add_key(event.transfer_id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _hold_rejected(message: Received[HoldRejected], at: datetime, projection: Projection) -> None:
@@ -256,7 +230,7 @@ def _hold_rejected(message: Received[HoldRejected], at: datetime, projection: Pr
     summary = five_ws(event) | _told(event, "hold_id", "command_id", "operation", "code", "detail")
     projection.add_key(event.hold_id, event.reference, at)
     projection.add_key(event.command_id, event.reference, at)
-    _add_hop(projection, message, event.reference, at, summary)
+    add_hop(projection, message, event.reference, at, summary)
 
 
 def _payout_changed(message: Received[PayoutChanged], at: datetime, projection: Projection) -> None:
@@ -291,7 +265,7 @@ def _payout_changed(message: Received[PayoutChanged], at: datetime, projection: 
         | _told(event, "sequence", "state", "previous", "owner", "account", "rail")
         | _told(event, "hold_id", "attempt_id", "reason_code", "must_act")
     )
-    _add_hop(projection, message, event.payout_id, at, summary)
+    add_hop(projection, message, event.payout_id, at, summary)
 
 
 def _attempt_changed(
@@ -305,7 +279,7 @@ def _attempt_changed(
         | _told(event, "code", "action", "source", "return_reference")
     )
     projection.add_key(event.attempt_id, event.payout_id, at)
-    _add_hop(projection, message, event.payout_id, at, summary)
+    add_hop(projection, message, event.payout_id, at, summary)
 
 
 def _account_opened(message: Received[AccountOpened], at: datetime, projection: Projection) -> None:
@@ -323,7 +297,7 @@ def _account_opened(message: Received[AccountOpened], at: datetime, projection: 
         "purpose": spec.purpose,
         "currency": spec.currency,
     }
-    _add_hop(projection, message, spec.id, at, summary)
+    add_hop(projection, message, spec.id, at, summary)
 
 
 def _record_quarantined(

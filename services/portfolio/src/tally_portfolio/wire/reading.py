@@ -1,12 +1,12 @@
 """What all readers of facts share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from tally_contracts.base import MoneyEvent
 from tally_messaging import Received
-from tally_portfolio.domain.projection import Projection
+from tally_portfolio.domain.projection import Hop, Projection
 
 Summary = dict[str, object]
 Reader = Callable[[Received[Any], datetime, Projection], None]
@@ -34,3 +34,28 @@ def five_ws(event: MoneyEvent) -> Summary:
         "where": [event.where.channel, event.where.country],
         "why": [event.why.program, event.why.event, event.why.reason],
     }
+
+
+def add_hop(
+    projection: Projection,
+    message: Received[Any],
+    subject: str,
+    recorded_at: datetime,
+    summary: Mapping[str, object],
+) -> None:
+    """Keep a fact as a hop of its subject; fields without a value are left out."""
+    envelope = message.envelope
+    projection.add_hop(
+        Hop(
+            envelope.id,
+            subject,
+            envelope.cause.correlation_id,
+            envelope.cause.causation_id,
+            envelope.type,
+            message.record.topic,
+            envelope.source.rpartition("/")[2] or envelope.source,
+            message.event.occurred_at,
+            recorded_at,
+            {name: value for name, value in summary.items() if value is not None},
+        )
+    )

@@ -1,0 +1,111 @@
+"""Facts of which a time line shows that they happened: each is a hop of what it is about."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from tally_contracts.base import Event
+from tally_contracts.catalogue import topic
+from tally_contracts.funding_escrow import AgreementChanged
+from tally_contracts.funding_sources import PayInFailed, PayInPending
+from tally_contracts.registry import BY_TYPE
+from tally_messaging import Received
+from tally_portfolio.domain.projection import PayIn, Projection
+from tally_portfolio.wire.reading import Reader, add_hop
+
+TOPICS = (
+    "funding.agreements.v1",
+    "funding.claims.v1",
+    "funding.rules.v1",
+    "funding.sources.v1",
+)
+
+# What a fact is about: the first of these it has.
+_SUBJECTS = (
+    "pay_in_id",
+    "agreement_id",
+    "claim_id",
+    "movement_id",
+    "receivable_id",
+    "entry_id",
+    "expectation_id",
+    "rule_id",
+    "lint_id",
+    "run_id",
+    "webhook_id",
+    "subject",
+    "owner",
+)
+_TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant"})
+_AGREEMENT = "agreement"
+_PENDING, _FAILED = ("pending", 0), ("failed", 2)
+
+
+def _notice(message: Received[Any], at: datetime, projection: Projection) -> None:
+    """A hop with the plain values of the fact; lists and sealed texts stay where they are."""
+    event = message.event
+    told = event.model_dump(mode="json")
+    subject = next((str(told[name]) for name in _SUBJECTS if told.get(name)), None)
+    if subject is None:
+        return
+    who, where, why = told.get("who"), told.get("where"), told.get("why")
+    summary: dict[str, object] = {
+        name: value
+        for name, value in told.items()
+        if name not in _TOLD_APART
+        and not name.startswith("sealed")
+        and isinstance(value, str | int | bool)
+    }
+    amount = told.get("amount")
+    if isinstance(amount, dict):
+        summary |= amount
+    if who:
+        summary["who"] = [who["actor"], who["principal"]]
+    if where:
+        summary["where"] = [where["channel"], where["country"]]
+    if why:
+        summary["why"] = [why["program"], why["event"], why["reason"]]
+    add_hop(projection, message, subject, at, summary)
+
+
+def _agreement(message: Received[AgreementChanged], at: datetime, projection: Projection) -> None:
+    event = message.event
+    projection.involve(event.agreement_id, _AGREEMENT, at, event.payer, event.payee)
+    _notice(message, at, projection)
+
+
+def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> None:
+    """A pay-in whose money is not here yet, or will not come."""
+    event: PayInPending | PayInFailed = message.event
+    failed = isinstance(event, PayInFailed)
+    state, rank = _FAILED if failed else _PENDING
+    projection.add_pay_in(
+        PayIn(
+            pay_in_id=event.pay_in_id,
+            correlation_id=message.envelope.cause.correlation_id,
+            source=event.source,
+            external_id=event.external_id,
+            amount=event.amount.money(),
+            state=state,
+            state_rank=rank,
+            changed_at=at,
+            company=event.company,
+            reason_code=event.code if isinstance(event, PayInFailed) else None,
+        )
+    )
+    projection.add_key(event.external_id, event.pay_in_id, at, shared=True)
+    projection.involve(event.pay_in_id, "pay_in", at, event.company)
+    _notice(message, at, projection)
+
+
+_OWN: Mapping[type[Event], Reader] = {
+    AgreementChanged: _agreement,
+    PayInPending: _unsettled,
+    PayInFailed: _unsettled,
+}
+_FACTS = tuple(BY_TYPE[name] for carried in TOPICS for name in topic(carried).types)
+
+READERS: Mapping[type[Event], Reader] = MappingProxyType(
+    {fact: _OWN.get(fact, _notice) for fact in _FACTS}
+)
