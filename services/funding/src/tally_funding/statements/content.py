@@ -4,18 +4,23 @@ import base64
 import binascii
 import zlib
 
-from tally_bankfiles.camt import MAX_BYTES, MessageKind, Statement, StatementError, read_statements
+from tally_bankfiles import bai2, camt, mt940
+from tally_bankfiles.camt import MAX_BYTES, MessageKind, Statement, StatementError
 
 STATEMENTS_MAX = 400
 ENTRIES_MAX = 20_000
 """A file is one unit of work, and one unit must end well before its consumer counts as stalled."""
 
+_START_BYTES = 64
 _GZIP = 31  # zlib's window bits for the gzip format with its checksum
 
 
 def read_content(content: str) -> tuple[Statement, ...]:
-    """Unpack and read base64 of gzip of a camt.053 file; raises StatementError, and nothing else."""
-    statements = read_statements(_unpacked(content))
+    """Unpack and read base64 of gzip of a file: camt.053, BAI2 or MT940, told by how it begins.
+
+    Raises StatementError, and nothing else.
+    """
+    statements = _read(_unpacked(content))
     for statement in statements:
         if statement.kind is not MessageKind.STATEMENT:
             raise StatementError(
@@ -23,7 +28,7 @@ def read_content(content: str) -> tuple[Statement, ...]:
                 line=statement.line,
                 field="Document",
                 detail=f"{statement.kind.value} announces what a statement repeats",
-                remedy="import the camt.053 statement",
+                remedy="import the final statement of the day",
             )
     entries = sum(
         max(1, len(entry.transactions)) for statement in statements for entry in statement.entries
@@ -36,6 +41,15 @@ def read_content(content: str) -> tuple[Statement, ...]:
             remedy = "ask the bank for a file per account or day"
             raise _refused(code, f"{number} in one file, at most {most} are read", remedy)
     return statements
+
+
+def _read(data: bytes) -> tuple[Statement, ...]:
+    start = data[:_START_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"01,"):
+        return bai2.read_statements(data)
+    if start.startswith((b":20:", b"{1:")):
+        return mt940.read_statements(data)
+    return camt.read_statements(data)
 
 
 def _unpacked(content: str) -> bytes:
