@@ -20,10 +20,6 @@ async def stands(world, payout):
     return found.state, found.reason_code, found.must_act, found.policy_version
 
 
-def amount(text):
-    return {"currency": "USD", "amount": text}
-
-
 async def with_wallet(world, make):
     """The payee takes the money into a wallet from now on."""
     await world.feed(
@@ -60,9 +56,9 @@ async def test_f41_f42_payout_whose_endpoint_the_program_forbids_waits_for_anoth
     [
         ({"countries": ("CA",)}, "country_forbidden_by_program"),
         ({"currencies": ("EUR",)}, "currency_forbidden_by_program"),
-        ({"limits": (AmountLimit(minimum=amount("25.01"), maximum=None),)},
+        ({"limits": (AmountLimit(currency="USD", minimum="25.01", maximum=None),)},
          "amount_below_minimum"),
-        ({"limits": (AmountLimit(minimum=amount("0.00"), maximum=amount("24.99")),)},
+        ({"limits": (AmountLimit(currency="USD", minimum="0.00", maximum="24.99"),)},
          "amount_above_maximum"),
     ],
 )  # fmt: skip

@@ -103,6 +103,15 @@ class Builders:
             **more,
         }
 
+    def _about_money(self, more: dict[str, Any]) -> dict[str, Any]:
+        return self._base(
+            {
+                "where": Where(channel="api", country="US"),
+                "why": Why(program="rebates", event="order-7", reason="rebate of order 7"),
+                **more,
+            }
+        )
+
     def create(self, program: str = "rebates", **more: Any) -> wire.CreateProgram:
         asked = {"program": program, "company": COMPANY, "title": "Rebates", **more}
         return wire.CreateProgram(**self._base(asked))
@@ -154,7 +163,7 @@ class Builders:
             "wallet": wallet(COMPANY, currency) if parent is None else None,
             **more,
         }
-        return wire.OpenBudget(**self._base(asked))
+        return wire.OpenBudget(**self._about_money(asked))
 
     def allocate(
         self, name: str, budget: str, amount: str, *, take_back: bool = False
@@ -165,7 +174,7 @@ class Builders:
             "amount": usd(amount),
             "take_back": take_back,
         }
-        return wire.AllocateBudget(**self._base(asked))
+        return wire.AllocateBudget(**self._about_money(asked))
 
     def reserve(
         self, name: str, budget: str, amount: str, currency: str = "USD"
@@ -176,7 +185,7 @@ class Builders:
             "amount": usd(amount, currency),
             "reference": f"order-{name}",
         }
-        return wire.ReserveBudget(**self._base(asked))
+        return wire.ReserveBudget(**self._about_money(asked))
 
     def use(self, name: str, budget: str, reservation: str, amount: str) -> wire.UseBudget:
         asked = {
@@ -185,7 +194,7 @@ class Builders:
             "reservation_id": tid("res", reservation),
             "amount": usd(amount),
         }
-        return wire.UseBudget(**self._base(asked))
+        return wire.UseBudget(**self._about_money(asked))
 
     def release(self, name: str, budget: str, reservation: str) -> wire.ReleaseBudget:
         asked = {
@@ -193,7 +202,7 @@ class Builders:
             "budget_id": tid("bud", budget),
             "reservation_id": tid("res", reservation),
         }
-        return wire.ReleaseBudget(**self._base(asked))
+        return wire.ReleaseBudget(**self._about_money(asked))
 
     def payable(
         self, name: str = "inv", amount: str = "100.00", **more: Any
@@ -210,11 +219,11 @@ class Builders:
             "settled_by": "payout",
             **more,
         }
-        return wire.RegisterPayable(**self._base(asked))
+        return wire.RegisterPayable(**self._about_money(asked))
 
     def cancel(self, name: str = "inv") -> wire.CancelPayable:
-        asked = {"payable_id": tid("pbl", name), "reason": "the goods went back"}
-        return wire.CancelPayable(**self._base(asked))
+        asked = {"payable_id": tid("pbl", name)}
+        return wire.CancelPayable(**self._about_money(asked))
 
     def propose(
         self, name: str = "one", amount: str = "25.00", *, currency: str = "USD", **more: Any
@@ -227,11 +236,9 @@ class Builders:
             "rail": "ach",
             "kind": "incentives",
             "payable_id": None,
-            "where": Where(channel="api", country="US"),
-            "why": Why(program="rebates", event="order-7", reason="rebate of order 7"),
             **more,
         }
-        return wire.ProposePayment(**self._base(asked))
+        return wire.ProposePayment(**self._about_money(asked))
 
     def approve(self, name: str = "one") -> wire.ApprovePayment:
         return wire.ApprovePayment(**self._base({"payment_id": tid("pmt", name)}))
@@ -248,7 +255,7 @@ class Builders:
             "kind": "incentives",
             "evidence": "doc:1",
         }
-        return wire.SubmitBudgetClaim(**self._base(asked))
+        return wire.SubmitBudgetClaim(**self._about_money(asked))
 
     def decide(
         self, name: str, *, approve: bool = True, amount: str | None = None
@@ -257,9 +264,8 @@ class Builders:
             "claim_id": tid("clm", name),
             "approve": approve,
             "amount": None if amount is None else usd(amount),
-            "reason": "receipts seen",
         }
-        return wire.DecideBudgetClaim(**self._base(asked))
+        return wire.DecideBudgetClaim(**self._about_money(asked))
 
     def _money(self, reference: str, program: str) -> dict[str, Any]:
         return {
@@ -365,7 +371,8 @@ class Builders:
 COMMAND_BY = COMPANY
 LINE = {
     "rail": None,
-    "fixed": usd("0.00"),
+    "currency": "USD",
+    "fixed": "0.00",
     "percent": "0",
     "floor": None,
     "cap": None,
@@ -453,7 +460,7 @@ class World:
 
     async def begin(self, *, approvals: int = 0, **policy: Any) -> None:
         """A program with a policy, a wallet to fund it, and a budget of 100.00 USD."""
-        level = wire.ApprovalLevel(above=usd("0.00"), approvals=approvals)
+        level = wire.ApprovalLevel(currency="USD", above="0.00", approvals=approvals)
         await self.feed(
             self.make.create(),
             self.make.policy(approvals=(level,), **policy),

@@ -43,7 +43,7 @@ async def test_f64_payment_travels_through_real_topics_from_proposal_to_paid(
 
     await app.start()
     try:
-        levels = {"approvals": [{"above": {"currency": "USD", "amount": "0.00"}, "approvals": 1}]}
+        levels = {"approvals": [{"currency": "USD", "above": "0.00", "approvals": 1}]}
         await publish(
             "begin",
             make.create(),

@@ -147,6 +147,11 @@ async def test_budgets_of_another_tenant_are_as_unknown_as_none(world, make, ids
     assert await world.refusal(theirs.budget("y")) == "program_unknown"
 
 
+async def test_command_about_money_names_the_program_it_is_for(world, make, tiers):
+    other = {"program": "another", "event": "order-7", "reason": "a rebate"}
+    assert await world.refusal(make.budget("x", why=other, parent="top")) == "program_mismatch"
+
+
 async def test_every_command_of_a_batch_is_answered_with_itself_as_the_cause(world, make, ids):
     commands = [
         make.create(),

@@ -4,6 +4,7 @@ import pytest
 
 from tally_contracts.programs import (
     AmountLimit,
+    ApprovalLevel,
     CommandRefused,
     FundingOrderSet,
     PolicyDocument,
@@ -12,9 +13,6 @@ from tally_contracts.programs import (
     ProgramPolicyPublished,
     Restriction,
 )
-
-EUR = {"currency": "EUR", "amount": "1.00"}
-USD = {"currency": "USD", "amount": "1.00"}
 
 
 async def test_program_is_created_once_and_its_name_is_taken_for_all(world, make, ids):
@@ -83,17 +81,27 @@ async def test_x8_versions_neither_overlap_nor_change_the_past(world, make, late
             "/policy/restrictions/0/forbids",
         ),
         (
-            {"limits": (AmountLimit(minimum=USD, maximum=EUR),)},
-            "currency_mismatch",
+            {"limits": (AmountLimit(currency="USD", minimum="1", maximum="1.001"),)},
+            "too_many_decimals",
             "/policy/limits/0/maximum",
         ),
         (
-            {"limits": (AmountLimit(minimum={**USD, "amount": "2.00"}, maximum=USD),)},
+            {"limits": (AmountLimit(currency="ABC", minimum="1", maximum=None),)},
+            "unknown_currency",
+            "/policy/limits/0/minimum",
+        ),
+        (
+            {"approvals": (ApprovalLevel(currency="JPY", above="0.5", approvals=1),)},
+            "too_many_decimals",
+            "/policy/approvals/0/above",
+        ),
+        (
+            {"limits": (AmountLimit(currency="USD", minimum="2.00", maximum="1.00"),)},
             "limit_empty",
             "/policy/limits/0/maximum",
         ),
         (
-            {"limits": (AmountLimit(minimum=USD, maximum=None),) * 2},
+            {"limits": (AmountLimit(currency="USD", minimum="1.00", maximum=None),) * 2},
             "limit_twice",
             "/policy/limits/1",
         ),
@@ -122,8 +130,8 @@ async def test_policy_that_cannot_be_right_is_refused_with_its_place(
             "percent_format",
             "/lines/0/payer_percent",
         ),
-        ({"cap": EUR}, "currency_mismatch", "/lines/0/cap"),
-        ({"floor": {**USD, "amount": "2.00"}, "cap": USD}, "cap_below_floor", "/lines/0/cap"),
+        ({"cap": "1.001"}, "too_many_decimals", "/lines/0/cap"),
+        ({"floor": "2.00", "cap": "1.00"}, "cap_below_floor", "/lines/0/cap"),
     ],
 )
 async def test_fee_line_that_cannot_be_right_is_refused_with_its_place(

@@ -13,10 +13,6 @@ from tally_contracts.programs import (
 from tally_runtime import derived_id
 
 
-def amount(text, currency="USD"):
-    return {"currency": currency, "amount": text}
-
-
 async def states(world, field="state"):
     return [getattr(p, field) for p in await world.facts(PaymentChanged)]
 
@@ -63,8 +59,8 @@ async def test_payment_is_approved_by_as_many_different_people_as_its_amount_nee
 ):
     company = ids("party", "company")
     levels = (
-        ApprovalLevel(above=amount("0.00"), approvals=1),
-        ApprovalLevel(above=amount("20.00"), approvals=2),
+        ApprovalLevel(currency="USD", above="0.00", approvals=1),
+        ApprovalLevel(currency="USD", above="20.00", approvals=2),
     )
     await world.feed(make.create(), make.policy(approvals=levels), make.order(), make.budget("top"))
     await world.ask(make.propose("small", "20.00"), make.propose("large", "20.01"))
@@ -96,7 +92,7 @@ async def test_f40_payment_keeps_the_policy_it_was_proposed_under(world, make, i
     await world.begin(approvals=1)
     await world.ask(make.propose("before"))
     later(1)
-    stricter = ApprovalLevel(above=amount("0.00"), approvals=3)
+    stricter = ApprovalLevel(currency="USD", above="0.00", approvals=3)
     await world.ask(make.policy(2, rails=("giftcard",), approvals=(stricter,)))
     assert await world.refusal(make.propose("after")) == "rail_forbidden_by_program"
     await world.ask(make.by("user:otto", ids("party", "company")).approve("before"))
@@ -151,7 +147,7 @@ async def test_f60_wallets_are_used_in_the_programs_order_and_only_in_the_paymen
 
 async def test_fee_is_drawn_from_who_bears_it_and_the_legs_add_up(world, make, ids):
     await world.begin()
-    line = {"fixed": amount("1.00"), "percent": "2", "bearer": "shared", "payer_percent": "50"}
+    line = {"fixed": "1.00", "percent": "2", "bearer": "shared", "payer_percent": "50"}
     await world.ask(make.fees(1, line))
     await world.ask(make.propose("one", "50.00"))
     [payment] = await world.facts(PaymentChanged)
@@ -170,7 +166,7 @@ async def test_fee_is_drawn_from_who_bears_it_and_the_legs_add_up(world, make, i
         fees: "2.00",
     }
     assert {account.id for account in journal.open_accounts} == {payee, fees}
-    await world.ask(make.fees(2, {"fixed": amount("30.00"), "bearer": "payee"}))
+    await world.ask(make.fees(2, {"fixed": "30.00", "bearer": "payee"}))
     assert await world.refusal(make.propose("two", "30.00")) == "fee_exceeds_amount"
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tally_contracts.programs import Endpoint, PolicyDocument, ProgramPolicyPublished
+from tally_money import Money
 from tally_payouts.domain.policy import Policy, Restriction
 
 
@@ -42,8 +43,8 @@ class StoredPolicy:
             currencies=frozenset(document.currencies),
             limits=tuple(
                 (
-                    limit.minimum.money(),
-                    None if limit.maximum is None else limit.maximum.money(),
+                    Money.parse(limit.minimum, limit.currency),
+                    None if limit.maximum is None else Money.parse(limit.maximum, limit.currency),
                 )
                 for limit in document.limits
             ),

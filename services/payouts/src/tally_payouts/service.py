@@ -57,8 +57,8 @@ from tally_payouts.outgoing import Outgoing, return_journal_id
 from tally_payouts.policies import StoredPolicy
 from tally_payouts.store import methods as method_store
 from tally_payouts.store import payouts as payout_store
+from tally_payouts.store import policies as policy_store
 from tally_payouts.store.payouts import Case
-from tally_payouts.store.policies import load_policies, save_policies
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_payouts")
@@ -96,7 +96,7 @@ class PayoutService:
         waiting = {key for row in tracked.values() if (key := row.policy_key) is not None}
         policies = {
             (row.program, row.version): row.policy()
-            for row in await load_policies(conn, needs.programs, uow.now, waiting)
+            for row in await policy_store.load_policies(conn, needs.programs, uow.now, waiting)
         }
         return Batch(needs.openings, tracked, methods, instruments, wallets, policies)
 
@@ -109,7 +109,7 @@ class PayoutService:
         await payout_store.save_returns(conn, batch.returns, now)
         await payout_store.save_cases(conn, list(batch.cases.values()), now)
         await method_store.save_wallets(conn, batch.new_wallets)
-        await save_policies(conn, batch.new_policies)
+        await policy_store.save_policies(conn, batch.new_policies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tally_contracts.programs import (
     PaymentFee,
     PolicyDocument,
 )
+from tally_money import Money, MoneyError
 from tally_programs.domain import fees
 from tally_programs.domain.budgets import BudgetMoved
 from tally_programs.domain.claims import Claim
@@ -24,24 +25,38 @@ from tally_programs.domain.policy import ApprovalLevel, Limit, Policy, Restricti
 from tally_programs.domain.refusal import Refusal
 
 Fields = Mapping[str, Any]
-"""The fields every fact has: tenant, program, who and when."""
+"""The fields every fact has: tenant, program, who and when; about amounts also where and why."""
+
+_EXACT = "give a plain decimal with no more decimals than the currency has"
 
 
-def policy_from(document: PolicyDocument, version: int, endpoints: Sequence[Endpoint]) -> Policy:
-    """A policy as it decides."""
+def policy_from(
+    document: PolicyDocument, version: int, endpoints: Sequence[Endpoint]
+) -> Policy | Refusal:
+    """A policy as it decides, or which of its amounts is none."""
+    limits, approvals = [], []
+    for position, limit in enumerate(document.limits):
+        field = f"/policy/limits/{position}"
+        minimum = _amount(limit.minimum, limit.currency, f"{field}/minimum")
+        maximum = _bound(limit.maximum, limit.currency, f"{field}/maximum")
+        if isinstance(minimum, Refusal):
+            return minimum
+        if isinstance(maximum, Refusal):
+            return maximum
+        limits.append(Limit(minimum, maximum))
+    for position, level in enumerate(document.approvals):
+        above = _amount(level.above, level.currency, f"/policy/approvals/{position}/above")
+        if isinstance(above, Refusal):
+            return above
+        approvals.append(ApprovalLevel(above, level.approvals))
     return Policy(
         version=version,
         rails=frozenset(document.rails),
         classes=frozenset(document.classes),
         countries=frozenset(document.countries),
         currencies=frozenset(document.currencies),
-        limits=tuple(
-            Limit(limit.minimum.money(), None if limit.maximum is None else limit.maximum.money())
-            for limit in document.limits
-        ),
-        approvals=tuple(
-            ApprovalLevel(level.above.money(), level.approvals) for level in document.approvals
-        ),
+        limits=tuple(limits),
+        approvals=tuple(approvals),
         restrictions=tuple(
             Restriction(
                 frozenset(restriction.forbids),
@@ -93,15 +108,27 @@ def _fee_line(line: FeeLine, field: str) -> fees.FeeLine | Refusal:
     )
     if isinstance(payer, Refusal):
         return payer
-    return fees.FeeLine(
-        line.rail,
-        line.fixed.money(),
-        percent,
-        None if line.floor is None else line.floor.money(),
-        None if line.cap is None else line.cap.money(),
-        bearer,
-        payer,
-    )
+    fixed = _amount(line.fixed, line.currency, f"{field}/fixed")
+    floor = _bound(line.floor, line.currency, f"{field}/floor")
+    cap = _bound(line.cap, line.currency, f"{field}/cap")
+    if isinstance(fixed, Refusal):
+        return fixed
+    if isinstance(floor, Refusal):
+        return floor
+    if isinstance(cap, Refusal):
+        return cap
+    return fees.FeeLine(line.rail, fixed, percent, floor, cap, bearer, payer)
+
+
+def _bound(text: str | None, code: str, field: str) -> Money | Refusal | None:
+    return None if text is None else _amount(text, code, field)
+
+
+def _amount(text: str, code: str, field: str) -> Money | Refusal:
+    try:
+        return Money.parse(text, code)
+    except MoneyError as error:
+        return Refusal(error.code, field, str(error), _EXACT)
 
 
 def budget_changed(moved: BudgetMoved, fields: Fields) -> BudgetChanged:
@@ -143,9 +170,7 @@ def payable_changed(payable: Payable, reference: str | None, fields: Fields) -> 
     )
 
 
-def payment_changed(
-    payment: Payment, circumstances: Mapping[str, Any], journal_id: str | None, fields: Fields
-) -> PaymentChanged:
+def payment_changed(payment: Payment, journal_id: str | None, fields: Fields) -> PaymentChanged:
     return PaymentChanged(
         payment_id=payment.id,
         sequence=payment.sequence,
@@ -176,7 +201,6 @@ def payment_changed(
         approved_by=payment.approved_by,
         journal_id=journal_id,
         reason_code=payment.reason_code,
-        **circumstances,
         **fields,
     )
 

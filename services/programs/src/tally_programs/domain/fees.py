@@ -88,11 +88,6 @@ def check_lines(lines: Sequence[FeeLine]) -> Refusal | None:
     for position, line in enumerate(lines):
         field = f"/lines/{position}"
         unit = line.fixed.currency
-        for name, bound in (("floor", line.floor), ("cap", line.cap)):
-            if bound is not None and bound.currency != unit:
-                detail = f"the line is in {unit.code}"
-                remedy = "give all amounts of a line in one currency"
-                return Refusal("currency_mismatch", f"{field}/{name}", detail, remedy)
         if line.floor is not None and line.cap is not None and line.cap < line.floor:
             detail = f"the floor is {line.floor}"
             return Refusal("cap_below_floor", f"{field}/cap", detail, "give a cap of at least it")

@@ -140,13 +140,6 @@ def _check_limits(policy: Policy) -> Refusal | None:
     for position, limit in enumerate(policy.limits):
         field = f"/policy/limits/{position}"
         unit = limit.minimum.currency
-        if limit.maximum is not None and limit.maximum.currency != unit:
-            return Refusal(
-                "currency_mismatch",
-                f"{field}/maximum",
-                f"the minimum is in {unit.code}",
-                "give both in one currency",
-            )
         if limit.maximum is not None and limit.maximum < limit.minimum:
             return Refusal(
                 "limit_empty",

@@ -52,7 +52,7 @@ def open_budget(desk: Desk, command: OpenBudget) -> Outcome:
         command.wallet,
     )
     moved = decide_open(opening, parent)
-    return moved if isinstance(moved, Refusal) else desk.keep(desk.fields(command), *moved)
+    return moved if isinstance(moved, Refusal) else desk.keep(desk.money_fields(command), *moved)
 
 
 def allocate_budget(desk: Desk, command: AllocateBudget) -> Outcome:
@@ -74,7 +74,7 @@ def allocate_budget(desk: Desk, command: AllocateBudget) -> Outcome:
         command.allocation_id,
         take_back=command.take_back,
     )
-    return moved if isinstance(moved, Refusal) else desk.keep(desk.fields(command), *moved)
+    return moved if isinstance(moved, Refusal) else desk.keep(desk.money_fields(command), *moved)
 
 
 def reserve_budget(desk: Desk, command: ReserveBudget) -> Outcome:
@@ -89,7 +89,7 @@ def reserve_budget(desk: Desk, command: ReserveBudget) -> Outcome:
     if isinstance(decided, Refusal):
         return decided
     moved, reservation = decided
-    return desk.keep(desk.fields(command), moved, reservation=reservation)
+    return desk.keep(desk.money_fields(command), moved, reservation=reservation)
 
 
 def use_budget(desk: Desk, command: UseBudget) -> Outcome:
@@ -103,7 +103,7 @@ def use_budget(desk: Desk, command: UseBudget) -> Outcome:
     if isinstance(decided, Refusal):
         return decided
     moved, after = decided
-    return desk.keep(desk.fields(command), moved, reservation=after)
+    return desk.keep(desk.money_fields(command), moved, reservation=after)
 
 
 def release_budget(desk: Desk, command: ReleaseBudget) -> Outcome:
@@ -117,7 +117,7 @@ def release_budget(desk: Desk, command: ReleaseBudget) -> Outcome:
     if isinstance(decided, Refusal):
         return decided
     moved, after = decided
-    return desk.keep(desk.fields(command), moved, reservation=after)
+    return desk.keep(desk.money_fields(command), moved, reservation=after)
 
 
 def submit_claim(desk: Desk, command: SubmitBudgetClaim) -> Outcome:
@@ -145,7 +145,7 @@ def submit_claim(desk: Desk, command: SubmitBudgetClaim) -> Outcome:
         command.who.actor,
     )
     desk.batch.claims.put(claim.id, claim)
-    fields = desk.fields(command)
+    fields = desk.money_fields(command)
     return [claim_changed(claim, fields), *desk.keep(fields, moved, reservation=reservation)]
 
 
@@ -159,7 +159,7 @@ def decide_on_claim(desk: Desk, command: DecideBudgetClaim) -> Outcome:
         detail = f"the program has no claim {command.claim_id}"
         return Refusal("claim_unknown", "/claim_id", detail, "name a claim of the program")
     amount = None if command.amount is None else command.amount.money()
-    verdict = Verdict(command.approve, amount, command.reason, command.who.actor)
+    verdict = Verdict(command.approve, amount, command.why.reason, command.who.actor)
     decided = decide_claim(claim, verdict)
     if isinstance(decided, Refusal):
         return decided
@@ -167,7 +167,7 @@ def decide_on_claim(desk: Desk, command: DecideBudgetClaim) -> Outcome:
     reservation = desk.batch.reservations.get(claim.reservation_id)
     assert budget is not None, f"{claim.id} is loaded with its budget"
     assert reservation is not None, f"{claim.id} is loaded with its reservation"
-    fields = desk.fields(command)
+    fields = desk.money_fields(command)
     facts: list[Event] = [claim_changed(decided, fields)]
     desk.batch.claims.put(claim.id, decided)
     if decided.state is ClaimState.APPROVED and decided.granted == claim.amount:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tally_contracts.base import Event, Who
+from tally_contracts.base import Event, MoneyEvent, Who
 from tally_contracts.ledger import AccountSpec
 from tally_programs.batch import Batch
 from tally_programs.domain.budgets import Budget, BudgetMoved, Reservation
@@ -59,6 +59,10 @@ class Desk:
             "occurred_at": self.now,
         }
 
+    def money_fields(self, command: Any) -> Fields:
+        """The same for a fact about amounts."""
+        return {**self.fields(command), "where": command.where, "why": command.why}
+
     def program(self, command: Any) -> Program | Refusal:
         """The command's program; another tenant's is as unknown as one that is not there."""
         program = self.batch.programs.get(command.program_id)
@@ -69,6 +73,9 @@ class Desk:
                 f"there is no program {command.program_id}",
                 "create the program first, or name one of yours",
             )
+        if isinstance(command, MoneyEvent) and command.why.program != program.name:
+            detail = f"program {program.id} is called {program.name}"
+            return Refusal("program_mismatch", "/why/program", detail, "name the program by it")
         return program
 
     def managed(self, command: Any) -> Program | Refusal:

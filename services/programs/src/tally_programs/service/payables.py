@@ -65,7 +65,7 @@ def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
             payable = _counted(desk, payable, None, replace(settlement, tenant=payable.tenant))
     payable = replace(payable, sequence=1)
     desk.batch.payables.put(payable.id, payable)
-    return [payable_changed(payable, None, desk.fields(command))]
+    return [payable_changed(payable, None, desk.money_fields(command))]
 
 
 def cancel_payable(desk: Desk, command: CancelPayable) -> Outcome:
@@ -83,7 +83,7 @@ def cancel_payable(desk: Desk, command: CancelPayable) -> Outcome:
     if isinstance(decided, Refusal):
         return decided
     desk.batch.payables.put(decided.id, decided)
-    return [payable_changed(decided, None, desk.fields(command))]
+    return [payable_changed(decided, None, desk.money_fields(command))]
 
 
 def pay_in_allocated(desk: Desk, event: PayInAllocated) -> list[Event]:
@@ -137,6 +137,8 @@ def settle(
         "tenant": after.tenant,
         "program_id": after.program_id,
         "who": event.who,
+        "where": event.where,
+        "why": event.why,
         "occurred_at": desk.now,
     }
     return [payable_changed(after, money.reference, fields)]

@@ -1,8 +1,6 @@
 """Payments: proposed under the policy in force, approved by levels, moved by the ledger."""
 
-from typing import Any
-
-from tally_contracts.base import Event, PositiveAmount, Where, Why
+from tally_contracts.base import Event, PositiveAmount, Where, Who, Why
 from tally_contracts.ledger import JournalPosted, JournalRejected, Leg, PostJournal
 from tally_contracts.programs import (
     ApprovePayment,
@@ -58,11 +56,9 @@ def propose_payment(desk: Desk, command: ProposePayment) -> Outcome:
     program = desk.program(command)
     if isinstance(program, Refusal):
         return program
-    refusal = (
-        not_permitted(command.who, command.holder, program.company, program.tenant)
-        or _named_otherwise(program, command)
-        or _payable_wrong(desk, program, command)
-    )
+    refusal = not_permitted(
+        command.who, command.holder, program.company, program.tenant
+    ) or _payable_wrong(desk, program, command)
     if refusal is not None:
         return refusal
     if desk.batch.payments.get(command.payment_id) is not None:
@@ -103,7 +99,7 @@ def propose_payment(desk: Desk, command: ProposePayment) -> Outcome:
             proposed_by=command.who.actor,
         )
     )
-    fields = desk.fields(command)
+    fields = desk.money_fields(command)
     stored = StoredPayment(
         payment,
         {
@@ -124,7 +120,8 @@ def approve_payment(desk: Desk, command: ApprovePayment) -> Outcome:
     decided = decide_approve(stored.payment, command.who.actor)
     if isinstance(decided, Refusal):
         return decided
-    return _told(desk, StoredPayment(decided, stored.circumstances), desk.fields(command))
+    after = StoredPayment(decided, stored.circumstances)
+    return _told(desk, after, _fields(desk, after, command.who))
 
 
 def reject_payment(desk: Desk, command: RejectPayment) -> Outcome:
@@ -135,9 +132,9 @@ def reject_payment(desk: Desk, command: RejectPayment) -> Outcome:
     decided = decide_reject(stored.payment)
     if isinstance(decided, Refusal):
         return decided
-    fields = desk.fields(command)
-    facts = _told(desk, StoredPayment(decided, stored.circumstances), fields)
-    return facts + _given_back(desk, decided, fields)
+    after = StoredPayment(decided, stored.circumstances)
+    fields = _fields(desk, after, command.who)
+    return _told(desk, after, fields) + _given_back(desk, decided, fields)
 
 
 def journal_answered(desk: Desk, event: JournalPosted | JournalRejected) -> list[Event]:
@@ -152,13 +149,9 @@ def journal_answered(desk: Desk, event: JournalPosted | JournalRejected) -> list
         decided = decide_refused(payment, event.code)
     if decided is None:
         return []
-    fields: Fields = {
-        "tenant": payment.tenant,
-        "program_id": payment.program_id,
-        "who": event.who,
-        "occurred_at": desk.now,
-    }
-    facts = _told(desk, StoredPayment(decided, stored.circumstances), fields)
+    after = StoredPayment(decided, stored.circumstances)
+    fields = _fields(desk, after, event.who)
+    facts = _told(desk, after, fields)
     if not posted:
         return facts + _given_back(desk, decided, fields)
     for part in decided.draws:
@@ -174,6 +167,18 @@ def journal_id_of(payment: Payment) -> str:
     return derived_id("jrn", payment.id)
 
 
+def _fields(desk: Desk, stored: StoredPayment, who: Who) -> Fields:
+    """What facts about a payment repeat: its where and why stay those it was proposed with."""
+    return {
+        "tenant": stored.payment.tenant,
+        "program_id": stored.payment.program_id,
+        "who": who,
+        "occurred_at": desk.now,
+        "where": Where.model_validate(stored.circumstances["where"]),
+        "why": Why.model_validate(stored.circumstances["why"]),
+    }
+
+
 def _found(desk: Desk, command: ApprovePayment | RejectPayment) -> StoredPayment | Refusal:
     program = desk.managed(command)
     if isinstance(program, Refusal):
@@ -183,13 +188,6 @@ def _found(desk: Desk, command: ApprovePayment | RejectPayment) -> StoredPayment
         detail = f"the program has no payment {command.payment_id}"
         return Refusal("payment_unknown", "/payment_id", detail, "name a payment of the program")
     return stored
-
-
-def _named_otherwise(program: Program, command: ProposePayment) -> Refusal | None:
-    if command.why.program == program.name:
-        return None
-    detail = f"program {program.id} is called {program.name}"
-    return Refusal("program_mismatch", "/why/program", detail, "name the program that pays")
 
 
 def _payable_wrong(desk: Desk, program: Program, command: ProposePayment) -> Refusal | None:
@@ -218,11 +216,13 @@ def _policy(desk: Desk, program: Program) -> Policy | Refusal:
             "the program has no policy in force",
             "publish one first",
         )
-    return policy_from(
+    policy = policy_from(
         PolicyDocument.model_validate(document.body["policy"]),
         document.period.version,
         [Endpoint.model_validate(endpoint) for endpoint in document.body["endpoints"]],
     )
+    assert not isinstance(policy, Refusal), "a policy that was kept was read before"
+    return policy
 
 
 def _fee(
@@ -280,15 +280,14 @@ def _told(desk: Desk, stored: StoredPayment, fields: Fields) -> list[Event]:
     desk.batch.payments.put(payment.id, stored)
     sent = payment.state in {PaymentState.APPROVED, PaymentState.PAID, PaymentState.FAILED}
     journal_id = journal_id_of(payment) if sent else None
-    facts: list[Event] = [payment_changed(payment, stored.circumstances, journal_id, fields)]
+    facts: list[Event] = [payment_changed(payment, journal_id, fields)]
     if payment.state is PaymentState.APPROVED:
-        facts.append(_journal(desk, stored, fields["who"]))
+        facts.append(_journal(desk, payment, fields))
     return facts
 
 
-def _journal(desk: Desk, stored: StoredPayment, who: Any) -> PostJournal:
+def _journal(desk: Desk, payment: Payment, fields: Fields) -> PostJournal:
     """One leg per wallet and receiver: the payee gets the amount less their fee, the tenant the fee."""
-    payment = stored.payment
     code = payment.amount.currency.code
     payee = desk.books.account("wallet", payment.payee, code)
     fees = desk.books.account("fee", payment.tenant, code)
@@ -316,9 +315,9 @@ def _journal(desk: Desk, stored: StoredPayment, who: Any) -> PostJournal:
         open_accounts=tuple(account for account in (payee, fees) if account.id in credited),
         legs=tuple(legs),
         effective_at=desk.now,
-        who=who,
-        where=Where.model_validate(stored.circumstances["where"]),
-        why=Why.model_validate(stored.circumstances["why"]),
+        who=fields["who"],
+        where=fields["where"],
+        why=fields["why"],
         occurred_at=desk.now,
     )
 

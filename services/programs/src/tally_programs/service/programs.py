@@ -64,6 +64,8 @@ def publish_policy(desk: Desk, command: PublishPolicy) -> Outcome:
     if isinstance(program, Refusal):
         return program
     policy = policy_from(command.policy, command.version, ENDPOINTS)
+    if isinstance(policy, Refusal):
+        return policy
     refusal = check_policy(policy, command.policy.rails)
     if refusal is not None:
         return refusal
