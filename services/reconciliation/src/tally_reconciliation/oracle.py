@@ -93,6 +93,7 @@ async def judge(sources: Sources, conn: Connection, broker: Broker) -> Report:
 
 async def _look(sources: Sources, conn: Connection, broker: Broker) -> tuple[Report, Seen]:
     """One look at everything, the ledger's further databases with it."""
+    sources = await sources.present(conn)
     async with sessions(sources.ledger_dsns) as further:
         seen = await look_at_topics(sources, conn, broker, further)
         async with (

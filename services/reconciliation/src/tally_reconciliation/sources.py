@@ -1,9 +1,16 @@
 """Where the oracle looks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from tally_postgres import Connection
 
 SCHEMAS = ("funding", "ledger", "payouts", "rails", "portfolio")
+"""Services without which there is nothing to judge."""
+
+FURTHER = ("directory", "programs", "gateway")
+"""Services that are judged where their schemas are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,15 @@ class Sources:
     schemas: tuple[str, ...] = SCHEMAS
     ledger_keys: tuple[bytes, ...] = ()
     ledger_dsns: Mapping[str, str] = field(default_factory=dict)
+
+    async def present(self, conn: Connection) -> Self:
+        """The same with those of `FURTHER` whose schemas are in the database."""
+        rows = await conn.fetch(
+            "SELECT nspname::text FROM pg_namespace WHERE nspname = ANY($1::text[])", list(FURTHER)
+        )
+        found = {row[0] for row in rows}
+        more = tuple(name for name in FURTHER if name in found and name not in self.schemas)
+        return replace(self, schemas=(*self.schemas, *more))
 
     @property
     def groups(self) -> frozenset[str]:
