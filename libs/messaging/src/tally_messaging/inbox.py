@@ -6,13 +6,18 @@ from datetime import datetime
 
 from tally_postgres import Connection
 
+# Nothing where all are new, which is nearly always: a row for each would be read one by one.
 _CLAIM = """
-INSERT INTO inbox (consumer, event_key, body_hash, received_at)
-SELECT $1, i.event_key, i.body_hash, $4
-FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash), retention r
-WHERE i.event_key >= r.inbox_from
-ON CONFLICT DO NOTHING
-RETURNING event_key
+WITH new AS (
+    INSERT INTO inbox (consumer, event_key, body_hash, received_at)
+    SELECT $1, i.event_key, i.body_hash, $4
+    FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash), retention r
+    WHERE i.event_key >= r.inbox_from
+    ON CONFLICT DO NOTHING
+    RETURNING event_key
+)
+SELECT CASE WHEN count(*) < cardinality($2::uuid[]) THEN coalesce(array_agg(event_key), '{}') END
+FROM new
 """
 
 _HASHES = (
@@ -27,16 +32,16 @@ async def claim(
     hashes: Sequence[bytes],
     now: datetime,
 ) -> set[uuid.UUID]:
-    """Enter events; what comes back is new.
+    """Enter events, each once; what comes back is new.
 
     Everything else was seen before, or is older than the inbox remembers; `hashes` tells them apart.
 
     Waits for a concurrent transaction that is entering the same event, so a zombie and the new
     owner of its partition cannot both apply it.
     """
-    rows = await conn.fetch(_CLAIM, consumer, keys, hashes, now)
+    some = await conn.fetchval(_CLAIM, consumer, keys, hashes, now)
     # asyncpg's UUID class compares equal to uuid.UUID and hashes the same.
-    return {row[0] for row in rows}
+    return set(keys if some is None else some)
 
 
 async def hashes(
