@@ -1,4 +1,4 @@
-"""Payouts, methods and instruments over rows in memory: the functions of `tally_payouts.store`."""
+"""Payouts, methods, instruments and policies over rows in memory: the functions of `tally_payouts.store`."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -134,6 +134,23 @@ async def save_cases(conn, cases, now):
         await conn.insert("payout_case", case.id, case)
 
 
+async def load_policies(conn, programs, now, versions):
+    if not programs and not versions:
+        return []
+    await conn.statement("policies.load")
+    stored = conn.table("program_policy")
+    begun = [row for row in stored.values() if row.program in programs and row.begins <= now]
+    latest = {row.program: row for row in sorted(begun, key=lambda row: row.version)}
+    return [*latest.values(), *(stored[key] for key in sorted(versions))]
+
+
+async def save_policies(conn, policies):
+    if policies:
+        await conn.statement("policies.save")
+        for policy in policies:
+            await conn.insert("program_policy", (policy.program, policy.version), policy)
+
+
 methods = SimpleNamespace(
     lock_instruments=lock_instruments,
     chosen_by=chosen_by,
@@ -150,3 +167,4 @@ payouts = SimpleNamespace(
     save_returns=save_returns,
     save_cases=save_cases,
 )
+policies = SimpleNamespace(load_policies=load_policies, save_policies=save_policies)

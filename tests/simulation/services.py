@@ -152,6 +152,7 @@ class Platform:
             "tally_payouts.service",
             method_store=payouts_store.methods,
             payout_store=payouts_store.payouts,
+            policy_store=payouts_store.policies,
             _LOG=self._log,
         )
 
