@@ -247,6 +247,15 @@ def test_unclaimed_money_goes_to_the_stated_party_when_its_time_is_over() -> Non
     assert answer(asked).estate.to_owner == "co"
 
 
+def test_money_for_a_contact_somebody_has_shown_is_neither_redesignated_nor_reverts() -> None:
+    shown = estate(owner="contact:ct_anna", shown=True)
+    assert code(decide_redesignation(shown, asked_for("event:gala"))) == "owner_claimed"
+    held = issued(shown, expires_to="co", expires_to_known=True)
+    ended = done(decide_expiry(held, "m1", LATER)).estate
+    assert (ended.claim, ended.movement, ended.to_owner) == (None, None, None)
+    assert done(redeem(issued(ended, claim_id="clm_2"))).estate.movement is not None
+
+
 def test_code_alone_ends_where_no_party_is_stated() -> None:
     ended = done(decide_expiry(issued(), "m1", LATER))
     assert (ended.estate.claim, ended.estate.to_owner, ended.estate.movement) == (None, None, None)

@@ -1,5 +1,6 @@
 """X3, F28, F31 on real books: money for nobody known is claimed once, re-designated, or runs out."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -481,6 +482,59 @@ async def test_dormancy_runs_out_by_the_clock_and_is_told_once(platform: Platfor
     (dormant,) = of(await work(platform), DormancyChanged)
     assert (dormant.state, dormant.period) == ("dormant", "elsewhere:2000-01-01")
     assert await work(platform) == []
+
+
+async def test_contact_shown_to_be_somebodys_sets_the_clock_back_and_keeps_the_money(
+    platform: Platform,
+) -> None:
+    await pay_in(platform, beneficiary=Beneficiary(contact="ct_carl"))
+    owner = "contact:ct_carl"
+    money = await held(platform, owner)
+    platform.clock.advance(START.replace(year=2031) - START)
+    (dormant,) = of(await work(platform), DormancyChanged)
+    assert dormant.state == "dormant"
+    await platform.register("carl", contacts=True)
+    (active,) = of(await platform.settle(), DormancyChanged)
+    assert (active.state, active.dormant_at) == ("active", START.replace(year=2036))
+    told = await send(platform, redesignate("event:gala", owner=owner))
+    assert refused(told).code == "owner_claimed"
+    assert await held(platform, owner) == money
+
+
+async def test_two_claims_at_the_same_moment_are_one(platform: Platform) -> None:
+    await pay_in(platform)
+    money = await held(platform, OWNER)
+    code = await issued(platform)
+    await asyncio.gather(
+        platform.give(redeem(code, "anna"), topic=COMMANDS),
+        platform.give(redeem(code, "ben"), topic=COMMANDS),
+    )
+    told = await platform.settle()
+    assert [event.code for event in of(told, ClaimRefused)] == ["claim_used"]
+    got = [await held(platform, party(name)) for name in ("anna", "ben")]
+    assert sorted(got) == [0, money]
+    assert await platform.set_aside() == []
+
+
+async def test_rows_show_to_their_tenant_alone(platform: Platform) -> None:
+    await pay_in(platform)
+    await send(platform, redeem(await issued(platform)))
+    for table in (
+        "claimable_wallet",
+        "claimable_company",
+        "claim",
+        "movement",
+        "redirect",
+        "command_answer",
+        "party_place",
+        "party_contact",
+    ):
+        rows = [
+            len(await platform.rows(f"SELECT * FROM {table}", tenant))
+            for tenant in (party("root"), party("elsewhere"), "")
+        ]
+        assert rows[0] > 0, table
+        assert rows[1:] == [0, 0], table
 
 
 async def test_money_of_two_companies_is_named_by_nobody_but_who_stands_above_both(

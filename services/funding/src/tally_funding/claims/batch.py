@@ -15,6 +15,7 @@ from tally_contracts.funding_claims import (
 from tally_funding.claims import clocks, postings
 from tally_funding.claims.clocks import Opening, Stopping
 from tally_funding.claims.domain.estate import (
+    CONTACT,
     Asked,
     Change,
     Claim,
@@ -38,6 +39,7 @@ from tally_funding.claims.store.claims import (
     Redirect,
 )
 from tally_funding.claims.store.wallets import Circumstances, Wallet
+from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import UnitOfWork
 
@@ -78,6 +80,8 @@ class Batch:
         moving = await claims.moving_of(conn, owners)
         redirects = await claims.redirects(conn, owners)
         companies = await claims.companies(conn, owners)
+        contacts = {o.removeprefix(CONTACT) for o in owners if o.startswith(CONTACT)}
+        shown = await parties.shown(conn, contacts) if contacts else frozenset()
         for owner in owners:
             held = self.held.get(owner, [])
             kept = opened.get(owner)
@@ -94,6 +98,7 @@ class Batch:
                 claim=None if kept is None else kept.claim,
                 movement=None if movement is None else movement[0],
                 to_owner=redirects.get(owner),
+                shown=owner.startswith(CONTACT) and owner.removeprefix(CONTACT) in shown,
             )
 
     def tenant(self, owner: str) -> str:

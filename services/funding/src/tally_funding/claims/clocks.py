@@ -1,11 +1,12 @@
 """Dormancy clocks of wallets: started, stopped and run out, each told (F31)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tally_contracts.funding_claims import DormancyChanged
 from tally_funding.claims.domain.dormancy import PERIODS, period_of, runs_out
+from tally_funding.claims.domain.estate import CONTACT
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
 from tally_messaging import Cause, UnitOfWork
@@ -76,6 +77,24 @@ async def stop(uow: UnitOfWork, stopping: Sequence[Stopping]) -> None:
     )
     for one, activity in ends:
         _tell(uow, one.wallet, "claimed", activity, one.cause)
+
+
+async def sign_of_life(uow: UnitOfWork, contacts: Collection[str], cause: Cause) -> None:
+    """Somebody has shown contacts to be his own: the clocks of the money for them start again."""
+    held = await wallets.lock_owners(uow.conn, {f"{CONTACT}{contact}" for contact in contacts})
+    waiting = [wallet for wallet in held if wallet.clock.state in {"active", "dormant"}]
+    if not waiting:
+        return
+    restarted = [_restarted(wallet, uow.now) for wallet in waiting]
+    await wallets.restart(uow.conn, restarted)
+    for wallet in restarted:
+        _tell(uow, wallet, "active", uow.now, cause)
+
+
+def _restarted(wallet: Wallet, now: datetime) -> Wallet:
+    period = period_of(PERIODS, wallet.clock.jurisdiction, now.date())
+    clock = Clock(period.jurisdiction, period.label, "active", now, runs_out(period, now))
+    return replace(wallet, clock=clock)
 
 
 async def run_out(uow: UnitOfWork, limit: int) -> int:

@@ -33,6 +33,7 @@ CREATE TABLE party_contact (
     changed_at timestamptz NOT NULL
 );
 CREATE INDEX party_contact_party ON party_contact (party_id) WHERE verified;
+CREATE INDEX party_contact_contact ON party_contact (contact) WHERE verified;
 
 CREATE TABLE agreement (
     agreement_id text COLLATE "C" PRIMARY KEY,

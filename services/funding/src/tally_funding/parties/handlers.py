@@ -11,6 +11,7 @@ from tally_contracts.directory_facts import (
     PartyRegistered,
 )
 from tally_funding.answers.store import for_every_tenant
+from tally_funding.claims import clocks
 from tally_funding.parties import store
 from tally_funding.parties.store import Contact, Place
 from tally_messaging import Received, Router, UnitOfWork
@@ -59,6 +60,9 @@ def register(router: Router) -> None:
             for e in (message.event for message in messages)
         ]
         await store.set_contacts(uow.conn, said, uow.now)
+        shown = {contact.contact for contact in said if contact.verified}
+        if shown:
+            await clocks.sign_of_life(uow, shown, messages[-1].cause)
 
     @router.each(ContactRemoved)
     async def removed(uow: UnitOfWork, message: Received[ContactRemoved]) -> None:

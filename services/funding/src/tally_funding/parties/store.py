@@ -46,6 +46,8 @@ _VERIFIED = """
 SELECT party_id, contact FROM party_contact WHERE party_id = ANY($1::text[]) AND verified
 """
 
+_SHOWN = "SELECT DISTINCT contact FROM party_contact WHERE contact = ANY($1::text[]) AND verified"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -123,3 +125,8 @@ async def verified_contacts(
     for party, contact in await conn.fetch(_VERIFIED, sorted(party_ids)):
         found[party].add(contact)
     return {party: frozenset(contacts) for party, contacts in found.items()}
+
+
+async def shown(conn: Connection, contacts: Collection[str]) -> frozenset[str]:
+    """Those of the contacts that some party has shown to be its own."""
+    return frozenset(row[0] for row in await conn.fetch(_SHOWN, sorted(contacts)))

@@ -8,7 +8,8 @@ from typing import Final
 
 from tally_money import Money
 
-KINDS: Final = ("event:", "contact:")
+CONTACT: Final = "contact:"
+KINDS: Final = ("event:", CONTACT)
 """How the owner references of unknown payees start."""
 
 
@@ -87,7 +88,8 @@ class Estate:
 
     `balances` by currency code, by what the ledger has told. `companies`: whose money it was, each
     with itself and the parties above it. `claim` is the open one. `to_owner`: where the money goes
-    since it was claimed, re-designated or expired; what still comes follows it.
+    since it was claimed, re-designated or expired; what still comes follows it. `shown`: a party has
+    shown that the contact the money is for is its own.
     """
 
     owner: str
@@ -97,6 +99,7 @@ class Estate:
     claim: Claim | None = None
     movement: Movement | None = None
     to_owner: str | None = None
+    shown: bool = False
 
     @property
     def amounts(self) -> tuple[Money, ...]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from tally_funding.answers.refusal import Refusal
 from tally_funding.claims.domain.estate import (
+    CONTACT,
     Change,
     Claim,
     ClaimState,
@@ -17,7 +18,6 @@ from tally_funding.claims.domain.estate import (
     step_claim,
 )
 
-CONTACT: Final = "contact:"
 ALARMING: Final = frozenset({"claim_used", "code_wrong", "wrong_person"})
 """Refusals of a redemption that a person should look at."""
 
@@ -113,6 +113,13 @@ def decide_redesignation(estate: Estate, asked: Redesignation) -> Change | Refus
     refusal = _not_free(estate, asked.by, asked.program)
     if refusal is not None:
         return refusal
+    if estate.shown:
+        return Refusal(
+            "owner_claimed",
+            "/owner",
+            "a party has shown that this contact is its own, and so is the money",
+            "settle it with the payee",
+        )
     if asked.to_owner == estate.owner:
         return Refusal(
             "same_owner",
@@ -132,14 +139,15 @@ def decide_redesignation(estate: Estate, asked: Redesignation) -> Change | Refus
 def decide_expiry(estate: Estate, movement_id: str, now: datetime) -> Change | None:
     """The time of a claim is over: the money goes to the stated party, or the code alone ends.
 
-    None while something else is under way.
+    Money for a contact that somebody has shown to be his own stays. None while something else is
+    under way.
     """
     claim = estate.claim
     if claim is None or claim.state is not ClaimState.ISSUED or now < claim.expires_at:
         return None
     if estate.movement is not None:
         return None
-    if claim.expires_to is None:
+    if claim.expires_to is None or estate.shown:
         ended = step_claim(claim, ClaimState.EXPIRED)
         return Change(replace(estate, claim=None), (ended,))
     movement = Movement(

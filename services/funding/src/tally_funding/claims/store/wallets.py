@@ -69,6 +69,15 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS d (account, state, las
 WHERE w.account = d.account
 """
 
+_RESTART = """
+UPDATE claimable_wallet w
+SET dormancy = 'active', jurisdiction = r.jurisdiction, period = r.period,
+    last_activity_at = r.last_activity_at, dormant_at = r.dormant_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+    AS r (account, jurisdiction, period, last_activity_at, dormant_at)
+WHERE w.account = r.account
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
@@ -194,6 +203,21 @@ async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
     """Follow the ledger: add to balances, in minor units; the caller holds the rows' locks."""
     status = await conn.execute(_ADD, list(deltas), list(deltas.values()))
     assert status == f"UPDATE {len(deltas)}", f"{len(deltas)} wallets, the database: {status!r}"
+
+
+async def restart(conn: Connection, restarted: Sequence[Wallet]) -> None:
+    """Let clocks run anew, by the rows they carry."""
+    rows = [
+        (
+            w.account,
+            w.clock.jurisdiction,
+            w.clock.period,
+            w.clock.last_activity_at,
+            w.clock.dormant_at,
+        )
+        for w in restarted
+    ]
+    await conn.execute(_RESTART, *map(list, zip(*rows, strict=True)))
 
 
 async def set_dormancy(conn: Connection, last_activity: Mapping[str, datetime], state: str) -> None:
