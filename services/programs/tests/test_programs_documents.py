@@ -2,6 +2,7 @@
 
 import pytest
 
+from tally_contracts.directory import OPERATOR
 from tally_contracts.programs import (
     AmountLimit,
     ApprovalLevel,
@@ -13,6 +14,9 @@ from tally_contracts.programs import (
     ProgramPolicyPublished,
     Restriction,
 )
+from tally_runtime import derived_id
+
+NAMES = ("company", "tenant", "stranger")
 
 
 async def test_program_is_created_once_and_its_name_is_taken_for_all(world, make, ids):
@@ -165,3 +169,16 @@ async def test_f7_wallet_funds_a_program_only_when_its_owner_says_so(world, make
     tenant = make.by("user:tom", ids("party", "tenant"))
     await world.ask(tenant.order(2, (named, "USD")))
     assert [len(order.wallets) for order in await world.facts(FundingOrderSet)] == [1, 1]
+
+
+async def test_f7_installation_signs_for_the_company_and_the_tenant_and_for_nobody_else(
+    world, make, ids
+):
+    operator = make.by("cli", OPERATOR)
+    await world.ask(operator.create())
+    mains = [derived_id("acc", "main", f"wallet/{ids('party', n)}/USD") for n in NAMES]
+    company, tenant, stranger = mains
+    assert await world.refusal(operator.order(1, (stranger, "USD"))) == "wallet_not_owned"
+    await world.ask(operator.order(1, (company, "USD"), (tenant, "USD")))
+    [order] = await world.facts(FundingOrderSet)
+    assert [wallet.account for wallet in order.wallets] == [company, tenant]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tally_contracts.base import Event, MoneyEvent, Who
+from tally_contracts.directory import OPERATOR
 from tally_contracts.ledger import AccountSpec
 from tally_programs.batch import Batch
 from tally_programs.domain.budgets import Budget, BudgetMoved, Reservation
@@ -122,8 +123,8 @@ class Desk:
 
 
 def not_permitted(who: Who, *parties: str) -> Refusal | None:
-    """A refusal unless the principal is one of these parties."""
-    if who.principal in parties:
+    """A refusal unless the principal is one of these parties, or the installation itself."""
+    if who.principal in {*parties, OPERATOR}:
         return None
     return Refusal(
         "not_permitted",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tally_contracts.directory import OPERATOR
 from tally_contracts.programs import (
     CreateProgram,
     Endpoint,
@@ -123,7 +124,7 @@ def set_funding_order(desk: Desk, command: SetFundingOrder) -> Outcome:
         if wallet.account in seen:
             detail = f"{wallet.account} is named twice"
             return Refusal("wallet_twice", field, detail, "name each wallet once")
-        if not _theirs(desk, program, command.who.principal, wallet):
+        if not _signed_for(desk, program, command.who.principal, wallet):
             return Refusal(
                 "wallet_not_owned",
                 f"{field}/account",
@@ -146,15 +147,18 @@ def set_funding_order(desk: Desk, command: SetFundingOrder) -> Outcome:
     ]
 
 
-def _theirs(desk: Desk, program: Program, principal: str, wallet: FundingWallet) -> bool:
+def _signed_for(desk: Desk, program: Program, principal: str, wallet: FundingWallet) -> bool:
     """Whether the principal owns the wallet, or its owner has put it in the order before (F7).
 
+    The installation itself signs for the company and the tenant, as when it moves a tenant here.
     The account of an owner's main wallet says whose it is by itself; the directory tells of others.
     """
-    if wallet.account == desk.books.account("wallet", principal, wallet.currency).id:
+    owners = (program.company, program.tenant) if principal == OPERATOR else (principal,)
+    code = wallet.currency
+    if wallet.account in {desk.books.account("wallet", owner, code).id for owner in owners}:
         return True
     known = desk.batch.wallets.get(wallet.account)
-    if known is not None and (known.owner, known.currency) == (principal, wallet.currency):
+    if known is not None and known.owner in owners and known.currency == code:
         return True
     orders = desk.batch.versions(program.id, DocumentKind.FUNDING_ORDER)
     return bool(orders) and wallet.model_dump(mode="json") in orders[-1].body["wallets"]
