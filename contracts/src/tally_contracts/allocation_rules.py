@@ -272,7 +272,7 @@ class DryRunResult(Shape):
     sample: Token
     outcome: Slug
     rule: Token | None
-    lines: Annotated[tuple[DryRunLine, ...], Field(max_length=64)]
+    lines: Annotated[tuple[DryRunLine, ...], Field(max_length=2000)]
     residue: Text | None
     code: Slug | None
     remedy: Text | None
