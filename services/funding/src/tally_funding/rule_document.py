@@ -128,6 +128,9 @@ def parse_rule(data: bytes) -> LoadedRule:
     given = read_json(data)
     if "schema" in given:
         read = read_document(data, scope=INSTALLATION)
+        if read.rule.charges:
+            remedy = "no owner has signed a file: publish the rule by command, with signatures"
+            raise RuleInvalid([RuleFault("/charges", "charges_unsigned", remedy)])
         return LoadedRule(read.rule, given, bytes.fromhex(read.digest))
     return _parse_schema_1(data)
 

@@ -106,9 +106,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The published rules, and the last resort for what none of them matches."""
+    """The published rules, by scope and by label, and the last resort for what none matches."""
 
     scopes: Mapping[str, Scope]
+    labelled: Mapping[str, Compiled]
     last: Compiled
     needs: Needs
 
@@ -121,6 +122,7 @@ class RuleSet:
             by_scope.setdefault(compiled.rule.scope, []).append(compiled)
         return cls(
             {scope: Scope.of(rules) for scope, rules in by_scope.items()},
+            {compiled.rule.label: compiled for compiled in ordered},
             last,
             Needs.of([one.rule for one in (*ordered, last)]),
         )

@@ -110,11 +110,8 @@ def compile_lines(
                 takers.append((position, weight))
             case Percent(rate) if line.plain_rate is not None:
                 plain.append((position, rate))
-            case Percent(rate):
-                claim = _percentage(rate, rounded, *_bounds(line, code))
-                (of_left if line.of_left else own).append((position, claim))
-            case Tiered(tiers):
-                claim = _tiered(tiers[code], rounded, *_bounds(line, code))
+            case Percent() | Tiered():
+                claim = compile_claim(line, rounding, code)
                 (of_left if line.of_left else own).append((position, claim))
             case _:
                 assert_never(line.share)
@@ -129,6 +126,23 @@ def compile_lines(
         rounded=rounded,
         suspends=shortfall is Shortfall.SUSPEND,
     )
+
+
+def compile_claim(line: Line, rounding: Rounding, code: str) -> Claim:
+    """What a line that takes no rest asks for, rounded on its own."""
+    rounded = _ROUNDED[rounding]
+    match line.share:
+        case Fixed(amounts):
+            fixed = amounts[code]
+            return lambda _basis: fixed
+        case Percent(rate):
+            return _percentage(rate, rounded, *_bounds(line, code))
+        case Tiered(tiers):
+            return _tiered(tiers[code], rounded, *_bounds(line, code))
+        case Weight():
+            raise ValueError("a weight asks for nothing of its own")
+        case _:
+            assert_never(line.share)
 
 
 def _bounds(line: Line, code: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from tally_contracts.base import Country, Slug, Token
 
 LINES_MAX: Final = 64
+CHARGES_MAX: Final = 8
 _NAMES_MAX: Final = 1000
 
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
@@ -104,22 +105,37 @@ class TierDocument(_Document):
 Tiers = Annotated[tuple[TierDocument, ...], Field(min_length=1, max_length=32)]
 
 
-class LineDocument(_Document):
-    """One line: exactly one of `percent`, `fixed`, `tiers`, `weight` and `remainder`."""
+class ShareDocument(_Document):
+    """A share of a pay-in for somebody."""
 
     role: Slug
     to: DestinationDocument
     percent: PercentText | None = None
     fixed: Amounts | None = None
     tiers: Annotated[dict[CurrencyCode, Tiers], Field(min_length=1, max_length=200)] | None = None
+    cap: Amounts | None = None
+    floor: Amounts | None = None
+
+
+class LineDocument(ShareDocument):
+    """One line: exactly one of `percent`, `fixed`, `tiers`, `weight` and `remainder`."""
+
     weight: int | None = Field(default=None, ge=1, le=1_000_000_000)
     remainder: Literal[True] | None = None
     basis: Literal["whole", "left"] = Field(
         default="whole", description="left: what the lines before this one leave"
     )
-    cap: Amounts | None = None
-    floor: Amounts | None = None
     pay_out: bool = Field(default=False, description="open a payout as soon as it is allocated")
+
+
+class ChargeDocument(ShareDocument):
+    """Taken from the wallet of `from` beside the pay-in: one of `percent`, `fixed` and `tiers`.
+
+    The share is of the whole pay-in. It is asked of the ledger once the pay-in is allocated, which
+    it never holds up: what the wallet does not have is not taken.
+    """
+
+    payer: Reference = Field(alias="from")
 
 
 class RuleDocument(_Document):
@@ -142,6 +158,11 @@ class RuleDocument(_Document):
     effective_until: Moment | None = None
     match: MatchDocument = MatchDocument()
     lines: tuple[LineDocument, ...] = Field(min_length=1, max_length=LINES_MAX)
+    charges: tuple[ChargeDocument, ...] = Field(
+        default=(),
+        max_length=CHARGES_MAX,
+        description="each payer signs for it",
+    )
     rounding: Literal["half_even", "half_up", "down"]
     shortfall: Literal["refuse", "in_order", "suspend"] = "refuse"
 

@@ -1,4 +1,4 @@
-"""The consumer of commands about rules, and of what the directory says of groups and relations."""
+"""The consumer of commands about rules, of the directory's groups and relations, and of charges."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,14 +13,23 @@ from tally_contracts.allocation_rules import (
 )
 from tally_contracts.catalogue import topic
 from tally_contracts.directory_facts import GroupMembershipChanged, RelationSet
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding.postings import Books
-from tally_funding.rules import directory_store, owner_keys, questions, service, store
+from tally_funding.rules import charges, directory_store, owner_keys, questions, service, store
 from tally_funding.rules.book import RuleBook
 from tally_funding.rules.refusals import tell
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS: Final = "funding.rules.commands.v1"
 PARTIES: Final = "directory.parties.v1"
+PAY_INS: Final = "funding.pay_in.v1"
+JOURNALS: Final = "ledger.journals.v1"
+
+
+def _is_of_a_charge(key: bytes | None) -> bool:
+    """Whether a journal's reference, its record's key, is a charge."""
+    return key is not None and key.startswith(charges.PREFIX.encode())
 
 
 def build_rules_router(book: RuleBook, books: Books) -> Router:
@@ -30,9 +39,17 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
         [
             Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
             Subscription(PARTIES, types=topic(PARTIES).types),
+            Subscription(PAY_INS, types=topic(PAY_INS).types),
+            Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_is_of_a_charge),
         ],
     )
 
+    _register_commands(router, book, books)
+    _register_facts(router, book, books)
+    return router
+
+
+def _register_commands(router: Router, book: RuleBook, books: Books) -> None:
     @router.each(PublishRule)
     async def publish(uow: UnitOfWork, message: Received[PublishRule]) -> None:
         command = message.event
@@ -62,6 +79,16 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
         fact = owner_keys.register(uow, command)
         await tell(uow, command, command.owner, fact, message.cause)
 
+
+def _register_facts(router: Router, book: RuleBook, books: Books) -> None:
+    @router.fold(PayInAllocated)
+    async def allocated(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]]) -> None:
+        await charges.charge(uow, book, books, messages)
+
+    @router.fold(JournalPosted, JournalRejected)
+    async def answered(uow: UnitOfWork, messages: Sequence[Received[charges.Answer]]) -> None:
+        await charges.settle(uow, books, messages)
+
     @router.fold(RelationSet)
     async def related(uow: UnitOfWork, messages: Sequence[Received[RelationSet]]) -> None:
         rows: dict[tuple[str, str, str], tuple[str, bool, datetime]] = {}
@@ -82,5 +109,3 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
                 rows[key] = (event.tenant, event.member, event.version)
         await store.show_every_tenant(uow.conn)
         await directory_store.set_members(uow.conn, rows)
-
-    return router

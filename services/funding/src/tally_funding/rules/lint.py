@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import translate
-from tally_funding.rules.document import LineDocument, MatchDocument, RuleDocument, SpanDocument
+from tally_funding.rules.document import (
+    ChargeDocument,
+    LineDocument,
+    MatchDocument,
+    RuleDocument,
+    ShareDocument,
+    SpanDocument,
+)
 from tally_funding.rules.model import Rule, Shortfall, Span, Weight
 from tally_funding.rules.proof import exceeded_by
 from tally_funding.rules.reading import canonical, digest_of, read_json, validation_faults
@@ -47,6 +54,7 @@ def read_document(data: bytes, *, scope: str, rule_id: str | None = None) -> Rea
             _match_faults(document.match),
             chain.from_iterable(_line_faults(n, line) for n, line in enumerate(document.lines)),
             _sum_faults(document.lines),
+            chain.from_iterable(_charge_faults(n, one) for n, one in enumerate(document.charges)),
         )
     )
     if not faults:
@@ -116,11 +124,26 @@ def _table_faults(place: str, table: Mapping[str, str] | None) -> Iterator[RuleF
         yield from _money_faults(place, code, {code: text})
 
 
+def _charge_faults(position: int, charge: ChargeDocument) -> Iterator[RuleFault]:
+    place = f"/charges/{position}"
+    if charge.to.party == charge.payer:
+        yield RuleFault(f"{place}/to/party", "pays_itself", "charge one party for another")
+    yield from _share_faults(place, charge, _SHARES[:3])
+
+
 def _line_faults(position: int, line: LineDocument) -> Iterator[RuleFault]:
     place = f"/lines/{position}"
-    named = [name for name in _SHARES if getattr(line, name) is not None]
+    if line.basis == "left" and line.percent is None and line.tiers is None:
+        yield RuleFault(
+            f"{place}/basis", "bound_without_share", "remove it, or give percent or tiers"
+        )
+    yield from _share_faults(place, line, _SHARES)
+
+
+def _share_faults(place: str, line: ShareDocument, kinds: Sequence[str]) -> Iterator[RuleFault]:
+    named = [name for name in kinds if getattr(line, name) is not None]
     if len(named) != 1:
-        yield RuleFault(place, "share_ambiguous", f"give exactly one of {', '.join(_SHARES)}")
+        yield RuleFault(place, "share_ambiguous", f"give exactly one of {', '.join(kinds)}")
     if sum(getattr(line.to, name) is not None for name in _DESTINATIONS) != 1:
         yield RuleFault(
             f"{place}/to",
@@ -128,7 +151,7 @@ def _line_faults(position: int, line: LineDocument) -> Iterator[RuleFault]:
             f"give exactly one of {', '.join(_DESTINATIONS)}",
         )
     if line.percent is None and line.tiers is None:
-        bounds = {"cap": line.cap, "floor": line.floor, "basis": line.basis == "left" or None}
+        bounds = {"cap": line.cap, "floor": line.floor}
         for name in [name for name, given in bounds.items() if given is not None]:
             yield RuleFault(
                 f"{place}/{name}", "bound_without_share", "remove it, or give percent or tiers"
@@ -148,7 +171,7 @@ def _percent_faults(place: str, percent: str) -> Iterator[RuleFault]:
         yield RuleFault(place, "bad_percent", "give a percentage from 0 to 100")
 
 
-def _amount_faults(place: str, line: LineDocument) -> Iterator[RuleFault]:
+def _amount_faults(place: str, line: ShareDocument) -> Iterator[RuleFault]:
     tables = {"fixed": line.fixed, "cap": line.cap, "floor": line.floor}
     faults = [
         fault for name, table in tables.items() for fault in _table_faults(f"{place}/{name}", table)

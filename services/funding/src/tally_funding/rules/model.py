@@ -120,6 +120,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """A share of the whole, rounded on its own, that is taken from the payer's wallet instead."""
+
+    payer: str
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """Amounts of a currency in minor units: from `least` on, and below `below` where there is one."""
 
@@ -189,6 +197,12 @@ class Rule:
     shortfall: Shortfall
     effective_from: datetime | None = None
     effective_until: datetime | None = None
+    charges: tuple[Charge, ...] = ()
+
+    @property
+    def payers(self) -> frozenset[str]:
+        """Owners whose wallets the rule debits."""
+        return frozenset(charge.payer for charge in self.charges)
 
     @property
     def order(self) -> tuple[bool, int, int, str]:
@@ -201,8 +215,10 @@ class Rule:
 
     @property
     def destinations(self) -> frozenset[Destination]:
-        return frozenset(line.to for line in self.lines)
+        """Whom lines and charges pay."""
+        charged = (charge.line for charge in self.charges)
+        return frozenset(line.to for line in (*self.lines, *charged))
 
     @property
     def needs_beneficiary(self) -> bool:
-        return Destination(To.ROLE, Role.BENEFICIARY) in self.destinations
+        return any(line.to == Destination(To.ROLE, Role.BENEFICIARY) for line in self.lines)

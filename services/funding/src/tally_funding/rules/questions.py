@@ -26,9 +26,10 @@ from tally_funding.rules.book import Asked, RuleBook, inform, stored_rule, with_
 from tally_funding.rules.choose import Chosen, Compiled, RuleSet, choose, compile_rule
 from tally_funding.rules.decide import decide_allocation, exceeds
 from tally_funding.rules.describe import describe
+from tally_funding.rules.divide import compile_claim
 from tally_funding.rules.lint import canonical_digest, read_document
 from tally_funding.rules.match import Facts, first_failing
-from tally_funding.rules.model import Weight
+from tally_funding.rules.model import Line, Weight
 from tally_funding.rules.owners import owners_of, shared_equally
 from tally_funding.rules.reference import Shared, divide_by_the_book
 from tally_funding.rules.refusals import Refused, require_member_of, wire_faults
@@ -108,14 +109,7 @@ async def dry_run(uow: UnitOfWork, book: RuleBook, books: Books, command: DryRun
             continue
         run = _Run(books, sample, next(informed), sample.asked.beneficiary)
         results.append(run.by(rules, only))
-    lines = sum(len(result.lines) for result in results)
-    if lines > LINES_MAX:
-        raise Refused(
-            "run_too_large",
-            "/samples",
-            f"the results have {lines} lines, at most {LINES_MAX} fit one answer",
-            "give fewer pay-ins",
-        )
+    _require_room(sum(len(result.lines) for result in results))
     return RuleDryRun(
         run_id=command.run_id,
         tenant=command.tenant,
@@ -123,6 +117,16 @@ async def dry_run(uow: UnitOfWork, book: RuleBook, books: Books, command: DryRun
         who=command.who,
         occurred_at=uow.now,
     )
+
+
+def _require_room(lines: int) -> None:
+    if lines > LINES_MAX:
+        raise Refused(
+            "run_too_large",
+            "/samples",
+            f"the results have {lines} lines, at most {LINES_MAX} fit one answer",
+            "give fewer pay-ins, or a rule that pays fewer",
+        )
 
 
 async def _only(uow: UnitOfWork, command: DryRunRule) -> Compiled | None:
@@ -221,8 +225,9 @@ class _Run:
         )
         if shares is None:
             return self._suspended(rule.label, exceeds(rule, facts), passed)
-        lines = tuple(self._lines(compiled, facts, shares))
-        booked = sum(line.amount.money().minor for line in lines)
+        lines = (*self._lines(compiled, facts, shares), *self._charges(compiled, facts))
+        _require_room(len(lines))
+        booked = sum(line.amount.money().minor for line in lines if line.payer is None)
         assert booked == facts.minor, "the lines shown sum to the pay-in"
         return DryRunResult(
             sample=self.sample.name,
@@ -246,16 +251,33 @@ class _Run:
                 # Of nothing: a share of something would have put the pay-in in suspense.
                 continue
             for owner, minor in shared_equally(owners, share.minor):
-                yield DryRunLine(
-                    line=number,
-                    role=line.role,
-                    share=describe(line, unit),
-                    basis=Amount.of(Money(share.basis, unit)),
-                    amount=Amount.of(Money(minor, unit)),
-                    owner=owner,
-                    account=self.books.wallet(owner, facts.code).id,
-                    pay_out=line.pay_out,
+                yield self._line(number, line, owner, Money(share.basis, unit), Money(minor, unit))
+
+    def _charges(self, compiled: Compiled, facts: Facts) -> Iterator[DryRunLine]:
+        """What would be taken from others' wallets, where somebody can be paid by it."""
+        rule, unit = compiled.rule, currency(facts.code)
+        for number, charge in enumerate(rule.charges):
+            owners = owners_of(charge.line, facts, self.beneficiary)
+            if isinstance(owners, Suspense):
+                continue
+            asked = compile_claim(charge.line, rule.rounding, facts.code)(facts.minor)
+            for owner, minor in shared_equally(owners, asked):
+                line = self._line(
+                    number, charge.line, owner, Money(facts.minor, unit), Money(minor, unit)
                 )
+                yield line.model_copy(update={"payer": charge.payer})
+
+    def _line(self, number: int, line: Line, owner: str, basis: Money, amount: Money) -> DryRunLine:
+        return DryRunLine(
+            line=number,
+            role=line.role,
+            share=describe(line, amount.currency),
+            basis=Amount.of(basis),
+            amount=Amount.of(amount),
+            owner=owner,
+            account=self.books.wallet(owner, amount.currency.code).id,
+            pay_out=line.pay_out,
+        )
 
     def _suspended(
         self, label: str, suspense: Suspense, passed: tuple[RulePassedOver, ...]

@@ -7,8 +7,9 @@ from datetime import datetime
 from tally_contracts.allocation_rules import PublishRule, RetireRule, RulePublished, RuleRetired
 from tally_contracts.base import Event
 from tally_funding.errors import RuleFault, RuleInvalid
-from tally_funding.rules import store
+from tally_funding.rules import key_store, store
 from tally_funding.rules.book import RuleBook
+from tally_funding.rules.consents import require_consents
 from tally_funding.rules.lint import ReadRule, read_document
 from tally_funding.rules.match import inseparable
 from tally_funding.rules.model import Rule
@@ -43,12 +44,15 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     rules = await book.in_force(uow.conn)
     for fault in order_faults(rule, rules.of_scope(command.tenant)):
         raise _refused(fault)
+    consents = await require_consents(uow, command, rule.payers, read.digest)
     edition = Edition(
         command.rule_id, rule.version, command.tenant, begin, read.rule.effective_until
     )
     await store.publish(
         uow.conn, rule.name, NewVersion(edition, read.document, read.digest, command.who), uow.now
     )
+    if consents:
+        await key_store.add_consents(uow.conn, consents, edition, uow.now)
     await store.raise_stamp(uow.conn)
     version = KnownVersion(rule.version, read.digest, begin, edition.effective_until, command.who)
     return _published(command, rule, version, uow.now)

@@ -1,17 +1,20 @@
 """A document whose fields are in order, as a rule in integers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from tally_funding.rules.document import (
+    ChargeDocument,
     DestinationDocument,
     LineDocument,
     MatchDocument,
     RuleDocument,
+    ShareDocument,
     SpanDocument,
 )
 from tally_funding.rules.model import (
+    Charge,
     Destination,
     Fixed,
     Line,
@@ -19,7 +22,6 @@ from tally_funding.rules.model import (
     Minor,
     Percent,
     Rule,
-    Share,
     Shortfall,
     Span,
     Tier,
@@ -44,11 +46,16 @@ def tables(document: RuleDocument) -> Iterator[tuple[str, Mapping[str, object]]]
     """Every table of amounts by currency, with its place."""
     if document.match.amounts is not None:
         yield "/match/amounts", document.match.amounts
-    for position, line in enumerate(document.lines):
-        for name in ("fixed", "tiers", "cap", "floor"):
-            table = getattr(line, name)
-            if table is not None:
-                yield f"/lines/{position}/{name}", table
+    shares: dict[str, Sequence[ShareDocument]] = {
+        "lines": document.lines,
+        "charges": document.charges,
+    }
+    for kind, given in shares.items():
+        for position, share in enumerate(given):
+            for name in ("fixed", "tiers", "cap", "floor"):
+                table = getattr(share, name)
+                if table is not None:
+                    yield f"/{kind}/{position}/{name}", table
 
 
 def covered(document: RuleDocument) -> frozenset[str] | None:
@@ -70,6 +77,7 @@ def rule(document: RuleDocument, *, label: str, scope: str) -> Rule:
         match=_match(document.match),
         currencies=covered(document),
         lines=tuple(_line(line) for line in document.lines),
+        charges=tuple(_charge(charge) for charge in document.charges),
         rounding=Rounding(document.rounding),
         shortfall=Shortfall(document.shortfall),
         effective_from=document.effective_from,
@@ -108,7 +116,7 @@ def _line(line: LineDocument) -> Line:
     return Line(
         role=line.role,
         to=_destination(line.to),
-        share=_share(line),
+        share=_asked(line) or Weight(1 if line.weight is None else line.weight),
         pay_out=line.pay_out,
         of_left=line.basis == "left",
         cap=_amounts(line.cap),
@@ -124,7 +132,21 @@ def _destination(to: DestinationDocument) -> Destination:
     raise AssertionError("lint lets no line pass without a destination")
 
 
-def _share(line: LineDocument) -> Share:
+def _charge(charge: ChargeDocument) -> Charge:
+    share = _asked(charge)
+    assert share is not None, "lint lets no charge pass without a share"
+    line = Line(
+        role=charge.role,
+        to=_destination(charge.to),
+        share=share,
+        cap=_amounts(charge.cap),
+        floor=_amounts(charge.floor),
+    )
+    return Charge(charge.payer, line)
+
+
+def _asked(line: ShareDocument) -> Percent | Fixed | Tiered | None:
+    """The share of a line that asks for some; None for one that takes of the rest."""
     if line.percent is not None:
         return Percent(rate_of(line.percent))
     if line.fixed is not None:
@@ -142,7 +164,7 @@ def _share(line: LineDocument) -> Share:
                 for code, tiers in line.tiers.items()
             }
         )
-    return Weight(1 if line.weight is None else line.weight)
+    return None
 
 
 def _amounts(table: Mapping[str, str] | None) -> Minor | None:

@@ -1,0 +1,116 @@
+"""Charges in SQL: each function is one statement, whatever the number of rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tally_contracts.base import Where, Who, Why
+from tally_money import Money, currency
+from tally_postgres import Connection, Record
+
+_INSERT = """
+INSERT INTO rule_charge (
+    charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor, principal,
+    channel, country, program, event, reason, state, code, asked_at, changed_at)
+SELECT c.*, $19, $19 FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+    $15::text[], $16::text[], $17::text[], $18::text[]) AS c
+ON CONFLICT (charge_id) DO NOTHING
+RETURNING charge_id
+"""
+
+# In id order, so that two units never wait for each other.
+_LOCK_ASKED = """
+SELECT charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor,
+       principal, channel, country, program, event, reason
+FROM rule_charge WHERE charge_id = ANY($1::text[]) AND state = 'asked'
+ORDER BY charge_id FOR UPDATE
+"""
+
+_ANSWER = """
+UPDATE rule_charge c SET state = a.state, code = a.code, changed_at = $4
+FROM unnest($1::text[], $2::text[], $3::text[]) AS a (charge_id, state, code)
+WHERE c.charge_id = a.charge_id AND c.state = 'asked'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a rule takes from the payer's wallet for the owner, beside a pay-in."""
+
+    charge_id: str
+    pay_in_id: str
+    tenant: str
+    rule: str
+    payer: str
+    owner: str
+    amount: Money
+    journal_id: str
+    who: Who
+    where: Where
+    why: Why
+
+
+async def insert(
+    conn: Connection, charges: Sequence[tuple[Charge, str | None]], now: datetime
+) -> frozenset[str]:
+    """Enter charges, asked for or with the code they are refused with; the ids that were new."""
+    rows = [
+        _row(charge, code) for charge, code in sorted(charges, key=lambda one: one[0].charge_id)
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return frozenset(row[0] for row in await conn.fetch(_INSERT, *columns, now))
+
+
+def _row(charge: Charge, code: str | None) -> tuple[object, ...]:
+    return (
+        charge.charge_id,
+        charge.pay_in_id,
+        charge.tenant,
+        charge.rule,
+        charge.payer,
+        charge.owner,
+        charge.amount.currency.code,
+        charge.amount.minor,
+        charge.journal_id,
+        charge.who.actor,
+        charge.who.principal,
+        charge.where.channel,
+        charge.where.country,
+        charge.why.program,
+        charge.why.event,
+        charge.why.reason,
+        "asked" if code is None else "refused",
+        code,
+    )
+
+
+async def lock_asked(conn: Connection, charge_ids: Sequence[str]) -> dict[str, Charge]:
+    """Charges the ledger has not answered, by id, locked."""
+    rows = await conn.fetch(_LOCK_ASKED, charge_ids)
+    return {row["charge_id"]: _charge(row) for row in rows}
+
+
+def _charge(row: Record) -> Charge:
+    return Charge(
+        charge_id=row["charge_id"],
+        pay_in_id=row["pay_in_id"],
+        tenant=row["tenant"],
+        rule=row["rule"],
+        payer=row["payer"],
+        owner=row["owner"],
+        amount=Money(int(row["amount"]), currency(row["currency"])),
+        journal_id=row["journal_id"],
+        who=Who(actor=row["actor"], principal=row["principal"]),
+        where=Where(channel=row["channel"], country=row["country"]),
+        why=Why(program=row["program"], event=row["event"], reason=row["reason"]),
+    )
+
+
+async def answer(conn: Connection, codes: Mapping[str, str | None], now: datetime) -> None:
+    """Keep the ledger's answers: None for yes, else its code; the caller holds the rows' locks."""
+    ids = sorted(codes)
+    states = ["taken" if codes[one] is None else "refused" for one in ids]
+    status = await conn.execute(_ANSWER, ids, states, [codes[one] for one in ids], now)
+    assert status == f"UPDATE {len(ids)}", f"{len(ids)} answers, the database made {status!r}"
