@@ -361,15 +361,16 @@ def test_any_history_gives_the_money_to_one_owner_and_loses_none(history: list[A
         if isinstance(happens, Days):
             now += timedelta(days=happens.days)
         if isinstance(happens, Answered):
-            if at.movement is None:
+            movement = at.movement
+            if movement is None:
                 continue
             if happens.refused is None:
-                moved = sum(amount.minor for amount in at.movement.amounts)
-                books.update({OWNER: -moved, at.movement.to_owner: moved})
+                moved = sum(amount.minor for amount in movement.amounts)
+                books.update({OWNER: -moved, movement.to_owner: moved})
                 at = replace(at, balances={"USD": usd(books[OWNER])})
             outcome: Any = decide_answer(
                 at,
-                movement_id=at.movement.movement_id,
+                movement_id=movement.movement_id,
                 refused=happens.refused,
                 follow_id=name,
             )
