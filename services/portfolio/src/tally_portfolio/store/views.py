@@ -52,17 +52,20 @@ SELECT g.grant_id, g.tenant, g.fields, w.account, g.wallet
 FROM wallet_grant g JOIN wallet w ON w.wallet_id = g.wallet
 WHERE g.to_party = $1 AND g.wallet = $2 AND g.fields <> '{}' ORDER BY g.grant_id
 """
-_WALLETS = """
-SELECT n.account, COALESCE(w.owner, a.owner) AS owner, COALESCE(w.currency, a.currency) AS currency,
-       COALESCE(w.ledger, a.ledger) AS ledger, COALESCE(w.opened_at, a.opened_at) AS opened_at,
+# CASE, not COALESCE: Postgres takes the latter for something that could leak a row, and would test
+# whose row it is before it looked for the row itself.
+_EITHER = "CASE WHEN w.{0} IS NULL THEN a.{0} ELSE w.{0} END"
+_WALLETS = f"""
+SELECT n.account, {_EITHER.format("owner")} AS owner, {_EITHER.format("currency")} AS currency,
+       {_EITHER.format("ledger")} AS ledger, {_EITHER.format("opened_at")} AS opened_at,
        a.path, w.wallet_id, w.purpose, w.reference, w.company, w.value_kind, p.alias,
        COALESCE(b.posted, 0) AS posted, COALESCE(b.held, 0) AS held
 FROM unnest($1::text[]) n (account)
 LEFT JOIN account a ON a.account_id = n.account
 LEFT JOIN wallet w ON w.account = n.account
-LEFT JOIN party p ON p.party_id = COALESCE(w.owner, a.owner)
-LEFT JOIN balance b ON b.account = n.account AND b.currency = COALESCE(w.currency, a.currency)
-WHERE COALESCE(w.owner, a.owner) IS NOT NULL
+LEFT JOIN party p ON p.party_id = {_EITHER.format("owner")}
+LEFT JOIN balance b ON b.account = n.account AND b.currency = {_EITHER.format("currency")}
+WHERE {_EITHER.format("owner")} IS NOT NULL
 """
 _PARTIES = """
 SELECT party_id, kind, parent, alias, external_id, country, state, registered_at FROM party
