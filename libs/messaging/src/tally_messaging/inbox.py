@@ -6,18 +6,13 @@ from datetime import datetime
 
 from tally_postgres import Connection
 
-# Nothing where all are new, which is nearly always: a row for each would be read one by one.
 _CLAIM = """
-WITH new AS (
-    INSERT INTO inbox (consumer, event_key, body_hash, received_at)
-    SELECT $1, i.event_key, i.body_hash, $4
-    FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash), retention r
-    WHERE i.event_key >= r.inbox_from
-    ON CONFLICT DO NOTHING
-    RETURNING event_key
-)
-SELECT CASE WHEN count(*) < cardinality($2::uuid[]) THEN coalesce(array_agg(event_key), '{}') END
-FROM new
+INSERT INTO inbox (consumer, event_key, body_hash, received_at)
+SELECT $1, i.event_key, i.body_hash, $4
+FROM unnest($2::uuid[], $3::bytea[]) AS i (event_key, body_hash), retention r
+WHERE i.event_key >= r.inbox_from
+ON CONFLICT DO NOTHING
+RETURNING event_key
 """
 
 _HASHES = (
@@ -32,16 +27,16 @@ async def claim(
     hashes: Sequence[bytes],
     now: datetime,
 ) -> set[uuid.UUID]:
-    """Enter events, each once; what comes back is new.
+    """Enter events; what comes back is new.
 
     Everything else was seen before, or is older than the inbox remembers; `hashes` tells them apart.
 
     Waits for a concurrent transaction that is entering the same event, so a zombie and the new
     owner of its partition cannot both apply it.
     """
-    some = await conn.fetchval(_CLAIM, consumer, keys, hashes, now)
+    rows = await conn.fetch(_CLAIM, consumer, keys, hashes, now)
     # asyncpg's UUID class compares equal to uuid.UUID and hashes the same.
-    return set(keys if some is None else some)
+    return {row[0] for row in rows}
 
 
 async def hashes(

@@ -19,15 +19,13 @@ INSERT INTO relay (lane) SELECT lane FROM lanes ON CONFLICT DO NOTHING
 _APPEND = """
 WITH drawn AS (
     UPDATE outbox_lane SET head = head + $2 WHERE lane = $1 RETURNING head - $2 AS base
-), written AS (
-    INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)
-    SELECT $1, drawn.base + o.n, o.event_id, o.topic, o.record_key, o.headers, o.payload, $8
-    FROM drawn,
-         unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-         WITH ORDINALITY AS o (event_id, topic, record_key, headers, payload, n)
-    RETURNING seq
 )
-SELECT min(seq) AS first, count(*) AS written FROM written
+INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)
+SELECT $1, drawn.base + o.n, o.event_id, o.topic, o.record_key, o.headers, o.payload, $8
+FROM drawn,
+     unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+     WITH ORDINALITY AS o (event_id, topic, record_key, headers, payload, n)
+RETURNING seq
 """
 
 _PAGE = """
@@ -91,7 +89,7 @@ async def append(
 
     The lane stays locked until the transaction ends.
     """
-    row = await conn.fetchrow(
+    rows = await conn.fetch(
         _APPEND,
         lane,
         len(records),
@@ -102,10 +100,9 @@ async def append(
         [record.payload for record in records],
         now,
     )
-    assert row is not None, "an aggregate without GROUP BY has one row"
-    first, written = row
-    assert written == len(records), f"outbox lane {lane} took {written} of {len(records)}"
-    return int(first)
+    assert len(rows) == len(records), f"outbox lane {lane} took {len(rows)} of {len(records)}"
+    first: int = min(row[0] for row in rows)
+    return first
 
 
 async def page(pool: Pool, lane: int, after: int, limit: int) -> list[StoredRecord]:
