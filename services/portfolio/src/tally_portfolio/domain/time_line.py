@@ -129,8 +129,6 @@ class Payment:
                 _OPERATOR,
                 pay_in.remedy,
             )
-        elif pay_in.state == "failed":
-            return
         elif pay_in.state != "allocated":
             yield Waiting(pay_in.pay_in_id, pay_in.state, since, "not_allocated_yet", _PLATFORM)
         elif len(self.payouts) < (pay_in.payouts_expected or 0):

@@ -11,7 +11,7 @@ from tally_contracts.funding_escrow import AgreementChanged
 from tally_contracts.funding_sources import PayInFailed, PayInPending
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received
-from tally_portfolio.domain.projection import PayIn, Projection
+from tally_portfolio.domain.projection import Projection
 from tally_portfolio.wire.reading import Reader, add_hop
 
 TOPICS = (
@@ -39,7 +39,6 @@ _SUBJECTS = (
 )
 _TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant"})
 _AGREEMENT = "agreement"
-_PENDING, _FAILED = ("pending", 0), ("failed", 2)
 
 
 def _notice(message: Received[Any], at: datetime, projection: Projection) -> None:
@@ -76,26 +75,9 @@ def _agreement(message: Received[AgreementChanged], at: datetime, projection: Pr
 
 
 def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> None:
-    """A pay-in whose money is not here yet, or will not come."""
+    """Of a pay-in whose money is not here yet, or will not come: found by its external id, too."""
     event: PayInPending | PayInFailed = message.event
-    failed = isinstance(event, PayInFailed)
-    state, rank = _FAILED if failed else _PENDING
-    projection.add_pay_in(
-        PayIn(
-            pay_in_id=event.pay_in_id,
-            correlation_id=message.envelope.cause.correlation_id,
-            source=event.source,
-            external_id=event.external_id,
-            amount=event.amount.money(),
-            state=state,
-            state_rank=rank,
-            changed_at=at,
-            company=event.company,
-            reason_code=event.code if isinstance(event, PayInFailed) else None,
-        )
-    )
     projection.add_key(event.external_id, event.pay_in_id, at, shared=True)
-    projection.involve(event.pay_in_id, "pay_in", at, event.company)
     _notice(message, at, projection)
 
 
