@@ -175,13 +175,14 @@ def test_secrets_are_private_random_and_never_the_same(checkout: Path, make_env:
             "SEALING_KEY",
             "LEDGER_SIGNING_KEY",
             "DIRECTORY_SEALING_KEY",
+            "CLAIM_SEALING_KEY",
             "DIRECTORY_TOKEN_KEY",
             "INTERNAL_KEY",
             "ACCESS_TOKEN_KEY",
         ):
             assert len(base64.b64decode(written[key], validate=True)) == 32
         env_file.unlink()
-    assert len(seen) == 30
+    assert len(seen) == 34
     assert len(set(seen)) == len(seen)
     assert all(len(value) >= 44 for value in seen)
 

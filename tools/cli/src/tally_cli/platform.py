@@ -24,6 +24,7 @@ SERVICES: tuple[str, ...] = (
     "payouts",
     "rails",
     "directory",
+    "programs",
     "portfolio",
     "gateway",
 )
