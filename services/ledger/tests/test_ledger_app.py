@@ -23,7 +23,7 @@ from tally_money import AssetKind, Currency
 from tally_runtime import Environment, Ids, SettingsError, SystemClock, load_settings
 
 from .conftest import LedgerFixture
-from .ledger_builders import Event, account, capture, journal, leg, place, register
+from .ledger_builders import Event, account, batch, capture, item, journal, leg, place, register
 
 FACTS = (wire.JOURNALS, wire.HOLDS, wire.ACCOUNTS)
 
@@ -159,6 +159,41 @@ async def test_whoever_asks_for_a_wrong_amount_or_asset_hears_of_it_on_the_topic
         right.journal_id: "posted",
     }
     assert await ledger.pool.fetchval("SELECT count(*) FROM quarantine") == 0
+
+
+@pytest.mark.stack
+async def test_batches_larger_than_a_transaction_may_be_are_each_answered_whole(
+    ledger: LedgerFixture, kafka: str, facts: AIOKafkaConsumer
+) -> None:
+    opens = [account("cards", guarded=False), account("ann"), account("bob")]
+    funding = journal("j1", leg("l1", "cards", "ann", "10.00"), opens=opens)
+    batches = [
+        batch(
+            f"run-{n}",
+            *(item(f"{n}-{k}", leg(f"{n}-{k}", "ann", "bob", "0.50")) for k in range(8)),
+        )
+        for n in range(3)
+    ]
+    app = build_app(settings(kafka, ledger.database.dsn("ledger"), batch_bytes_max=1_000))
+    await app.start()
+    try:
+        await send(kafka, funding, *batches)
+        told: dict[str, list[str | None]] = {}
+        async with asyncio.timeout(30):
+            while len(told) < len(batches):
+                record = await facts.getone()
+                body = json.loads(record.value)
+                if "batch_id" in body:
+                    told[body["batch_id"]] = [answer["code"] for answer in body["answers"]]
+    finally:
+        await app.stop()
+    posted, refused = [None] * 8, ["insufficient_funds"] * 4
+    assert told == {
+        batches[0].batch_id: posted,
+        batches[1].batch_id: posted,
+        batches[2].batch_id: [*posted[:4], *refused],
+    }
+    assert await ledger.balance("bob") == (1000, 1000)
 
 
 def test_the_router_reads_the_catalogues_topic_and_handles_all_its_types() -> None:
