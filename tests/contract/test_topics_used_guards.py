@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tally_contracts.catalogue import Topic, catalogue, expand
+from tally_contracts.catalogue import Topic, catalogue, expand, further_groups
 from tally_messaging import Service
 from tally_messaging.notices import QUARANTINE_TOPIC
 from tally_runtime import Environment, ServiceSettings, load_settings
@@ -92,6 +92,24 @@ async def test_service_subscribes_to_exactly_the_topics_it_is_a_consumer_of(serv
     }
     declared = {name for name, topic in expand(SOURCES).items() if service in topic.consumers}
     assert subscribed == declared
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_each_group_of_a_service_reads_exactly_the_topics_the_catalogue_gives_it(
+    service: str,
+) -> None:
+    read = {
+        router.consumer: {subscription.topic for subscription in router.subscriptions}
+        for router in _built(service).routers
+    }
+    declared = {
+        group: {
+            name for name, topic in expand(SOURCES).items() if group in topic.groups_of(service)
+        }
+        for group in read
+    }
+    assert read == declared
+    assert set(further_groups(service)) == set(read) - {service}
 
 
 @pytest.mark.parametrize("service", SERVICES)

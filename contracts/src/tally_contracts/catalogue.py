@@ -14,7 +14,10 @@ MAX_RECORD_BYTES = 1024 * 1024
 
 
 class Topic(BaseModel):
-    """One topic, or a family of topics where the name has a `{placeholder}`."""
+    """One topic, or a family of topics where the name has a `{placeholder}`.
+
+    `groups`: which of a service's consumer groups read it, where it is not the one named after it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,6 +30,7 @@ class Topic(BaseModel):
     compatibility: Literal["full"]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     types: tuple[str, ...] = Field(min_length=1)
 
     @property
@@ -39,6 +43,12 @@ class Topic(BaseModel):
         if self.placeholder is None:
             raise ValueError(f"{self.name} is not a family of topics")
         return self.name.replace("{" + self.placeholder + "}", value)
+
+    def groups_of(self, service: str) -> tuple[str, ...]:
+        """The consumer groups of a service that read this topic."""
+        if service not in self.consumers:
+            return ()
+        return self.groups.get(service, (service,))
 
     def config(self) -> Mapping[str, str]:
         """Broker settings of the topic."""
@@ -71,6 +81,12 @@ def catalogue() -> Mapping[str, Topic]:
 def topic(name: str) -> Topic:
     """The catalogue's entry for an exact topic name or a family's name."""
     return catalogue()[name]
+
+
+def further_groups(service: str) -> tuple[str, ...]:
+    """The consumer groups of a service beside the one named after it."""
+    found = {group for entry in catalogue().values() for group in entry.groups_of(service)}
+    return tuple(sorted(found - {service}))
 
 
 def expand(sources: Iterable[str], rails: Iterable[str] = RAILS) -> Mapping[str, Topic]:

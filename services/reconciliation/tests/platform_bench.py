@@ -190,10 +190,10 @@ class Bench:
 
     async def _consume(self) -> int:
         done = 0
-        for name, running in self.running.items():
+        for running in self.running.values():
             for processor in running.processors:
                 topics = set(processor.router.expected())
-                commits = self.broker.commits[name]
+                commits = self.broker.commits[processor.router.consumer]
                 for where, log in list(self.broker.logs.items()):
                     fresh = log[commits.get(where, 0) :] if where[0] in topics else []
                     if fresh:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tally_contracts.catalogue import catalogue
+from tally_contracts.catalogue import catalogue, further_groups
 from tally_reconciliation.broker import Broker, Extent, Partition
 from tally_reconciliation.databases import LEDGER, LedgerDatabase
 from tally_reconciliation.report import Quiet
@@ -39,7 +39,9 @@ async def standing(broker: Broker, groups: frozenset[str]) -> Standing:
     subscribed: dict[str, tuple[str, ...]] = {}
     for group in groups:
         service = group.partition(".")[0]
-        families = [topic for topic in catalogue().values() if service in topic.consumers]
+        # A group that the catalogue does not name reads what its service's own group reads.
+        read = group if group in further_groups(service) else service
+        families = [topic for topic in catalogue().values() if read in topic.groups_of(service)]
         pattern = "|".join(_pattern(topic.name) for topic in families)
         subscribed[group] = await broker.topics(pattern) if families else ()
     every = sorted({name for names in subscribed.values() for name in names})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from tally_contracts.catalogue import further_groups
 from tally_postgres import Connection
 
 SCHEMAS = ("funding", "ledger", "payouts", "rails", "portfolio")
@@ -43,4 +44,6 @@ class Sources:
     @property
     def groups(self) -> frozenset[str]:
         """The consumer groups of the services, one for each database of the ledger."""
-        return frozenset((*self.schemas, *(f"ledger.{name}" for name in self.ledger_dsns)))
+        further = (group for name in self.schemas for group in further_groups(name))
+        databases = (f"ledger.{name}" for name in self.ledger_dsns)
+        return frozenset((*self.schemas, *further, *databases))

@@ -116,9 +116,9 @@ WHERE m.match_id = e.match_id AND m.state = 'asked'
 _ALLOCATE = """
 UPDATE pay_in p
 SET state = 'allocated', journal_id = m.journal_id, case_id = NULL, program = m.program,
-    beneficiary = m.owner, rule = m.rule, rule_facts = m.rule_facts, changed_at = $7
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[])
-    AS m (pay_in_id, journal_id, program, owner, rule, rule_facts)
+    rule = m.rule, rule_facts = m.rule_facts, changed_at = $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[])
+    AS m (pay_in_id, journal_id, program, rule, rule_facts)
 WHERE p.pay_in_id = m.pay_in_id AND p.state = 'suspense'
 """
 
@@ -412,7 +412,6 @@ async def allocate(conn: Connection, matches: Sequence[OpenMatch], now: datetime
         [m.pay_in_id for m in matches],
         [m.journal_id for m in matches],
         [m.program for m in matches],
-        [m.beneficiary.owner for m in matches],
         [m.rule for m in matches],
         [m.rule_facts for m in matches],
         now,

@@ -50,7 +50,7 @@ def build_sources_router(funding: Funding, account_program: str) -> Router:
     """
     books = funding.books
     router = Router(
-        "funding-sources",
+        "funding.sources",
         [
             Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=is_ours),

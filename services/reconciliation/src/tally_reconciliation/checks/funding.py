@@ -70,6 +70,7 @@ ORDER BY q.topic, q.partition, q."offset"
 _ANNOUNCED = """
 SELECT p.pay_in_id, p.source, p.external_id, p.currency, p.amount, p.by_statement, p.received_at,
        a.times, a.other_amount, a.example, s.lines, s.lines_first, s.lines_other,
+       c.amount AS carded, c.currency AS carded_currency, m.entry_id,
        coalesce(r.same, 0) AS same, coalesce(r.conflicting, 0) AS conflicting
 FROM funding.pay_in p
 LEFT JOIN (
@@ -88,6 +89,8 @@ LEFT JOIN (
     GROUP BY e.pay_in_id
 ) s USING (pay_in_id)
 LEFT JOIN funding.repeated_announcement r USING (pay_in_id)
+LEFT JOIN funding.card_payment c ON c.pay_in_id = p.pay_in_id AND c.standing = 'received'
+LEFT JOIN funding.manual_entry m ON m.pay_in_id = p.pay_in_id AND m.state = 'approved'
 WHERE NOT (a.times IS NOT DISTINCT FROM 1 AND a.other_amount = 0 AND NOT p.by_statement
            AND s.lines IS NULL AND coalesce(r.same + r.conflicting, 0) = 0)
 ORDER BY p.pay_in_id
@@ -98,8 +101,9 @@ _AGED = "SELECT topic, max(since) AS since FROM first_kept GROUP BY topic"
 _BOOKED = """
 SELECT p.pay_in_id, p.source, p.external_id, p.state, p.currency, p.amount, p.journal_id, p.case_id,
        c.case_id AS case_found, j.reference, j.operation, m.moved, m.legs, m.debits, m.credits,
-       m.currencies, a.shares, a.shared
+       m.currencies, a.shares, a.shared, x.match_id
 FROM funding.pay_in p
+LEFT JOIN funding.pay_in_match x ON x.journal_id = p.journal_id AND x.state = 'allocated'
 LEFT JOIN funding.suspense_case c ON c.case_id = p.case_id
 LEFT JOIN ledger.journal j ON j.id = p.journal_id
 LEFT JOIN LATERAL (
@@ -110,6 +114,8 @@ LEFT JOIN LATERAL (
     JOIN ledger.account d ON d.id = t.debit
     JOIN ledger.account k ON k.id = t.credit
     WHERE t.shard = j.shard AND t.seq BETWEEN j.first_transfer AND j.last_transfer
+      -- Matched money leaves suspense by the journal that allocates it.
+      AND (x.match_id IS NULL OR d.purpose <> 'suspense')
 ) m ON true
 LEFT JOIN LATERAL (
     SELECT array_agg(s.account || ' ' || s.amount ORDER BY s.account, s.amount) AS shares,
@@ -121,8 +127,42 @@ ORDER BY p.pay_in_id
 
 _BOOKED_FOR_NOBODY = """
 SELECT j.id, j.reference, j.log_seq
-FROM ledger.journal j LEFT JOIN funding.pay_in p ON p.journal_id = j.id
-WHERE j.reference LIKE 'pin\\_%' AND p.pay_in_id IS NULL ORDER BY j.id
+FROM ledger.journal j
+LEFT JOIN funding.pay_in p ON p.journal_id = j.id
+LEFT JOIN funding.pay_in_match x ON x.pay_in_id = j.reference AND x.state = 'allocated'
+WHERE j.reference LIKE 'pin\\_%' AND p.pay_in_id IS NULL AND x.match_id IS NULL ORDER BY j.id
+"""
+
+# What a return moved to its source's clearing account; reversing legs and debts together are all of it.
+_RETURNS = """
+SELECT r.return_id, r.pay_in_id, r.state, r.currency, r.amount, l.legs, b.back, p.amount AS pay_in,
+       sum(r.amount) FILTER (WHERE r.state NOT IN ('refused', 'reinstated'))
+           OVER (PARTITION BY r.pay_in_id) AS returned
+FROM funding.pay_in_return r
+JOIN funding.pay_in p USING (pay_in_id)
+LEFT JOIN (
+    SELECT return_id, sum(amount) AS legs FROM funding.return_leg GROUP BY 1
+) l USING (return_id)
+LEFT JOIN (
+    SELECT j.reference, sum(t.amount) AS back
+    FROM ledger.journal j
+    JOIN ledger.transfer t
+        ON t.shard = j.shard AND t.seq BETWEEN j.first_transfer AND j.last_transfer
+    JOIN ledger.account k ON k.id = t.credit AND k.purpose = 'clearing'
+    WHERE j.reference LIKE 'ret\\_%' GROUP BY 1
+) b ON b.reference = r.return_id
+ORDER BY r.return_id
+"""
+
+_RETURNED_FOR_NOBODY = """
+SELECT j.id, j.reference, j.log_seq
+FROM ledger.journal j
+LEFT JOIN funding.pay_in_return r ON r.return_id = j.reference
+LEFT JOIN funding.receivable_settlement s ON s.settlement_id = j.reference
+LEFT JOIN funding.pay_in_match x ON x.match_id = j.reference
+WHERE left(j.reference, 4) IN ('ret_', 'set_', 'mat_')
+  AND r.return_id IS NULL AND s.settlement_id IS NULL AND x.match_id IS NULL
+ORDER BY j.id
 """
 
 _COUNTS = """
@@ -157,6 +197,7 @@ async def check_funding(snap: Snapshot, evidence: Evidence, quiet: Quiet) -> Che
     statements = await _announcements(snap, found)
     if "ledger" in snap.schemas:
         await _bookings(snap, found)
+        await _returns(snap, found)
     repeats = counts["announced"] - counts["booked"]
     found.figures.update(
         records=counts["records"],
@@ -191,7 +232,9 @@ async def _announcements(snap: Snapshot, found: Findings) -> int:
         if row["by_statement"] and row["lines_first"] != 1:
             found.wrong("statement_line_missing", **where, lines=row["lines_first"] or 0)
         if not row["by_statement"] and not times:
-            if topic not in aged or row["received_at"] > aged[topic]:
+            if row["carded"] is not None or row["entry_id"] is not None:
+                _otherwise(found, row, where)
+            elif topic not in aged or row["received_at"] > aged[topic]:
                 found.unfinished("booked_from_nothing", **where)
             continue
         _amounts(found, row, where, times)
@@ -200,6 +243,18 @@ async def _announcements(snap: Snapshot, found: Findings) -> int:
         if topic not in aged and said != counted:
             found.unfinished("repeats_miscounted", **where, said_again=said, counted=counted)
     return statements
+
+
+def _otherwise(found: Findings, row: Record, where: Mapping[str, str | int | None]) -> None:
+    """Money a card processor told of, or two people entered, has no record of its own on a topic."""
+    carded = (row["carded"], row["carded_currency"])
+    if row["carded"] is not None and carded != (row["amount"], row["currency"]):
+        found.wrong(
+            "amount_differs",
+            **where,
+            booked=f"{row['amount']} {row['currency']}",
+            announced=f"{row['carded']} {row['carded_currency']}",
+        )
 
 
 def _amounts(
@@ -233,7 +288,7 @@ async def _bookings(snap: Snapshot, found: Findings) -> None:
         if row["reference"] is None:
             found.wrong("journal_missing", **where)
             continue
-        if row["reference"] != row["pay_in_id"]:
+        if row["reference"] != (row["match_id"] or row["pay_in_id"]):
             found.wrong("journal_of_another", **where, reference=row["reference"])
         if row["moved"] != row["amount"] or row["currencies"] != [row["currency"]]:
             found.wrong(
@@ -253,6 +308,29 @@ async def _bookings(snap: Snapshot, found: Findings) -> None:
         found.wrong("journal_of_no_pay_in", **_shown(row))
 
 
+async def _returns(snap: Snapshot, found: Findings) -> None:
+    """Each return is whole: what its owners bear is what the ledger moved back, and no more came in."""
+    async for row in snap.rows(_RETURNS):
+        where = {"return": row["return_id"], "pay_in": row["pay_in_id"], "state": row["state"]}
+        if (row["returned"] or 0) > row["pay_in"]:
+            found.wrong("returned_more_than_came_in", **where, returned=str(row["returned"]))
+        if row["state"] == "refused":
+            continue
+        if row["state"] not in _RETURN_ENDED:
+            found.unfinished("return_not_settled", **where)
+        elif not row["amount"] == row["legs"] == row["back"]:
+            found.wrong(
+                "returned_amount_differs",
+                **where,
+                return_amount=f"{row['amount']} {row['currency']}",
+                borne=str(row["legs"]),
+                booked=str(row["back"]),
+            )
+    async for row in snap.rows(_RETURNED_FOR_NOBODY):
+        found.wrong("journal_of_no_return", **_shown(row))
+
+
+_RETURN_ENDED = frozenset({"done", "reinstated"})
 _CREDITED: Mapping[str, str] = {"allocated": "wallet", "suspense": "suspense"}
 
 

@@ -8,7 +8,12 @@ from tally_reconciliation.snapshot import Snapshot
 
 # What pay-ins and payouts say should be on each account, from their own tables alone. Clearing and
 # suspense accounts are told by purpose, place and currency, all others by id. Journals of neither
-# pay-ins nor payouts (an operator's) count as they are.
+# pay-ins, with what goes back of them, nor payouts (an operator's) count as they are.
+#
+# Of a return, `back` left its owners for the clearing account, by reversal or as a debt. A debt is
+# below zero on the owner's account by what is not settled; its owner settles from its wallet. What a
+# reinstatement gives back is again as if nothing had been returned, but a debt its owner has settled
+# is given to its wallet.
 _EXPECTED = """
 WITH settled AS (
     SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')
@@ -20,10 +25,42 @@ WITH settled AS (
         ON t.shard = j.shard AND t.seq BETWEEN j.first_transfer AND j.last_transfer
     WHERE t.kind IN ('single', 'post')
       AND j.reference NOT LIKE 'pin\\_%' AND j.reference NOT LIKE 'po\\_%'
+      AND left(j.reference, 4) NOT IN ('ret_', 'set_', 'mat_')
+), back AS (
+    SELECT l.*, i.source, i.currency, i.state AS pay_in_state
+    FROM funding.return_leg l
+    JOIN funding.pay_in_return r USING (return_id)
+    JOIN funding.pay_in i USING (pay_in_id)
+    WHERE l.state IN ('reversed', 'owed') AND r.state <> 'reinstated'
+), owed AS (
+    SELECT v.*, l.account AS wallet, r.state AS return_state, s.by_owner, s.by_reinstatement
+    FROM funding.receivable v
+    JOIN funding.return_leg l USING (return_id, position)
+    JOIN funding.pay_in_return r USING (return_id)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(x.amount) FILTER (WHERE x.settled_by = 'owner'), 0) AS by_owner,
+               coalesce(sum(x.amount) FILTER (WHERE x.settled_by = 'reinstatement'), 0)
+                   AS by_reinstatement
+        FROM funding.receivable_settlement x
+        WHERE x.receivable_id = v.receivable_id AND x.state = 'settled'
+    ) s
 ), said AS (
     SELECT 'clearing' AS purpose, source AS place, currency AS asset, -amount AS amount FROM settled
     UNION ALL
     SELECT 'suspense', source, currency, amount FROM settled WHERE state = 'suspense'
+    UNION ALL
+    SELECT 'clearing', source, currency, amount FROM back
+    UNION ALL
+    SELECT CASE WHEN pay_in_state = 'suspense' THEN 'suspense' ELSE '' END,
+           CASE WHEN pay_in_state = 'suspense' THEN source ELSE account END, currency, -amount
+    FROM back WHERE state = 'reversed'
+    UNION ALL
+    SELECT '', account, currency, by_owner + by_reinstatement - amount FROM owed
+    UNION ALL
+    SELECT '', wallet, currency, -by_owner FROM owed
+    UNION ALL
+    SELECT '', wallet, currency, amount - by_reinstatement FROM owed
+    WHERE return_state = 'reinstated'
     UNION ALL
     SELECT 'clearing', rail, currency, amount FROM left_wallet
     WHERE state = 'paid' AND settlement_account IS NULL
@@ -95,9 +132,16 @@ FROM (
 GROUP BY asset ORDER BY asset
 """
 
+# What went back to payers did not come in.
 _FUNDED = """
-SELECT currency AS asset, sum(amount) AS amount FROM funding.pay_in
-WHERE state IN ('allocated', 'suspense') GROUP BY 1
+SELECT currency AS asset, sum(amount) AS amount FROM (
+    SELECT currency, amount FROM funding.pay_in WHERE state IN ('allocated', 'suspense')
+    UNION ALL
+    SELECT r.currency, -l.amount
+    FROM funding.return_leg l JOIN funding.pay_in_return r USING (return_id)
+    WHERE l.state IN ('reversed', 'owed') AND r.state <> 'reinstated'
+) m
+GROUP BY 1
 """
 
 _PAID_OUT = """
