@@ -1,5 +1,6 @@
 """Who sees what follows from the parties' tree, in whatever order the facts come."""
 
+import asyncio
 import random
 from typing import Any
 
@@ -95,6 +96,21 @@ async def test_facts_in_any_order_and_twice_leave_the_same_rows(
         await other.process(*(shuffled.pop() for _ in range(size)))
     assert await _all_rows(other) == straight
     assert all(straight[table] for table in _READ_MODELS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_replicas_that_fold_at_the_same_time_leave_the_same_rows(
+    portfolio: Any, tree: Any, story: Any, seed: int, fresh: Any
+) -> None:
+    records = [record for told in _facts(tree, story) for record in told.records]
+    await portfolio.process(*records)
+    straight = await _all_rows(portfolio)
+    other = await fresh()
+    random.Random(seed).shuffle(records)
+    for start in range(0, len(records), 12):
+        batches = (records[start + n : start + n + 4] for n in range(0, 12, 4))
+        await asyncio.gather(*(other.process(*batch) for batch in batches if batch))
+    assert await _all_rows(other) == straight
 
 
 async def test_a_party_that_moves_takes_its_money_and_its_history_along(
