@@ -537,6 +537,21 @@ async def test_rows_show_to_their_tenant_alone(platform: Platform) -> None:
         assert rows[1:] == [0, 0], table
 
 
+async def test_workers_at_the_same_moment_end_a_claim_and_a_clock_once(platform: Platform) -> None:
+    await pay_in(platform)
+    money = await held(platform, OWNER)
+    await issued(platform, expires_to=party("other"))
+    await pay_in(platform, 2, beneficiary=Beneficiary(event_reference="gala"))
+    platform.clock.advance(START.replace(year=2031) - START)
+    turns = [ClaimsWorker(BOOKS).turn(platform.funding.transactor) for _ in range(3)]
+    await asyncio.gather(*turns)
+    told = await platform.settle()
+    assert [change.state for change in of(told, ClaimChanged)] == ["expiring", "expired"]
+    dormant = [clock.owner for clock in of(told, DormancyChanged) if clock.state == "dormant"]
+    assert dormant.count("event:gala") == 1
+    assert await held(platform, party("other")) == money
+
+
 async def test_money_of_two_companies_is_named_by_nobody_but_who_stands_above_both(
     platform: Platform,
 ) -> None:

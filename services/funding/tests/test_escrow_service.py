@@ -1,5 +1,6 @@
 """F8 on real books: every path of an agreement, and every refusal, with the ledger's own balances."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -185,6 +186,15 @@ async def test_deadline_moves_the_money_where_the_agreement_says(
     assert states(await work(platform)) == ["expiring", "expired"]
     assert await money(platform) == after
     assert await work(platform) == []
+
+
+async def test_two_workers_at_the_same_moment_move_an_agreement_once(platform: Platform) -> None:
+    await funded(platform)
+    platform.later(days=30)
+    turns = [DeadlineWorker(BOOKS).turn(platform.funding.transactor) for _ in range(3)]
+    await asyncio.gather(*turns)
+    assert states(await platform.settle()) == ["expiring", "expired"]
+    assert await money(platform) == (150_00, 0, 0)
 
 
 async def test_agreement_never_funded_expires_with_an_event(platform: Platform) -> None:

@@ -1,11 +1,17 @@
 """Use cases of the ledger and of time: balances follow the books, movements end, claims run out."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tally_contracts.base import Who
-from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_contracts.ledger import (
+    JournalPosted,
+    JournalRejected,
+    JournalReversed,
+    Leg,
+    ReversedLeg,
+)
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
 from tally_funding.claims.batch import TRY_AGAIN_AFTER, Batch
@@ -18,7 +24,7 @@ from tally_funding.claims.store.wallets import Circumstances, Designation, Walle
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
-from tally_money import Money, currency, iso_currencies
+from tally_money import Money, currency
 from tally_runtime import get_logger
 
 _LOG = get_logger("tally_funding.claims")
@@ -33,18 +39,24 @@ async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
     """Follow the books: wallets of unknown payees, movements under way, and what came after them."""
     await for_every_tenant(uow.conn)
     await _open_designated(uow, messages)
-    deltas = _deltas(messages)
+    legs = [
+        leg
+        for message in messages
+        if not isinstance(message.event, JournalRejected)
+        for leg in message.event.legs
+    ]
     ended = [m for m in messages if m.event.reference.startswith(REFERENCE_PREFIX)]
-    owners = await wallets.owners_of(uow.conn, deltas) if deltas else frozenset()
+    touched = {leg.debit for leg in legs} | {leg.credit for leg in legs}
+    ours = await wallets.owners_of(uow.conn, touched) if touched else {}
     moving = (
         await claims.owners_of_moving(uow.conn, {m.event.reference for m in ended}) if ended else {}
     )
-    owners |= frozenset(moving.values())
+    owners = {*ours.values(), *moving.values()}
     if not owners:
         return
     batch = Batch(uow, books)
     await batch.load(owners)
-    await _add(batch, deltas)
+    await _add(batch, _deltas(legs, ours))
     for message in ended:
         if message.event.reference in moving:
             _end(batch, moving[message.event.reference], message)
@@ -54,19 +66,14 @@ async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
     await batch.save()
 
 
-def _deltas(messages: Sequence[Received[LedgerFact]]) -> dict[str, int]:
-    """What was posted to each account, in minor units of its currency; the sum over all is zero."""
+def _deltas(legs: Sequence[Leg | ReversedLeg], ours: Collection[str]) -> dict[str, int]:
+    """What was posted to each of our accounts, in minor units of its currency."""
     deltas: dict[str, int] = defaultdict(int)
-    for message in messages:
-        event = message.event
-        if isinstance(event, JournalRejected):
-            continue
-        for leg in event.legs:
-            # A registered asset has no wallet of an unknown payee: pay-ins are in ISO currencies.
-            if leg.amount.currency in iso_currencies():
-                minor = leg.amount.money().minor
-                deltas[leg.debit] -= minor
-                deltas[leg.credit] += minor
+    for leg in legs:
+        if leg.debit in ours:
+            deltas[leg.debit] -= leg.amount.money().minor
+        if leg.credit in ours:
+            deltas[leg.credit] += leg.amount.money().minor
     return deltas
 
 

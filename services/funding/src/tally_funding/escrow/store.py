@@ -74,9 +74,11 @@ WHERE event_reference = ANY($1::text[]) AND NOT condition_met
 ORDER BY agreement_id FOR UPDATE
 """
 
+# Asked again of each row once it is locked: another worker may have moved it on meanwhile.
 _DUE = f"""
 SELECT {_NAMES} FROM agreement
-WHERE agreement_id IN (SELECT agreement_id FROM agreement WHERE due_at <= $1 ORDER BY due_at LIMIT $2)
+WHERE due_at <= $1 AND agreement_id IN (
+    SELECT agreement_id FROM agreement WHERE due_at <= $1 ORDER BY due_at LIMIT $2)
 ORDER BY agreement_id FOR UPDATE
 """
 

@@ -42,16 +42,17 @@ ON CONFLICT (owner, company) DO NOTHING
 _WALLET = """account, tenant, owner, currency, balance, program, circumstances, cause,
     jurisdiction, period, dormancy, last_activity_at, dormant_at"""
 
-_OWNERS_OF = "SELECT DISTINCT owner FROM claimable_wallet WHERE account = ANY($1::text[])"
+_OWNERS_OF = "SELECT account, owner FROM claimable_wallet WHERE account = ANY($1::text[])"
 
 # In account order, so that two units never wait for each other.
 _LOCK_BY_OWNER = f"""
 SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
+# Asked again of each row once it is locked: another worker may have moved it on meanwhile.
 _LOCK_RUN_OUT = f"""
 SELECT {_WALLET} FROM claimable_wallet
-WHERE account IN (
+WHERE dormancy = 'active' AND dormant_at <= $1 AND account IN (
     SELECT account FROM claimable_wallet
     WHERE dormancy = 'active' AND dormant_at <= $1 ORDER BY dormant_at LIMIT $2)
 ORDER BY account FOR UPDATE
@@ -184,9 +185,9 @@ async def add_companies(conn: Connection, pairs: Collection[tuple[str, str, str]
     await conn.execute(_ADD_COMPANIES, *map(list, zip(*sorted(pairs), strict=True)))
 
 
-async def owners_of(conn: Connection, accounts: Collection[str]) -> frozenset[str]:
-    """The unknown payees among the owners of these accounts."""
-    return frozenset(row[0] for row in await conn.fetch(_OWNERS_OF, sorted(accounts)))
+async def owners_of(conn: Connection, accounts: Collection[str]) -> Mapping[str, str]:
+    """The owners of those of the accounts that are wallets of unknown payees."""
+    return {row[0]: row[1] for row in await conn.fetch(_OWNERS_OF, list(accounts))}
 
 
 async def lock_owners(conn: Connection, owners: Collection[str]) -> Sequence[Wallet]:
