@@ -1,5 +1,7 @@
 """Payments over a real database: policy, fee, budget, approvals, and the journal that moves money."""
 
+from dataclasses import replace
+
 import pytest
 
 from tally_contracts.ledger import PostJournal
@@ -11,6 +13,8 @@ from tally_contracts.programs import (
     Restriction,
 )
 from tally_runtime import derived_id
+
+SMALL = derived_id("prog", "small")
 
 
 async def states(world, field="state"):
@@ -110,9 +114,25 @@ async def test_f42_cash_is_refused_where_the_market_forbids_it_and_other_endpoin
     world, make
 ):
     await world.begin(restrictions=(Restriction(forbids=("cash",), countries=("US",)),))
-    assert await world.refusal(make.propose()) == "class_forbidden_in_country"
+    [refused] = await world.ask(make.propose())
+    assert (refused.code, refused.field) == ("class_forbidden_in_country", "/rail")
+    assert refused.remedy == (
+        "choose cash_like or closed_loop; "
+        "open to it: crypto, giftcard, prepaid, store_credit, wallet"
+    )
     await world.ask(make.propose("gift", rail="giftcard"))
     assert await states(world) == ["approved"]
+
+
+async def test_payment_out_of_more_budgets_than_one_journal_holds_is_refused(world, make):
+    few = make.create(program="small", program_id=SMALL)
+    other = replace(make, program_id=SMALL)
+    why = {"program": "small", "event": "order-8", "reason": "a rebate"}
+    await world.feed(few, other.policy(), other.order())
+    await world.feed(*(other.budget(f"s{n}", "1.00", why=why) for n in range(65)))
+    assert await world.refusal(other.propose("all", "65.00", why=why)) == "too_many_draws"
+    await world.ask(other.propose("all", "64.00", why=why))
+    assert len((await world.facts(PaymentChanged))[-1].draws) == 64
 
 
 async def test_payment_without_policy_is_refused(world, make):

@@ -207,8 +207,12 @@ class Turn:
 
     def _emit(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, PostJournal):
-                topic, key = LEDGER_COMMANDS, event.ledger
-            else:
-                topic, key = PROGRAM_FACTS, str(getattr(event, "program_id"))  # noqa: B009
+            topic, key = _address(event)
             self.uow.emit(event, topic=topic, key=key, cause=self.message.cause)
+
+
+def _address(event: Any) -> tuple[str, str]:
+    """The topic an event goes to, and its key there."""
+    if isinstance(event, PostJournal):
+        return LEDGER_COMMANDS, event.ledger
+    return PROGRAM_FACTS, event.program_id

@@ -33,7 +33,7 @@ from tally_programs.domain.payments import (
     proposed,
 )
 from tally_programs.domain.periods import in_force
-from tally_programs.domain.policy import Policy, Request, approvals_needed, evaluate
+from tally_programs.domain.policy import Policy, Request, approvals_needed, evaluate, options
 from tally_programs.domain.program import Document, DocumentKind, Program
 from tally_programs.domain.refusal import Refusal
 from tally_programs.service.desk import Desk, Outcome, not_permitted, taken
@@ -49,6 +49,7 @@ from tally_runtime import derived_id
 
 _CODE = "program_payment"
 _FEE = "program_fee"
+_DRAWS_MAX = 64
 
 
 def propose_payment(desk: Desk, command: ProposePayment) -> Outcome:
@@ -68,9 +69,9 @@ def propose_payment(desk: Desk, command: ProposePayment) -> Outcome:
         return policy
     amount = command.amount.money()
     request = Request(command.rail, amount, command.where.country, kind=command.kind)
-    for closed in evaluate(policy, request):
-        detail = f"policy version {closed.policy_version} closes {command.rail}"
-        return Refusal(closed.code, "/rail", detail, closed.remedy)
+    closed = _closed(policy, request)
+    if closed is not None:
+        return closed
     fees_version, fee = _fee(desk, program, command.rail, amount)
     if isinstance(fee, Refusal):
         return fee
@@ -225,6 +226,21 @@ def _policy(desk: Desk, program: Program) -> Policy | Refusal:
     return policy
 
 
+def _closed(policy: Policy, request: Request) -> Refusal | None:
+    """Why the policy closes the rail, with the rails it leaves open (F39, F42)."""
+    reasons = evaluate(policy, request)
+    if not reasons:
+        return None
+    still_open = [rail for rail, closed in options(policy, request).items() if not closed]
+    first = reasons[0]
+    return Refusal(
+        first.code,
+        "/rail",
+        f"policy version {first.policy_version} closes {request.rail} to this payment",
+        f"{first.remedy}; open to it: {', '.join(still_open) or 'none'}",
+    )
+
+
 def _fee(
     desk: Desk, program: Program, rail: str, amount: Money
 ) -> tuple[int | None, Fee | Refusal]:
@@ -261,6 +277,13 @@ def _draws(
             "/amount",
             f"{missing} of {amount}, fee included, is in no budget of {command.holder}",
             "have a budget in this currency raised first",
+        )
+    if len(draws) > _DRAWS_MAX:
+        return Refusal(
+            "too_many_draws",
+            "/amount",
+            f"the amount is spread over {len(draws)} budgets of {command.holder}",
+            f"pay in parts, each out of at most {_DRAWS_MAX} budgets",
         )
     kept = []
     for part in draws:
