@@ -1,6 +1,7 @@
 """Schema 2 of the rule document: every fault with its place, before anything is published."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,6 +173,21 @@ def test_the_published_schema_is_the_models_and_takes_what_lint_takes(project_ro
     validator = jsonschema.Draft202012Validator(schema)
     validator.validate(euros(line(percent="1", cap={"EUR": "1.00"})))
     assert not validator.is_valid(rule(colour="red"))
+
+
+def test_the_reference_page_shows_a_document_without_a_fault(project_root: Path) -> None:
+    page = (project_root / "docs/reference/allocation-rules.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert read(example.encode()).name == "royalties"
+
+
+def test_a_document_of_63_lines_of_32_tiers_is_proved_to_the_last_bend() -> None:
+    steps = [(str(end), "1") for end in range(1, 32)]
+    lines = [tiers(*steps, (None, "1")) for _ in range(62)]
+    assert read(euros(*lines, tiers(*steps, (None, "38")))).label == "r:1"
+    assert faults(euros(*lines, tiers(*steps, (None, "38.1")))) == {
+        ("/lines", "could_exceed_amount")
+    }
 
 
 def test_the_digest_is_of_the_canonical_document() -> None:

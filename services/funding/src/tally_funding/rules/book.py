@@ -1,5 +1,6 @@
 """The rules in force, kept compiled; and what the directory must be asked for them, once per batch."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,9 @@ from tally_funding.rules.match import Facts
 from tally_funding.rules.model import Destination, Role, Rule, To
 from tally_funding.rules.translate import rule as translated
 from tally_postgres import Connection
+
+# Between two chunks other tasks get their turn.
+_CHUNK = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,11 @@ class RuleBook:
         editions = await store.editions(conn)
         missing = [edition for edition in editions if edition not in self._compiled]
         documents = await store.documents(conn, [(one.rule_id, one.version) for one in missing])
-        for edition in missing:
+        for number, edition in enumerate(missing):
             text = documents[edition.rule_id, edition.version]
             self._compiled[edition] = compile_rule(stored_rule(edition, text))
+            if number % _CHUNK == 0:
+                await asyncio.sleep(0)
         self._compiled = {edition: self._compiled[edition] for edition in editions}
         return RuleSet.of(self._compiled.values(), self._last)
 

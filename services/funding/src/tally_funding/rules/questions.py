@@ -1,5 +1,6 @@
 """Use cases that change nothing: a document is checked, money is divided for show."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,13 +48,14 @@ _PASSED_OVER_MAX: Final = 20
 
 async def lint(uow: UnitOfWork, book: RuleBook, command: LintRule) -> Event:
     """Name every fault of a document, by itself and beside the rules that are published."""
-    rules = await book.in_force(uow.conn)
+    await store.show_every_tenant(uow.conn)
     await require_member_of(uow.conn, command)
     await _ask_once(uow, command.lint_id, command)
     data = command.document.encode()
     try:
-        rule = read_document(data, scope=command.tenant).rule
-        faults = order_faults(rule, rules.of_scope(command.tenant))
+        read = await asyncio.to_thread(read_document, data, scope=command.tenant)
+        rules = await book.in_force(uow.conn)
+        faults = order_faults(read.rule, rules.of_scope(command.tenant))
     except RuleInvalid as invalid:
         faults = list(invalid.faults)
     return RuleLinted(
@@ -132,7 +134,7 @@ def _require_room(lines: int) -> None:
 async def _only(uow: UnitOfWork, command: DryRunRule) -> Compiled | None:
     """The one rule that the run is about, if it names one."""
     if command.document is not None:
-        read = read_or_refuse(command.document, tenant=command.tenant, rule_id=None)
+        read = await read_or_refuse(command.document, tenant=command.tenant, rule_id=None)
         return compile_rule(read.rule)
     if command.rule_id is None or command.version is None:
         return None

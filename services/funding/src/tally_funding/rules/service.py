@@ -1,5 +1,6 @@
 """Use cases: a version of a rule is published, a rule is retired."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,7 +33,7 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     Holding the stamp from the first look on, so that two publications see each other.
     """
     require_owner_of(command)
-    read = read_or_refuse(command.document, tenant=command.tenant, rule_id=command.rule_id)
+    read = await read_or_refuse(command.document, tenant=command.tenant, rule_id=command.rule_id)
     await store.lock_stamp(uow.conn)
     standing = await _standing(uow, command, read.rule.name)
     known = _published_before(standing, read)
@@ -58,10 +59,13 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     return _published(command, rule, version, uow.now)
 
 
-def read_or_refuse(document: str, *, tenant: str, rule_id: str | None) -> ReadRule:
+async def read_or_refuse(document: str, *, tenant: str, rule_id: str | None) -> ReadRule:
     """The rule of a document; `Refused` with every fault it has."""
     try:
-        return read_document(document.encode(), scope=tenant, rule_id=rule_id)
+        # The largest documents take a second.
+        return await asyncio.to_thread(
+            read_document, document.encode(), scope=tenant, rule_id=rule_id
+        )
     except RuleInvalid as invalid:
         number = len(invalid.faults)
         raise Refused(
