@@ -269,6 +269,30 @@ async def test_f29_two_payees_with_one_verified_contact_are_merged_by_two_people
     assert await planted.refusal(decide("agg", "key_2")) == ("approval_closed", "/approval_id")
 
 
+async def test_f29_commands_about_a_merged_id_find_what_its_payee_has(planted: Any) -> None:
+    merge = {"approval_id": tid("appr", "m"), "kept": pid("ann"), "merged": pid("sam")}
+    decision = {"approval_id": tid("appr", "m"), "approve": True, "by": "agg"}
+    shared = {"wallet": tid("wal", "w1"), "fields": ("status",)}
+    await planted.send(
+        planted.command(asked.MergeParties, **merge),
+        planted.command(asked.DecideApproval, **decision),
+        planted.open_wallet("w1", "bob"),
+        planted.open_wallet("w2", "ann", purpose="default"),
+        planted.add_contact("ann", MAIL),
+        planted.command(asked.SetGrant, grant_id=tid("grant", "g"), to_party=pid("ann"), **shared),
+    )
+    again = planted.command(
+        asked.SetGrant, grant_id=tid("grant", "h"), to_party=pid("sam"), **shared
+    )
+    assert await planted.refusal(again) == ("grant_exists", "/grant_id")
+    assert await planted.refusal(planted.add_contact("sam", MAIL)) == ("contact_known", "/sealed")
+    opened, _ = await planted.send(planted.open_wallet("w3", "sam", purpose="default"))
+    assert opened.owner == pid("ann"), "money for the old id is in an account of its own"
+    more = planted.open_wallet("w4", "sam", purpose="default")
+    assert await planted.refusal(more) == ("wallet_exists", "/purpose")
+    assert await planted.send(planted.pay_in(pid("sam"), pid("ann"))) == []
+
+
 async def test_f29_across_tenants_the_same_person_is_found_too(planted: Any) -> None:
     await planted.verify("ann", MAIL)
     _, proposed = await planted.verify("zed", MAIL, "agg2")

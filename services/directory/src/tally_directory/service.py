@@ -75,13 +75,14 @@ class Directory:
             await saving.keep_assets(uow.conn, sorted(set(assets)), uow.now)
         commands = [m.event for m in messages if isinstance(m.event, DirectoryCommand)]
         known = await reading.answers(uow.conn, [command.command_id for command in commands])
-        world = await reading.read(uow.conn, self._asked(m.event for m in messages))
+        tokens = {id(command): self._token(command) for command in commands}
+        world = await reading.read(uow.conn, self._asked([m.event for m in messages], tokens))
         fresh: dict[str, tuple[DirectoryCommand, bytes, Told]] = {}
         for message in messages:
             event = message.event
             told: Sequence[Told] = ()
             if isinstance(event, DirectoryCommand):
-                digest = self._digest(event)
+                digest = _digest(event, tokens[id(event)])
                 told = _answer_again(event, digest, known, uow.now)
                 if not told:
                     told = self.decide(world, event, uow.now)
@@ -97,8 +98,8 @@ class Directory:
                 uow.conn, [_answer_row(*answered) for answered in fresh.values()], uow.now
             )
 
-    def _asked(self, events: Iterable[Event]) -> Asked:
-        asked = Asked()
+    def _asked(self, events: Sequence[Event], tokens: Mapping[int, str | None]) -> Asked:
+        asked = Asked(tokens={token for token in tokens.values() if token is not None})
         for event in events:
             if isinstance(event, DirectoryCommand):
                 self._ask_for(asked, event)
@@ -125,12 +126,8 @@ class Directory:
                 asked.accounts.add(account.id)
             case asked_for.IssueFundingDetails():
                 asked.currencies.add(command.currency)
-            case asked_for.AddContact():
-                token = self._opened(command)
-                if token is not None:
-                    asked.tokens.add(token)
 
-    def _opened(self, command: DirectoryCommand) -> str | None:
+    def _token(self, command: DirectoryCommand) -> str | None:
         """The token of what a command brings sealed; None if it brings nothing, or it does not open."""
         try:
             match command:
@@ -145,15 +142,6 @@ class Directory:
         except Refused:
             return None
         return None
-
-    def _digest(self, command: DirectoryCommand) -> bytes:
-        """Digest of what is asked. When it was asked, and the bytes of a seal, are not part of it."""
-        said = command.model_dump(mode="json", exclude={"occurred_at"})
-        opened = self._opened(command)
-        if opened is not None:
-            said |= {"sealed": opened, "sealed_code": opened}
-        text = json.dumps([command.TYPE, said], ensure_ascii=False, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16, person=b"tally-directory").digest()
 
     def decide(self, world: World, command: DirectoryCommand, now: datetime) -> Sequence[Told]:
         """Decide one command: what is told of it, a refusal at least."""
@@ -173,6 +161,15 @@ class Directory:
         desk = Desk(world, act, event.who, event.why.reason, self.books, self.vault)
         arrivals.arrive(desk, event)
         return desk.told
+
+
+def _digest(command: DirectoryCommand, token: str | None) -> bytes:
+    """Digest of what is asked. When it was asked, and the bytes of a seal, are not part of it."""
+    said = command.model_dump(mode="json", exclude={"occurred_at"})
+    if token is not None:
+        said |= {"sealed": token, "sealed_code": token}
+    text = json.dumps([command.TYPE, said], ensure_ascii=False, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16, person=b"tally-directory").digest()
 
 
 def _texts(value: object) -> Iterable[str]:

@@ -13,15 +13,17 @@ from tally_runtime import derived_uuid
 
 
 def open_wallet(desk: Desk, command: asked.OpenWallet) -> None:
-    owner = desk.world.party(command.owner, "/owner").party_id
-    account = desk.books.account(command.wallet_id, owner, command.currency, command.purpose)
+    # By the id that is named: money for an id stands in its account, whoever the owner is today.
+    account = desk.books.account(
+        command.wallet_id, command.owner, command.currency, command.purpose
+    )
     wallet = wallets.open_wallet(
         desk.world,
         desk.act,
         Wallet(
             wallet_id=command.wallet_id,
             tenant=desk.act.tenant,
-            owner=owner,
+            owner=command.owner,
             account=account.id,
             ledger=desk.books.ledger,
             currency=command.currency,

@@ -37,6 +37,15 @@ V = TypeVar("V")
 _TURN: Final = 7_020_001
 _TAKE_TURN = f"SELECT set_config('tally.tenant', '*', true), pg_advisory_xact_lock({_TURN})"
 
+# Whom merged parties went on as, so that what those have is read as well.
+_WENT_ON_AS = """
+WITH RECURSIVE merged AS (
+    SELECT p.merged_into FROM party p WHERE p.party_id = ANY($1::text[])
+    UNION
+    SELECT p.merged_into FROM merged m JOIN party p ON p.party_id = m.merged_into
+)
+SELECT merged_into FROM merged WHERE merged_into IS NOT NULL
+"""
 _CONTACTS = """
 SELECT contact_id, tenant, party_id, channel, token, sealed, verified_at, codes_day, codes_sent
 FROM contact
@@ -167,23 +176,24 @@ async def answers(conn: Session, command_ids: Sequence[str]) -> dict[str, Answer
 
 async def read(conn: Session, asked: Asked) -> World:
     """All rows that the batch may need, with the ancestors of every party in them."""
-    ids = sorted(asked.ids)
+    merged = await conn.fetch(_WENT_ON_AS, sorted(asked.ids))
+    ids = sorted(asked.ids.union(row[0] for row in merged))
     contacts = await _shelf(conn, _CONTACTS, _contact, ids, sorted(asked.tokens))
     verifications = await _shelf(conn, _VERIFICATIONS, _verification, ids)
     connections = await _shelf(conn, _CONNECTIONS, _connection, ids)
     grants = await _shelf(conn, _GRANTS, _grant, ids)
-    shared = sorted(asked.ids | {grant.wallet for grant in grants.values()})
+    shared = sorted({*ids} | {grant.wallet for grant in grants.values()})
     wallets = await _shelf(conn, _WALLETS, _wallet, shared, sorted(asked.accounts))
     approvals = await _shelf(conn, _APPROVALS, _approval, ids)
     named = asked.references | {f"contact:{contact.token}" for contact in contacts.values()}
-    references = await _shelf(conn, _REFERENCES, _reference, sorted(named | asked.ids))
+    references = await _shelf(conn, _REFERENCES, _reference, sorted(named.union(ids)))
     rows = (contacts, connections, wallets, grants, approvals, references)
     in_rows = _parties_in(chain.from_iterable(shelf.values() for shelf in rows))
     parties = await _shelf(
         conn,
         _PARTIES,
         _party,
-        sorted({*asked.ids, *asked.tenants, *in_rows}),
+        sorted({*ids, *asked.tenants, *in_rows}),
         [tenant for tenant, _ in sorted(asked.external_ids)],
         [external_id for _, external_id in sorted(asked.external_ids)],
     )
