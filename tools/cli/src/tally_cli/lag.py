@@ -1,7 +1,8 @@
 """`tally lag`: how far every consumer is behind, and what waits in every outbox."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
@@ -16,6 +17,7 @@ from tally_cli.output import (
 )
 from tally_cli.platform import SERVICES, Installation
 from tally_cli.shards import LedgerDsnOption, ledger_dsns
+from tally_contracts.catalogue import further_groups
 from tally_messaging import outbox
 from tally_postgres import create_pool
 from tally_reconciliation.broker import kafka_broker
@@ -50,11 +52,22 @@ async def measure(
     outboxes = {name: (name, installation.dsn(name)) for name in SERVICES}
     for database, dsn in (further or {}).items():
         outboxes[f"{_LEDGER}.{database}"] = (_LEDGER, dsn)
-    behind = await _consumer_lag(installation.kafka, list(outboxes))
+    groups = {name: (name, *further_groups(name)) for name in outboxes}
+    behind = await _consumer_lag(
+        installation.kafka, [group for names in groups.values() for group in names]
+    )
     return [
-        await _service_lag(name, schema, dsn, behind.get(name, {}))
+        await _service_lag(name, schema, dsn, _together(behind[group] for group in groups[name]))
         for name, (schema, dsn) in outboxes.items()
     ]
+
+
+def _together(behind: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Records by topic that all groups of a service together have not consumed."""
+    total: Counter[str] = Counter()
+    for of_group in behind:
+        total.update(of_group)
+    return dict(total)
 
 
 async def _consumer_lag(kafka: str, groups: Sequence[str]) -> dict[str, dict[str, int]]:
