@@ -12,7 +12,8 @@ from tally_contracts.programs import (
     PaymentChanged,
     Restriction,
 )
-from tally_runtime import derived_id
+from tally_programs.watch import ProgramMetrics, StandingWatch
+from tally_runtime import Metrics, derived_id
 
 SMALL = derived_id("prog", "small")
 
@@ -209,6 +210,34 @@ async def test_f65_payment_settles_its_payable_once_the_ledger_has_moved_the_mon
     assert await world.refusal(other) == "payee_mismatch"
     unknown = make.propose("two", payable_id=ids("pbl", "none"))
     assert await world.refusal(unknown) == "payable_unknown"
+
+
+async def test_gauges_say_what_waits_and_for_how_long(world, make, ids, later):
+    metrics = Metrics("programs")
+    watch = StandingWatch(ProgramMetrics.of(metrics))
+
+    def gauges() -> dict[str, tuple[float | None, float | None]]:
+        def value(name, what):
+            labels = {"service": "programs", "what": what}
+            return metrics.registry.get_sample_value(f"tally_programs_{name}", labels)
+
+        return {
+            what: (value("standing", what), value("standing_age_seconds", what))
+            for what in ("payment_proposed", "payment_approved", "claim_submitted")
+        }
+
+    await world.begin(approvals=1)
+    await world.ask(make.propose("one"), make.propose("two"), make.claim("c", "top", "1.00"))
+    await world.ask(make.by("user:otto", ids("party", "company")).approve("two"))
+    await watch.measure(world.pool, later(2))
+    assert gauges() == {
+        "payment_proposed": (1, 7200),
+        "payment_approved": (1, 7200),
+        "claim_submitted": (1, 7200),
+    }
+    await world.feed(make.posted("two"))
+    await watch.measure(world.pool, later(1))
+    assert gauges()["payment_approved"] == (0, 0)
 
 
 @pytest.mark.parametrize("act", ["approve", "reject"])

@@ -6,6 +6,7 @@ from tally_programs.handlers import build_router
 from tally_programs.service.apply import ProgramService
 from tally_programs.service.desk import Books
 from tally_programs.settings import ProgramsSettings
+from tally_programs.watch import ProgramMetrics, StandingWatch
 from tally_runtime import Clock, Ids, Metrics
 
 SCHEMA = service_schema("programs", __file__)
@@ -21,13 +22,15 @@ def build_app(
 ) -> Service:
     """The service, ready to start; `clock`, `ids` and `step` are for tests."""
     service = ProgramService(Books(settings.tenant, settings.ledger_name))
+    metrics = metrics or Metrics("programs")
     return Service(
         "programs",
         settings,
         schema=SCHEMA,
         routers=[build_router(service)],
+        workers=[StandingWatch(ProgramMetrics.of(metrics.for_service("programs")))],
         clock=clock,
         ids=ids,
-        metrics=metrics or Metrics("programs"),
+        metrics=metrics,
         step=step,
     )

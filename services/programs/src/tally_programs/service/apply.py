@@ -125,8 +125,8 @@ async def _save(uow: UnitOfWork, batch: Batch) -> None:
     await budget_store.save_reservations(conn, batch.reservations.changed())
     await payable_store.save_payables(conn, batch.payables.changed())
     await payable_store.save_settlements(conn, batch.settlements.changed())
-    await payment_store.save_payments(conn, batch.payments.changed())
-    await payment_store.save_claims(conn, batch.claims.changed())
+    await payment_store.save_payments(conn, batch.payments.changed(), uow.now)
+    await payment_store.save_claims(conn, batch.claims.changed(), uow.now)
     await program_store.save_wallets(conn, batch.wallets.changed())
     await answer_store.save_answers(conn, batch.answers.changed())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tally_money import Money, currency
@@ -37,8 +38,9 @@ PAYMENT = Table(
         ("state", "text"),
         ("reason_code", "text"),
         ("sequence", "integer"),
+        ("changed_at", "timestamptz"),
     ),
-    ("approved_by", "state", "reason_code", "sequence"),
+    ("approved_by", "state", "reason_code", "sequence", "changed_at"),
 )
 
 CLAIM = Table(
@@ -60,8 +62,9 @@ CLAIM = Table(
         ("granted", "numeric"),
         ("reason", "text"),
         ("sequence", "integer"),
+        ("changed_at", "timestamptz"),
     ),
-    ("state", "granted", "reason", "sequence"),
+    ("state", "granted", "reason", "sequence", "changed_at"),
 )
 
 _LOAD_PAYMENTS = f"""
@@ -90,7 +93,7 @@ async def load_payments(conn: Connection, ids: Collection[str]) -> dict[str, Sto
         (
             payment_id, tenant, program_id, holder, payee, code, amount, rail, kind, payable_id,
             policy_version, fees_version, payer_fee, payee_fee, draws, circumstances,
-            approvals_needed, proposed_by, approved_by, state, reason_code, sequence,
+            approvals_needed, proposed_by, approved_by, state, reason_code, sequence, _changed_at,
         ) = row  # fmt: skip
         unit = currency(code)
         payment = Payment(
@@ -121,12 +124,12 @@ async def load_payments(conn: Connection, ids: Collection[str]) -> dict[str, Sto
     return payments
 
 
-async def save_payments(conn: Connection, payments: Sequence[StoredPayment]) -> None:
+async def save_payments(conn: Connection, payments: Sequence[StoredPayment], now: datetime) -> None:
     """Insert new payments and write changed ones."""
-    await PAYMENT.save(conn, [_payment_row(stored) for stored in payments])
+    await PAYMENT.save(conn, [_payment_row(stored, now) for stored in payments])
 
 
-def _payment_row(stored: StoredPayment) -> tuple[object, ...]:
+def _payment_row(stored: StoredPayment, now: datetime) -> tuple[object, ...]:
     p = stored.payment
     # Minor units as text: a JSON reader may not keep so large a number exact.
     draws = [(d.budget_id, d.reservation_id, d.wallet, str(d.amount.minor)) for d in p.draws]
@@ -154,6 +157,7 @@ def _payment_row(stored: StoredPayment) -> tuple[object, ...]:
         p.state,
         p.reason_code,
         p.sequence,
+        now,
     )
 
 
@@ -165,7 +169,7 @@ async def load_claims(conn: Connection, ids: Collection[str]) -> dict[str, Claim
     for row in await conn.fetch(_LOAD_CLAIMS, list(ids)):
         (
             claim_id, tenant, program_id, budget_id, reservation_id, holder, code, amount, kind,
-            evidence, submitted_by, state, granted, reason, sequence,
+            evidence, submitted_by, state, granted, reason, sequence, _changed_at,
         ) = row  # fmt: skip
         unit = currency(code)
         claims[claim_id] = Claim(
@@ -187,7 +191,7 @@ async def load_claims(conn: Connection, ids: Collection[str]) -> dict[str, Claim
     return claims
 
 
-async def save_claims(conn: Connection, claims: Sequence[Claim]) -> None:
+async def save_claims(conn: Connection, claims: Sequence[Claim], now: datetime) -> None:
     """Insert new claims and write changed ones."""
     await CLAIM.save(
         conn,
@@ -208,6 +212,7 @@ async def save_claims(conn: Connection, claims: Sequence[Claim]) -> None:
                 None if c.granted is None else c.granted.minor,
                 c.reason,
                 c.sequence,
+                now,
             )
             for c in claims
         ],
