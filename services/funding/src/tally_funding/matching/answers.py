@@ -8,7 +8,7 @@ from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.funding_sources import DecideMatch, ExpectationPaid
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
 from tally_funding import store as pay_in_store
-from tally_funding.matching import store
+from tally_funding.matching import expectation_store, store
 from tally_funding.matching.domain import paid_standing
 from tally_funding.matching.store import OpenMatch
 from tally_funding.service import PAY_IN_TOPIC
@@ -102,7 +102,7 @@ async def _receive(
     ids = sorted({m.expectation_id for m in allocated if m.expectation_id is not None})
     if not ids:
         return
-    expected = await store.lock_expectations(uow.conn, ids)
+    expected = await expectation_store.lock_expectations(uow.conn, ids)
     received: dict[str, int] = defaultdict(int)
     for match in allocated:
         if match.expectation_id is None:
@@ -124,4 +124,4 @@ async def _receive(
             occurred_at=uow.now,
         )
         uow.emit(fact, topic=FACTS, key=one.expectation_id, cause=by_match[match.match_id])
-    await store.receive(uow.conn, received)
+    await expectation_store.receive(uow.conn, received)

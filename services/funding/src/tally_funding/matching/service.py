@@ -1,22 +1,19 @@
-"""Use cases: money is expected; money in suspense is matched, by itself or by a person's word."""
+"""Use cases: money in suspense is matched, by itself or by a person's word."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from tally_contracts.base import Amount, Where, Who, Why
-from tally_contracts.directory_facts import FundingDetailsIssued
+from tally_contracts.base import Where, Who, Why
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_sources import (
     DecideMatch,
-    ExpectPayIn,
     MatchCandidate,
     MatchProposed,
-    PayInExpected,
     PayInMatched,
 )
 from tally_funding import store as pay_in_store
 from tally_funding.domain import PayInState, Suspense
-from tally_funding.matching import store
+from tally_funding.matching import expectation_store, store
 from tally_funding.matching.domain import (
     CERTAIN,
     VIRTUAL_ACCOUNT,
@@ -26,116 +23,23 @@ from tally_funding.matching.domain import (
     sure,
     words_of,
 )
+from tally_funding.matching.expectation_store import Expectation
 from tally_funding.matching.postings import match_journal, match_journal_id
-from tally_funding.matching.store import Expectation, NewMatch, SuspendedMoney
+from tally_funding.matching.store import NewMatch, SuspendedMoney
 from tally_funding.postings import OPERATOR
 from tally_funding.rules.book import Asked, Decided
 from tally_funding.rules.match import Facts
 from tally_funding.service import LEDGER_TOPIC, Funding, beneficiary_of
-from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict
+from tally_funding.sources.answering import FACTS, content_digest, refuse
+from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
 from tally_funding.statements.matching import creditor_references
 from tally_funding.store import PayIn
 from tally_messaging import Cause, Received, UnitOfWork
-from tally_money import Money, UnknownCurrency, currency
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.matching")
 PREFIX: Final = "mat_"
 _SERVICE: Final = "svc:funding"
-
-
-async def take_expectation(uow: UnitOfWork, message: Received[ExpectPayIn]) -> None:
-    """Note what money is expected; money in suspense is compared with it soon after."""
-    command = message.event
-    refusal = await _expect(uow, command)
-    if refusal is not None:
-        refuse(uow, command.TYPE, command.expectation_id, command.who, refusal, message)
-        return
-    fact = PayInExpected(
-        expectation_id=command.expectation_id,
-        kind=command.kind,
-        reference=command.reference,
-        amount=None if command.amount is None else Amount.of(command.amount.money()),
-        currency=command.currency,
-        company=command.company,
-        beneficiary=command.beneficiary,
-        program=command.program,
-        who=command.who,
-        occurred_at=uow.now,
-    )
-    uow.emit(fact, topic=FACTS, key=command.expectation_id, cause=message)
-
-
-async def _expect(uow: UnitOfWork, command: ExpectPayIn) -> Refusal | None:
-    amount = _expected_amount(command)
-    if isinstance(amount, Refusal):
-        return amount
-    if command.who.principal not in {command.company, OPERATOR}:
-        return _not_the_company(command.company)
-    digest = content_digest(command)
-    known = await store.digest_of(uow.conn, command.expectation_id)
-    if known is not None:
-        return None if known == digest else id_conflict("/expectation_id")
-    taken = await store.taken_by(uow.conn, command)
-    if taken is not None:
-        return Refusal(
-            "reference_taken",
-            "/reference",
-            f"expectation {taken} has this reference already",
-            "give every invoice, order and account a reference of its own",
-        )
-    await store.insert_expectation(uow.conn, command, digest, amount, uow.now)
-    return None
-
-
-def _expected_amount(command: ExpectPayIn) -> Money | Refusal | None:
-    try:
-        currency(command.currency)
-    except UnknownCurrency as error:
-        return Refusal(error.code, "/currency", str(error), "give an ISO 4217 currency")
-    if command.amount is None:
-        return None
-    amount = read_amount(command.amount, "/amount")
-    if isinstance(amount, Refusal):
-        return amount
-    if amount.currency.code != command.currency:
-        return Refusal(
-            "currency_mismatch",
-            "/amount/currency",
-            f"the expectation is in {command.currency}",
-            "give the amount in the currency that is expected",
-        )
-    return amount
-
-
-def _not_the_company(company: str) -> Refusal:
-    return Refusal(
-        "not_the_company",
-        "/who/principal",
-        f"this is {company}'s",
-        "have the company whose money it is do this",
-    )
-
-
-async def take_virtual_account(
-    uow: UnitOfWork, program: str, message: Received[FundingDetailsIssued]
-) -> None:
-    """From now on money that quotes this virtual account is its party's."""
-    event = message.event
-    command = ExpectPayIn(
-        expectation_id=derived_id("exp", event.currency, event.virtual_account),
-        kind=VIRTUAL_ACCOUNT,
-        reference=event.virtual_account,
-        currency=event.currency,
-        company=event.tenant,
-        beneficiary=Beneficiary(party=event.party_id),
-        program=program,
-        who=event.who,
-        occurred_at=event.occurred_at,
-    )
-    if await store.taken_by(uow.conn, command) is None:
-        await store.insert_expectation(uow.conn, command, content_digest(command), None, uow.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +91,7 @@ async def _decide(
             "name a pay-in that stands in suspense",
         )
     if command.who.principal not in {pay_in.company, OPERATOR}:
-        return _not_the_company(pay_in.company)
+        return not_the_company(pay_in.company)
     named = await _named(uow, command, pay_in)
     if isinstance(named, Refusal):
         return named
@@ -228,7 +132,7 @@ async def _named(
         assert command.beneficiary is not None, "checked above"
         assert command.program is not None, "checked above"
         return command.beneficiary, command.program
-    one = await store.expectation(uow.conn, command.expectation_id)
+    one = await expectation_store.expectation(uow.conn, command.expectation_id)
     if one is None or (one.company != pay_in.company and one.kind != VIRTUAL_ACCOUNT):
         return Refusal(
             "expectation_unknown",
@@ -370,12 +274,13 @@ async def look(uow: UnitOfWork, funding: Funding, pay_in_id: str, automatic_from
     words = words_of([*texts, *printed])
     seen = Seen(pay_in.amount, words, money.originator)
     found = candidates(
-        seen, await store.possible(uow.conn, pay_in.company, pay_in.amount, sorted(words))
+        seen,
+        await expectation_store.possible(uow.conn, pay_in.company, pay_in.amount, sorted(words)),
     )
     cause = Cause(correlation_id=money.correlation_id, tenant=funding.books.tenant)
     one = sure(found, automatic_from)
     if one is not None:
-        expected = await store.expectation(uow.conn, one.expectation_id)
+        expected = await expectation_store.expectation(uow.conn, one.expectation_id)
         assert expected is not None, "it was found just now"
         word = _by_itself(pay_in, one, expected)
         # What the ledger refused once is not tried again without a person.

@@ -21,15 +21,12 @@ from tally_funding.refunds.domain import (
 from tally_funding.refunds.postings import reversal, reversal_journal_id, taking
 from tally_funding.service import LEDGER_TOPIC
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict
+from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
 from tally_funding.store import PayIn
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money
-from tally_runtime import get_logger
 
-_LOG = get_logger("tally_funding.refunds")
 PREFIX = "ret_"
-_DUE_MAX = 100
 
 
 async def take_command(uow: UnitOfWork, books: Books, message: Received[ReturnPayIn]) -> None:
@@ -116,12 +113,7 @@ async def _refused(
     uow: UnitOfWork, command: ReturnPayIn, pay_in: PayIn, amount: Money
 ) -> Refusal | None:
     if command.who.principal not in {pay_in.company, OPERATOR}:
-        return Refusal(
-            "not_the_company",
-            "/who/principal",
-            f"the pay-in is {pay_in.company}'s",
-            "have the company whose pay-in it is return it",
-        )
+        return not_the_company(pay_in.company)
     if amount.currency != pay_in.amount.currency:
         return Refusal(
             "currency_mismatch",

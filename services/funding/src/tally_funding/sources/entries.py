@@ -15,7 +15,7 @@ from tally_funding.service import Announcement, Funding, book
 from tally_funding.sources import entry_store as store
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
 from tally_funding.sources.entry_store import Entry
-from tally_funding.sources.refusal import Refusal, id_conflict
+from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
 from tally_messaging import Received, UnitOfWork
 
 SOURCE: Final = "manual"
@@ -48,7 +48,7 @@ async def _proposed(uow: UnitOfWork, command: EnterPayIn) -> Refusal | None:
     if isinstance(amount, Refusal):
         return amount
     if command.who.principal not in {command.company, OPERATOR}:
-        return _not_the_company(command.company)
+        return not_the_company(command.company)
     digest = content_digest(command)
     known = await store.lock(uow.conn, command.entry_id)
     if known is not None:
@@ -63,15 +63,6 @@ async def _proposed(uow: UnitOfWork, command: EnterPayIn) -> Refusal | None:
         )
     await store.insert(uow.conn, command, digest, uow.now)
     return None
-
-
-def _not_the_company(company: str) -> Refusal:
-    return Refusal(
-        "not_the_company",
-        "/who/principal",
-        f"this is {company}'s",
-        "have the company whose money it is do this",
-    )
 
 
 async def decide(uow: UnitOfWork, funding: Funding, message: Received[DecideEntry]) -> None:
@@ -118,7 +109,7 @@ def _refused(command: DecideEntry, entry: Entry | None) -> Refusal | None:
             "name an entry that was proposed",
         )
     if command.who.principal not in {entry.command.company, OPERATOR}:
-        return _not_the_company(entry.command.company)
+        return not_the_company(entry.command.company)
     if command.approve and command.who.actor == entry.proposed_by:
         return Refusal(
             "same_person",

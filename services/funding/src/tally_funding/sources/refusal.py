@@ -21,3 +21,13 @@ def id_conflict(field: str) -> Refusal:
         "this id came before with other content, and the first stands",
         "give the new command an id of its own",
     )
+
+
+def not_the_company(company: str) -> Refusal:
+    """The refusal of whoever acts on the money of a company that is not its principal."""
+    return Refusal(
+        "not_the_company",
+        "/who/principal",
+        f"this is {company}'s",
+        "have the company whose money it is do this",
+    )

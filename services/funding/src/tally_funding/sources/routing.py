@@ -20,6 +20,7 @@ from tally_contracts.funding_sources import (
     SettleReceivable,
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.matching import expecting
 from tally_funding.matching import service as matching
 from tally_funding.matching.answers import settle_matches
 from tally_funding.refunds import service as refunds
@@ -101,11 +102,11 @@ def _take_by_hand(router: Router, funding: Funding) -> None:
 def _take_expectations(router: Router, funding: Funding, account_program: str) -> None:
     @router.each(ExpectPayIn)
     async def expected(uow: UnitOfWork, message: Received[ExpectPayIn]) -> None:
-        await matching.take_expectation(uow, message)
+        await expecting.take_expectation(uow, message)
 
     @router.each(FundingDetailsIssued)
     async def issued(uow: UnitOfWork, message: Received[FundingDetailsIssued]) -> None:
-        await matching.take_virtual_account(uow, account_program, message)
+        await expecting.take_virtual_account(uow, account_program, message)
 
     @router.each(DecideMatch)
     async def match_decided(uow: UnitOfWork, message: Received[DecideMatch]) -> None:
