@@ -25,7 +25,7 @@ from tally_contracts.funding_claims import (
     RedeemClaim,
     Redesignate,
 )
-from tally_contracts.ledger import FreezeAccount, PostJournal, UnfreezeAccount
+from tally_contracts.ledger import FreezeAccount, JournalPosted, PostJournal, UnfreezeAccount
 from tally_funding.claims.worker import ClaimsWorker
 from tally_runtime import derived_id
 from tally_security.sealing import Keyring, Place, SealingKey, unseal
@@ -570,6 +570,20 @@ async def test_reversal_of_a_pay_in_lowers_what_is_there_to_claim(platform: Plat
     assert row[0] == await held(platform, OWNER) == 0 < money
     told = await send(platform, redeem(await issued(platform)))
     assert of(told, DesignationMoved)[0].amounts == ()
+
+
+async def test_forty_journals_of_others_take_as_many_statements_as_two(
+    platform: Platform,
+) -> None:
+    counts = []
+    for size in (1, 2, 40):
+        for _ in range(size):
+            await platform.pay_in(party("anna"), "1.00")
+        facts = of(platform.told, JournalPosted)[-size:]
+        await platform.settle()
+        again = [fact.model_copy(update={"log_seq": 10_000 + size}) for fact in facts]
+        counts.append(len(await platform.statements(*again, topic="ledger.journals.v1")))
+    assert counts[1] == counts[2]
 
 
 async def test_twenty_redemptions_take_as_many_statements_as_two(platform: Platform) -> None:

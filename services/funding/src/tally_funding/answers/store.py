@@ -11,7 +11,7 @@ from tally_contracts.registry import BY_TYPE
 from tally_postgres import Connection
 
 _KNOWN = """
-SELECT command_id, digest, topic, record_key, event_type, payload
+SELECT command_id, tenant, digest, topic, record_key, event_type, payload
 FROM command_answer WHERE command_id = ANY($1::text[])
 """
 
@@ -31,6 +31,7 @@ class Answer:
     """The fact a command led to first, and where it was published."""
 
     command_id: str
+    tenant: str
     digest: bytes
     topic: str
     key: str
@@ -52,25 +53,30 @@ async def for_every_tenant(conn: Connection) -> None:
 async def known(conn: Connection, command_ids: Sequence[str]) -> Mapping[str, Answer]:
     """The answers of those commands that were answered before."""
     return {
-        row[0]: Answer(row[0], row[1], row[2], row[3], BY_TYPE[row[4]].model_validate_json(row[5]))
+        row["command_id"]: Answer(
+            command_id=row["command_id"],
+            tenant=row["tenant"],
+            digest=row["digest"],
+            topic=row["topic"],
+            key=row["record_key"],
+            event=BY_TYPE[row["event_type"]].model_validate_json(row["payload"]),
+        )
         for row in await conn.fetch(_KNOWN, command_ids)
     }
 
 
-async def remember(
-    conn: Connection, answers: Sequence[Answer], tenants: Mapping[str, str], now: datetime
-) -> None:
-    """Keep answers, each with its tenant by command id; a known id fails the transaction."""
+async def remember(conn: Connection, answers: Sequence[Answer], now: datetime) -> None:
+    """Keep answers; a known id fails the transaction."""
     rows = [
         (
-            a.command_id,
-            tenants[a.command_id],
-            a.digest,
-            a.topic,
-            a.key,
-            a.event.TYPE,
-            a.event.model_dump_json(),
+            answer.command_id,
+            answer.tenant,
+            answer.digest,
+            answer.topic,
+            answer.key,
+            answer.event.TYPE,
+            answer.event.model_dump_json(),
         )
-        for a in answers
+        for answer in answers
     ]
     await conn.execute(_REMEMBER, *map(list, zip(*rows, strict=True)), now)

@@ -12,9 +12,9 @@ from tally_contracts.funding_claims import (
     RedeemClaim,
     Redesignate,
 )
-from tally_funding.answers import store as answers
+from tally_funding.answers.book import AnswerBook, Seen, reused
 from tally_funding.answers.refusal import Refusal
-from tally_funding.answers.store import Answer
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import codes
 from tally_funding.claims.batch import CLAIMS_TOPIC, Batch
 from tally_funding.claims.domain.orders import (
@@ -66,22 +66,18 @@ async def order(uow: UnitOfWork, service: Claims, messages: Sequence[Received[Co
 
     The same command id gets the same answer; with other content it is refused and the first stands.
     """
-    await answers.for_every_tenant(uow.conn)
-    known = dict(await answers.known(uow.conn, sorted({_id(m.event) for m in messages})))
+    await for_every_tenant(uow.conn)
+    book = await AnswerBook.open(uow, CLAIMS_TOPIC, {_id(m.event) for m in messages})
     batch = Batch(uow, service.books)
     people = await _load(batch, [message.event for message in messages])
-    new: list[Answer] = []
-    tenants: dict[str, str] = {}
     for message in messages:
         command, command_id = message.event, _id(message.event)
-        digest = answers.digest(command)
-        before = known.get(command_id)
-        if before is not None and before.digest == digest:
-            uow.emit(before.event, topic=before.topic, key=before.key, cause=message)
+        seen = book.look_up(command_id, message)
+        if seen is Seen.AGAIN:
             continue
         outcome = (
-            _reused(command_id)
-            if before is not None
+            reused(command_id)
+            if seen is Seen.OTHER
             else _carry_out(service, batch, people, command, message.cause)
         )
         fact = (
@@ -89,14 +85,11 @@ async def order(uow: UnitOfWork, service: Claims, messages: Sequence[Received[Co
             if isinstance(outcome, Refusal)
             else outcome
         )
-        if before is None:
-            key = _key(batch, command)
-            known[command_id] = Answer(command_id, digest, CLAIMS_TOPIC, key, fact)
-            new.append(known[command_id])
-            tenants[command_id] = _tenant(batch, command)
+        if seen is Seen.NEVER:
+            key, tenant = _key(batch, command), _tenant(batch, command)
+            book.keep(command_id, command, fact, key=key, tenant=tenant)
     await batch.save()
-    if new:
-        await answers.remember(uow.conn, new, tenants, uow.now)
+    await book.save()
 
 
 async def _load(batch: Batch, commands: Sequence[Command]) -> _People:
@@ -151,7 +144,7 @@ def _issue(
     if isinstance(change, Refusal):
         return change
     if command.claim_id in batch.known:
-        return _reused(command.claim_id)
+        return reused(command.claim_id)
     tenant = batch.tenant(owner)
     if command.tenant != tenant:
         return _other_tenant(owner)
@@ -285,15 +278,6 @@ def _refuse(
         )
         uow.emit(alarm, topic=CLAIMS_TOPIC, key=owner, cause=cause)
     return fact
-
-
-def _reused(command_id: str) -> Refusal:
-    return Refusal(
-        "id_reused",
-        "/command_id",
-        f"{command_id} named another command before, which stands",
-        "give each command an id of its own",
-    )
 
 
 def _other_tenant(owner: str) -> Refusal:

@@ -8,9 +8,9 @@ from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_escrow import AgreementChanged, AgreementRefused, ProposeAgreement
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
 from tally_contracts.payouts import PayoutChanged
-from tally_funding.answers import store as answers
+from tally_funding.answers.book import AnswerBook, Seen, reused
 from tally_funding.answers.refusal import Refusal
-from tally_funding.answers.store import Answer
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.escrow import postings, reading, store
 from tally_funding.escrow.domain.agreement import Agreement, Step, Steps
 from tally_funding.escrow.domain.orders import decide
@@ -113,35 +113,27 @@ async def order(uow: UnitOfWork, books: Books, messages: Sequence[Received[Comma
 
     The same command id gets the same answer; with other content it is refused and the first stands.
     """
-    await answers.for_every_tenant(uow.conn)
-    known = dict(await answers.known(uow.conn, sorted({_id(m.event) for m in messages})))
+    await for_every_tenant(uow.conn)
+    book = await AnswerBook.open(uow, AGREEMENTS_TOPIC, {_id(m.event) for m in messages})
     batch = _Batch(uow, books)
     batch.kept |= await store.lock(uow.conn, {m.event.agreement_id for m in messages})
     places = await _places(uow, messages)
-    new: list[Answer] = []
-    tenants: dict[str, str] = {}
     for message in messages:
         command, command_id = message.event, _id(message.event)
-        digest = answers.digest(command)
-        before = known.get(command_id)
-        if before is not None and before.digest == digest:
-            uow.emit(before.event, topic=before.topic, key=before.key, cause=message)
+        seen = book.look_up(command_id, message)
+        if seen is Seen.AGAIN:
             continue
-        outcome = _reused(command_id) if before is not None else _carry_out(batch, places, message)
+        outcome = reused(command_id) if seen is Seen.OTHER else _carry_out(batch, places, message)
         if isinstance(outcome, Refusal):
             _LOG.info("agreement_command_refused", command_id=command_id, code=outcome.code)
             fact: Event = _refused(command, command_id, outcome, uow)
             uow.emit(fact, topic=AGREEMENTS_TOPIC, key=command.agreement_id, cause=message)
         else:
             fact = outcome
-        if before is None:
-            answer = Answer(command_id, digest, AGREEMENTS_TOPIC, command.agreement_id, fact)
-            known[command_id] = answer
-            new.append(answer)
-            tenants[command_id] = command.tenant
+        if seen is Seen.NEVER:
+            book.keep(command_id, command, fact, key=command.agreement_id, tenant=command.tenant)
     await batch.save()
-    if new:
-        await answers.remember(uow.conn, new, tenants, uow.now)
+    await book.save()
 
 
 def _id(command: Command) -> str:
@@ -184,7 +176,7 @@ def _propose(
     cause: Cause,
 ) -> AgreementChanged | Refusal:
     if command.agreement_id in batch.kept:
-        return _reused(command.agreement_id)
+        return reused(command.agreement_id)
     proposal = reading.proposal(command)
     if isinstance(proposal, Refusal):
         return proposal
@@ -229,15 +221,6 @@ def _parties(agreement: Agreement) -> frozenset[str]:
     return frozenset(party for party in named if party is not None) | {*condition.approvers}
 
 
-def _reused(command_id: str) -> Refusal:
-    return Refusal(
-        "id_reused",
-        "/command_id",
-        f"{command_id} named another command before, which stands",
-        "give each command an id of its own",
-    )
-
-
 def _refused(
     command: Command, command_id: str, refusal: Refusal, uow: UnitOfWork
 ) -> AgreementRefused:
@@ -261,7 +244,7 @@ async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
     ours = [message for message in messages if message.event.reference.startswith(prefix)]
     if not ours:
         return
-    await answers.for_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     batch = _Batch(uow, books)
     batch.kept |= await store.lock(uow.conn, {m.event.reference for m in ours})
     for message in ours:
@@ -289,7 +272,7 @@ async def see(uow: UnitOfWork, books: Books, messages: Sequence[Received[Fact]])
     seen = [sight for message in messages for sight in _sights(message)]
     if not seen:
         return
-    await answers.for_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     wanted = {reference for sight in seen for reference in sight.references}
     batch = _Batch(uow, books)
     batch.kept |= await store.waiting_for(uow.conn, wanted)
@@ -331,7 +314,7 @@ def _sights(message: Received[Fact]) -> Iterable[_Sight]:
 
 async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> int:
     """Move on up to `limit` agreements that are due; how many were found."""
-    await answers.for_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     batch = _Batch(uow, books)
     batch.kept |= await store.due(uow.conn, uow.now, limit)
     due: Collection[Kept] = [*batch.kept.values()]
