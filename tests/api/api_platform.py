@@ -1,6 +1,8 @@
 """Services of the platform on a real Kafka and Postgres, and clients of the gateway's API."""
 
+import base64
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,10 +110,17 @@ class Platform:
                 await service.stop()
 
 
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 async def start_platform(
-    names: Sequence[str], database: ServiceDatabase, kafka: str, **gateway: Any
+    names: Sequence[str], database: ServiceDatabase, kafka: str, *, read_port: int = 0
 ) -> Platform:
-    """Start these services and the gateway in this process."""
+    """Start these services and the gateway in this process; portfolio is asked on `read_port`."""
     await ensure_topics(
         kafka,
         [
@@ -120,6 +129,8 @@ async def start_platform(
         ],
     )
     os.environ["TALLY_FUNDING_SOURCES"] = ",".join(SOURCES)
+    os.environ["TALLY_INTERNAL_KEY"] = base64.b64encode(b"for-tests-only-" * 3).decode()
+    os.environ["TALLY_PORTFOLIO_READ_PORT"] = str(read_port)
     services = []
     for name in names:
         found = service_package(name)
@@ -136,7 +147,7 @@ async def start_platform(
         kafka=kafka,
         postgres_dsn=database.dsn("gateway"),
         port=0,
-        **gateway,
+        portfolio_url=f"http://127.0.0.1:{read_port or 1}",
     )
     server = ApiServer(settings, Bell())
     service = build_gateway(settings, server=server)

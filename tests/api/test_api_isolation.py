@@ -1,0 +1,223 @@
+"""A crawler over every route with two tenants and every persona: nothing of another is there (F57).
+
+Each persona asks every route for what belongs to the other tenant, and to its siblings, first in
+every place, then in one place among its own. The answer has to be that of what does not exist.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tally_gateway.domain.concerns import PARTY_FIELDS
+from tally_gateway.routes import ROUTES
+from tally_gateway.routes.model import CommandRoute
+from tally_runtime import Ids
+from tally_testkit import ServiceDatabase
+
+from .api_platform import Client, Platform, free_port, schemas, start_platform
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
+SERVICES = ("directory", "portfolio")
+PARTIES = PARTY_FIELDS | {"parent", "kept", "payee", "to_party", "from_party", "approvers"}
+NO_WAIT = {"Prefer": "wait=0"}
+_IDS = Ids()
+
+
+@dataclass
+class Estate:
+    """A party, its client, and the ids of all it has, by the name of the field that takes them."""
+
+    party: str
+    client: Client
+    kind: str
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def of(self, name: str) -> str:
+        """An id of this estate for a field."""
+        return self.party if name in PARTIES else self.ids.get(name, self.party)
+
+    @property
+    def looked_for(self) -> set[str]:
+        """One id of each kind that a read may take."""
+        kinds = ("wallet", "payout_id", "entry_id", "command")
+        return {self.party, *(self.ids[kind] for kind in kinds)}
+
+    @property
+    def all_ids(self) -> set[str]:
+        return {self.party, *self.ids.values()}
+
+
+def filled(route: CommandRoute, of: Callable[[str], str]) -> tuple[str, dict[str, Any]]:
+    """The address and body of a route, every id in them from `of`."""
+
+    def put(value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: put(each, key) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [put(each, name) for each in value]
+        is_id = isinstance(value, str) and value[-26:-3] == "01h455vb4pex5vsknk084sn"
+        return of(name) if is_id and name != "person" else value
+
+    path = "/".join(
+        of(part[1:-1]) if part.startswith("{") else part for part in route.path.split("/")
+    )
+    return path, put(dict(route.example), "")
+
+
+async def furnish(estate: Estate) -> None:
+    """Make one of everything the party can make for itself; the gateway knows it from then on."""
+    wallet = await estate.client.do(
+        "/v1/wallets",
+        {"owner": estate.party, "currency": "USD", "purpose": "default", "reason": "test"},
+    )
+    estate.ids["wallet"] = estate.ids["to_wallet"] = wallet["subject"]
+    for route in ROUTES:
+        if not route.makes or route.operator_only or route.path in {"/v1/parties", "/v1/wallets"}:
+            continue
+        path, body = filled(route, estate.of)
+        answered = await estate.client.post(path, body, **NO_WAIT)
+        if answered.status_code in {200, 202} and route.subject in route.makes:
+            estate.ids[route.subject] = answered.json()["subject"]
+            estate.ids["command"] = answered.json()["id"]
+            if route.subject == "instrument_id":
+                estate.ids["instrument"] = answered.json()["subject"]
+
+
+@dataclass
+class World:
+    """Two tenants alike: below each aggregator two companies, one with a partner and a payee."""
+
+    estates: dict[str, Estate]
+
+    def foreign_to(self, name: str) -> list[Estate]:
+        """What a party must not see: the other tenant, and in its own all beside and above it."""
+        tenant, _, role = name.partition(".")
+        hidden = [self.estates[f"two.{each}"] for each in sorted({role, "payee"})]
+        beside = {
+            "aggregator": (),
+            "company": ("sibling", "aggregator"),
+            "sibling": ("company", "partner", "payee", "aggregator"),
+            "partner": ("company", "sibling", "payee", "aggregator"),
+            "payee": ("company", "sibling", "partner", "aggregator"),
+        }[role]
+        return hidden + [self.estates[f"{tenant}.{each}"] for each in beside]
+
+
+async def populated(platform: Platform) -> World:
+    operator = await platform.operator()
+    estates: dict[str, Estate] = {}
+    for tenant in ("one", "two"):
+        root = await operator.do("/v1/parties", {"kind": "aggregator", "reason": "test"})
+        line = {"aggregator": root["subject"]}
+        owner = await platform.client(root["subject"], root["subject"])
+        for role, kind, above in (
+            ("company", "company", "aggregator"),
+            ("sibling", "company", "aggregator"),
+            ("partner", "partner", "company"),
+            ("payee", "payee", "company"),
+        ):
+            made = await owner.do(
+                "/v1/parties", {"kind": kind, "parent": line[above], "reason": "test"}
+            )
+            line[role] = made["subject"]
+        for role, party in line.items():
+            client = await platform.client(party, root["subject"])
+            estates[f"{tenant}.{role}"] = Estate(party, client, role)
+    for estate in estates.values():
+        await furnish(estate)
+    return World(estates)
+
+
+@pytest.fixture
+async def platform(
+    fresh_database: Callable[..., ServiceDatabase], fresh_kafka: str
+) -> AsyncIterator[Platform]:
+    database = fresh_database(*schemas((*SERVICES, "gateway")))
+    platform = await start_platform(SERVICES, database, fresh_kafka, read_port=free_port())
+    yield platform
+    await platform.stop()
+
+
+async def commands_closed(mine: Estate, other: Estate) -> list[str]:
+    """Commands that name something of another and were not answered with 404."""
+    open_to: list[str] = []
+    for route in ROUTES:
+        if not route.about or route.operator_only:
+            continue
+        places = [{about.field for about in route.about}]
+        places += [{about.field} for about in route.about] if len(route.about) > 1 else []
+        for foreign in places:
+            path, body = filled(
+                route,
+                lambda name, f=foreign: other.of(name) if name in f else mine.of(name),
+            )
+            named = [name for name in foreign if name in body or f"{{{name}}}" in route.path]
+            if not named:
+                continue
+            answered = await mine.client.post(path, body, **NO_WAIT)
+            if answered.status_code != 404:
+                open_to.append(f"{mine.kind} {path} {sorted(foreign)}: {answered.text[:200]}")
+    return open_to
+
+
+async def reads_closed(
+    document: Mapping[str, Any], mine: Estate, others: list[Estate]
+) -> list[str]:
+    """Reads that gave something of another away."""
+    told: list[str] = []
+    hidden = set().union(*(each.all_ids for each in others)) - mine.all_ids
+    for path, methods in document["paths"].items():
+        operation = methods.get("get")
+        if operation is None or operation["operationId"] == "event_stream":
+            continue
+        names = {each["name"] for each in operation["parameters"]}
+        if "{" not in path:
+            asked: list[tuple[str, dict[str, str]]] = [(path, {})]
+            for seat in {"party", "under"} & names:
+                asked += [(path, {seat: each.party}) for each in others]
+        else:
+            head, _, rest = path.partition("{")
+            tail = rest.partition("}")[2]
+            asked = [(f"{head}{each}{tail}", {}) for other in others for each in other.looked_for]
+        for address, query in asked:
+            answered = await mine.client.get(address, **query)
+            sent = {*query.values(), *address.split("/")}
+            leaked = [each for each in hidden - sent if each in answered.text]
+            beyond = bool(query) or "{" in path
+            if leaked or (beyond and answered.status_code not in {404, 422}):
+                told.append(f"{mine.kind} {address} {query}: {answered.status_code} {leaked}")
+    return told
+
+
+async def test_no_persona_finds_anything_of_another_on_any_route(platform: Platform) -> None:
+    world = await populated(platform)
+    document = (await platform.http.get("/v1/openapi.json")).json()
+    faults: list[str] = []
+    for name, mine in world.estates.items():
+        if not name.startswith("one."):
+            continue
+        others = world.foreign_to(name)
+        for other in others:
+            faults += await commands_closed(mine, other)
+        faults += await reads_closed(document, mine, others)
+    assert faults == []
+
+
+async def test_an_answer_to_a_foreign_id_is_that_to_an_id_that_does_not_exist(
+    platform: Platform,
+) -> None:
+    world = await populated(platform)
+    mine, other = world.estates["one.company"], world.estates["two.company"]
+    body = {
+        "amount": {"currency": "USD", "amount": "1.00"},
+        "why": {"program": "p", "event": "e", "reason": "r"},
+    }
+    answers = [
+        (await mine.client.post("/v1/payouts", {**body, "wallet": wallet})).json()
+        for wallet in (other.ids["wallet"], _IDS.new("wal"))
+    ]
+    for each in answers:
+        each.pop("correlation_id")
+    assert answers[0] == answers[1]
