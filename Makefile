@@ -73,8 +73,8 @@ chaos-sim: install ## Replay one simulated run: make chaos-sim SEED=7 [STEPS=200
 mutants: install ## Mutation testing of the ledger's core: what its fast tests catch (ARGS=)
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
-.PHONY: bench bench-posting bench-kafka bench-payments bench-rules bench-reads bench-api
-bench: bench-posting bench-kafka bench-payments bench-rules bench-reads bench-api ## Benchmarks, as JSON under var/bench and a table
+.PHONY: bench bench-posting bench-kafka bench-payments bench-rules bench-reads bench-directory bench-api
+bench: bench-posting bench-kafka bench-payments bench-rules bench-reads bench-directory bench-api ## Benchmarks, as JSON under var/bench and a table
 bench-posting: install ## The posting function beside pgbench and a transfer per transaction (ARGS=)
 	@$(BIN)/python services/ledger/bench/posting.py $(ARGS)
 bench-kafka: install ## The ledger from command topic to fact topic: rate against latency (ARGS=)
@@ -85,6 +85,8 @@ bench-rules: install ## Evaluations a second of a 20-line rule, beside the refer
 	@$(BIN)/python services/funding/bench/rules.py $(ARGS)
 bench-reads: install ## Each read of the portfolio at a million movements: time, statements, rows (ARGS=)
 	@$(BIN)/python services/portfolio/bench/reads.py $(ARGS)
+bench-directory: install ## Commands and pay-ins the directory decides a second, in a large tree (ARGS=)
+	@$(BIN)/python services/directory/bench/deciding.py $(ARGS)
 bench-api: install ## The API: commands accepted a second, times of commands and reads (ARGS=)
 	@$(BIN)/python services/gateway/bench/api.py $(ARGS)
 
