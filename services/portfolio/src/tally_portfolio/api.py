@@ -68,13 +68,15 @@ class ReadApi:
         items: Sequence[Document],
         after: Place | Position | None,
         chosen: frozenset[str] | None,
-    ) -> Document:
+    ) -> Response:
         """The answer to a question for a list."""
-        return {
-            "items": [sparse(item, chosen) for item in items],
-            "next": cursor_of(after),
-            "as_of": time(self.clock.now()),
-        }
+        return JSONResponse(
+            {
+                "items": [sparse(item, chosen) for item in items],
+                "next": cursor_of(after),
+                "as_of": time(self.clock.now()),
+            }
+        )
 
 
 def build_api(api: ReadApi) -> FastAPI:
@@ -114,7 +116,7 @@ def build_api(api: ReadApi) -> FastAPI:
     return app
 
 
-Answer = Callable[..., Awaitable[Document]]
+Answer = Callable[..., Awaitable[Response]]
 
 
 def _list_route(
@@ -127,7 +129,7 @@ def _list_route(
     async def answer(
         asked: Annotated[question, Query()],  # type: ignore[valid-type] # each route has its own
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         seat_question: SeatQuestion = asked
         chosen = seat_question.chosen(kind)
         page = views.Page(seat_question.place(), seat_question.limit, seat_question.wanted())
@@ -143,10 +145,11 @@ def _one_route(api: ReadApi, kind: str, load: views.Load) -> Answer:
         id: str,  # noqa: A002 - the route's own word
         asked: Annotated[Question, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen(kind)
         async with views.seated(api.pool, viewer) as seat:
-            return sparse(await views.one(seat, id, load), chosen)
+            document = await views.one(seat, id, load)
+        return JSONResponse(sparse(document, chosen))
 
     return answer
 
@@ -157,16 +160,17 @@ def _add_payment_routes(app: FastAPI, api: ReadApi) -> None:
         id: str,  # noqa: A002
         asked: Annotated[Question, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen("payment")
         async with views.seated(api.pool, viewer) as seat:
-            return sparse(await views.payment(seat, id), chosen)
+            document = await views.payment(seat, id)
+        return JSONResponse(sparse(document, chosen))
 
     @app.get("/exceptions")
     async def exceptions(
         asked: Annotated[SeatQuestion, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen("exception")
         async with views.seated(api.pool, viewer, asked.under) as seat:
             found = await views.exceptions(seat, views.Page(asked.place(), asked.limit))
@@ -176,7 +180,7 @@ def _add_payment_routes(app: FastAPI, api: ReadApi) -> None:
     async def totals(
         asked: Annotated[TotalsQuestion, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen("total")
         async with views.seated(api.pool, viewer, asked.under) as seat:
             found = await views.totals(seat)
@@ -189,19 +193,19 @@ def _add_wallet_routes(app: FastAPI, api: ReadApi) -> None:
         id: str,  # noqa: A002
         asked: Annotated[Question, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen("wallet")
         async with wallet_views.opened(api.pool, viewer, id) as found:
             document, grants = sparse(found.document, chosen), found.grants
         await api.log(viewer, grants, "wallet")
-        return document
+        return JSONResponse(document)
 
     @app.get("/wallets/{id}/movements")
     async def movements(
         id: str,  # noqa: A002
         asked: Annotated[HistoryQuestion, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Document:
+    ) -> Response:
         chosen = asked.chosen("movement")
         since = BEGINNING if asked.since is None else moment(asked.since, "/from")
         async with wallet_views.opened(api.pool, viewer, id) as found:
