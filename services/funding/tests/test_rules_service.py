@@ -21,6 +21,7 @@ from tally_contracts.allocation_rules import (
 from tally_contracts.base import Who
 from tally_contracts.funding import PayInReceived
 from tally_funding.rule_document import bundled_rule, parse_rule
+from tally_funding.rules import store
 from tally_funding.rules.book import RuleBook
 from tally_funding.rules.service import publish
 from tally_messaging import UnitOfWork
@@ -331,21 +332,33 @@ async def test_a_run_whose_answer_would_not_fit_a_record_is_refused(desk: Desk) 
     assert sum(len(result.lines) for result in fits.results) == 48 * 41
 
 
-async def test_f22_a_rule_waits_for_money_being_booked_and_is_known_to_all_booked_after_it(
+async def test_f22_a_publication_waits_for_money_being_booked_and_goes_before_what_comes_after(
     desk: Desk, money: Any
 ) -> None:
-    pool = desk.bench.pool
+    pool, rules = desk.bench.pool, desk.processors["funding.rules"]
+    command = PublishRule(
+        rule_id=rule_id(1), tenant=TENANT, document=json.dumps(document(fee())), who=OWNER
+    )
+    record = desk.bench.record(command.TYPE, command, topic="funding.rules.commands.v1")
     async with pool.acquire() as booking:
         transaction = booking.transaction()
         await transaction.start()
-        await booking.fetchrow("SELECT stamp FROM rule_stamp FOR SHARE")
-        publishing = asyncio.create_task(desk.publish(document(fee())))
-        done, _ = await asyncio.wait([publishing], timeout=0.5)
-        assert not done, "a unit that books under the old rules holds them"
+        await store.hold_stamp(booking)
+        publishing = asyncio.create_task(rules.process([record]))
+        await waiting_for_the_stamp(pool, 1)
+        later = asyncio.create_task(desk.bench.process(desk.bench.money(money())))
+        await waiting_for_the_stamp(pool, 2)
         await transaction.rollback()
-    assert isinstance(await publishing, RulePublished)
-    await desk.book(money())
+    await asyncio.gather(publishing, later)
     assert await desk.rules() == [f"{rule_id(1)}:1"]
+
+
+async def waiting_for_the_stamp(pool: Any, number: int) -> None:
+    """Until this many sessions wait to read or change the stamp of the rules."""
+    query = """SELECT count(*) FROM pg_locks
+        WHERE NOT granted AND relation = 'rule_stamp'::regclass"""
+    while await pool.fetchval(query) != number:  # noqa: ASYNC110 - another session has no event
+        await asyncio.sleep(0.01)
 
 
 async def test_a_publication_that_was_undone_is_not_remembered(desk: Desk, money: Any) -> None:

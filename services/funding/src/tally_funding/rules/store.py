@@ -13,9 +13,12 @@ from tally_postgres import Connection, Record
 _EVERY_TENANT: Final = "SELECT set_config('tally.tenant', '*', true)"
 
 # Rows of every tenant show from here on: this service's consumers work across them.
-_HOLD_STAMP = "SELECT set_config('tally.tenant', '*', true), stamp FROM rule_stamp FOR SHARE"
+# The lock on the table counts: a publication that waits goes before those who come to book later,
+# where locks on the row alone could keep it waiting for ever.
+_HOLD_STAMP = "SELECT set_config('tally.tenant', '*', true), stamp FROM rule_stamp FOR KEY SHARE"
 
-_LOCK_STAMP = "SELECT set_config('tally.tenant', '*', true), stamp FROM rule_stamp FOR UPDATE"
+# Not ACCESS EXCLUSIVE: a backup that reads the table would hold up publications, and they the money.
+_LOCK_STAMP = "LOCK TABLE rule_stamp IN EXCLUSIVE MODE"
 
 _RAISE_STAMP = "UPDATE rule_stamp SET stamp = nextval('rule_change')"
 
@@ -139,19 +142,17 @@ async def show_every_tenant(conn: Connection) -> None:
 
 async def hold_stamp(conn: Connection) -> int:
     """The stamp of the rules, held until the transaction ends: no rule changes meanwhile."""
-    return _stamp(await conn.fetchrow(_HOLD_STAMP))
-
-
-async def lock_stamp(conn: Connection) -> int:
-    """The stamp, locked for a change: waits for all who book under the rules as they are."""
-    return _stamp(await conn.fetchrow(_LOCK_STAMP))
-
-
-def _stamp(row: Record | None) -> int:
+    row = await conn.fetchrow(_HOLD_STAMP)
     assert row is not None, "the migration made the one row"
     stamp = row["stamp"]
     assert isinstance(stamp, int)
     return stamp
+
+
+async def lock_stamp(conn: Connection) -> None:
+    """Lock the stamp for a change: waits for all who book under the rules as they are."""
+    await conn.execute(_LOCK_STAMP)
+    await conn.execute(_EVERY_TENANT)
 
 
 async def raise_stamp(conn: Connection) -> None:
