@@ -1,5 +1,6 @@
 """F15 on a real ledger: money goes back whole, and who has spent it owes it, visibly."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from tally_contracts.funding_sources import (
 from tally_contracts.ledger import AccountSpec, Leg, PostJournal
 from tally_funding.postings import Books
 from tally_funding.refunds.store import want_reinstated
-from tally_runtime import derived_id
+from tally_funding.sources.watch import SourcesMetrics, SourcesWatch
+from tally_runtime import Metrics, derived_id
 
 from .conftest import START, Platform
 
@@ -348,3 +350,20 @@ async def test_f7_nobody_settles_from_another_owners_wallet(platform: Platform) 
     (refused,) = platform.facts(SourceCommandRefused)
     assert (refused.code, refused.field) == ("not_the_owner", "/who/principal")
     assert await platform.balances() == before
+
+
+async def test_f15_what_is_owed_is_a_gauge_with_its_age(platform: Platform) -> None:
+    receivable_id = await owed(platform)
+    metrics = Metrics("funding")
+    watch = SourcesWatch(SourcesMetrics.of(metrics.for_service("funding")))
+    await watch.measure(platform.funding.pool, START + timedelta(hours=1))
+
+    def value(name: str) -> float | None:
+        labels = {"service": "funding", "currency": "USD"}
+        return metrics.registry.get_sample_value(f"tally_funding_{name}", labels)
+
+    assert (value("receivables"), value("receivable_age_seconds")) == (1, 3600)
+    await pay_in(platform, "m-2")
+    await settle(platform, receivable_id, "97.20")
+    await watch.measure(platform.funding.pool, START + timedelta(hours=1))
+    assert (value("receivables"), value("receivable_age_seconds")) == (0, 0)

@@ -15,6 +15,7 @@ from tally_funding.rules.handlers import build_rules_router
 from tally_funding.service import Funding
 from tally_funding.settings import FundingSettings
 from tally_funding.sources.routing import build_sources_router
+from tally_funding.sources.watch import SourcesMetrics, SourcesWatch
 from tally_funding.statements.credits import UNMATCHED_PROGRAM
 from tally_funding.watch import FundingMetrics, SuspenseWatch
 from tally_messaging import Service, Transactor, UnitOfWork, service_schema
@@ -58,6 +59,7 @@ def build_app(
         ],
         workers=[
             SuspenseWatch(FundingMetrics.of(metrics.for_service("funding"))),
+            SourcesWatch(SourcesMetrics.of(metrics.for_service("funding"))),
             ReturnsDue(funding.books),
             Matcher(funding, settings.match_automatic_from),
             DeadlineWorker(funding.books),

@@ -19,6 +19,9 @@ CREATE INDEX pay_in_return_pay_in ON pay_in_return (pay_in_id);
 CREATE INDEX pay_in_return_due ON pay_in_return (asked_at)
     WHERE state = 'waiting' OR (state = 'done' AND reinstate);
 
+CREATE INDEX pay_in_return_open ON pay_in_return (asked_at)
+    WHERE state IN ('waiting', 'moving', 'reinstating');
+
 -- What each owner bears of a return. `journal_id`: the journal the ledger was last asked for.
 CREATE TABLE return_leg (
     return_id text COLLATE "C" NOT NULL REFERENCES pay_in_return,

@@ -18,7 +18,7 @@ from tally_funding.refunds.domain import (
 )
 from tally_messaging import Cause
 from tally_money import Currency, Money, currency
-from tally_postgres import Connection
+from tally_postgres import Connection, Pool
 
 _DIGEST = "SELECT digest FROM pay_in_return WHERE return_id = $1"
 
@@ -112,6 +112,12 @@ WHERE r.return_id = m.return_id AND r.state = m.previous
 _WANT_REINSTATED = """
 UPDATE pay_in_return SET reinstate = true, changed_at = $2
 WHERE return_id = $1 AND NOT reinstate
+"""
+
+
+_OPEN = """
+SELECT count(*) AS number, min(asked_at) AS oldest FROM pay_in_return
+WHERE state IN ('waiting', 'moving', 'reinstating')
 """
 
 
@@ -307,3 +313,10 @@ async def move_returns(
 async def want_reinstated(conn: Connection, return_id: str, now: datetime) -> None:
     """Note that a return is to be given back once it is done."""
     await conn.execute(_WANT_REINSTATED, return_id, now)
+
+
+async def open_returns(pool: Pool) -> tuple[int, datetime | None]:
+    """How many returns are not done, and since when the oldest was asked for."""
+    row = await pool.fetchrow(_OPEN)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return row["number"], row["oldest"]

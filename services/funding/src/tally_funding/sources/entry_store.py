@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.funding_sources import EnterPayIn
-from tally_postgres import Connection
+from tally_postgres import Connection, Pool
 
 _INSERT = """
 INSERT INTO manual_entry (
@@ -23,6 +23,11 @@ _DECIDE = """
 UPDATE manual_entry
 SET state = $2, decided_by = $3, note = $4, pay_in_id = $5, decided_at = $6
 WHERE entry_id = $1 AND state = 'proposed'
+"""
+
+
+_WAITING = """
+SELECT count(*) AS number, min(proposed_at) AS oldest FROM manual_entry WHERE state = 'proposed'
 """
 
 
@@ -87,3 +92,10 @@ async def decide(  # noqa: PLR0917 - a row, field by field
     """Approve or decline a proposal; the caller holds its lock and saw it open."""
     status = await conn.execute(_DECIDE, entry_id, state, decided_by, note, pay_in_id, now)
     assert status == "UPDATE 1", f"the entry was open, the database said {status!r}"
+
+
+async def waiting(pool: Pool) -> tuple[int, datetime | None]:
+    """How many proposals wait for a second person, and since when the oldest does."""
+    row = await pool.fetchrow(_WAITING)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return row["number"], row["oldest"]

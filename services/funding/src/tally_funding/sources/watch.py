@@ -1,0 +1,83 @@
+"""What stands open of returns, debts and proposals, as gauges with the age of the oldest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import Gauge
+
+from tally_funding.refunds.receivable_store import open_receivables
+from tally_funding.refunds.store import open_returns
+from tally_funding.sources.entry_store import waiting
+from tally_messaging import WorkerContext
+from tally_postgres import Pool
+from tally_runtime import Metrics
+
+_INTERVAL_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesMetrics:
+    """Each is a function from its labels to a series."""
+
+    receivables: Callable[..., Gauge]
+    receivable_age_seconds: Callable[..., Gauge]
+    returns: Callable[..., Gauge]
+    return_age_seconds: Callable[..., Gauge]
+    entries: Callable[..., Gauge]
+    entry_age_seconds: Callable[..., Gauge]
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "SourcesMetrics":
+        """The set of this service."""
+        return cls(
+            receivables=metrics.gauge("funding_receivables", "Open debts by currency", "currency"),
+            receivable_age_seconds=metrics.gauge(
+                "funding_receivable_age_seconds", "Age of the oldest open debt", "currency"
+            ),
+            returns=metrics.gauge("funding_returns_open", "Returns that are not done"),
+            return_age_seconds=metrics.gauge(
+                "funding_return_age_seconds", "Age of the oldest return that is not done"
+            ),
+            entries=metrics.gauge("funding_entries_waiting", "Proposals without a second person"),
+            entry_age_seconds=metrics.gauge(
+                "funding_entry_age_seconds", "Age of the oldest proposal without a second person"
+            ),
+        )
+
+
+@dataclass(slots=True)
+class SourcesWatch:
+    """Measures every ten seconds, as long as the service runs."""
+
+    metrics: SourcesMetrics
+    name: str = "sources_watch"
+    within_s: float = 60.0
+    _currencies: frozenset[str] = frozenset()
+
+    async def run(self, context: WorkerContext) -> None:
+        async def turn() -> bool:
+            await self.measure(context.pool, context.clock.now())
+            return False
+
+        await context.take_turns(self.name, _INTERVAL_S, turn)
+
+    async def measure(self, pool: Pool, now: datetime) -> None:
+        """Set the gauges to what stands in the database; a currency with no debt left is zero."""
+        owed = await open_receivables(pool)
+        for code in sorted(self._currencies | owed.keys()):
+            number, opened_at = owed.get(code, (0, None))
+            self.metrics.receivables(code).set(number)
+            self.metrics.receivable_age_seconds(code).set(_age_s(opened_at, now))
+        self._currencies = frozenset(owed)
+        number, oldest = await open_returns(pool)
+        self.metrics.returns().set(number)
+        self.metrics.return_age_seconds().set(_age_s(oldest, now))
+        number, oldest = await waiting(pool)
+        self.metrics.entries().set(number)
+        self.metrics.entry_age_seconds().set(_age_s(oldest, now))
+
+
+def _age_s(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())
