@@ -54,6 +54,24 @@ class CommandRefused(Event):
     occurred_at: UtcTime
 
 
+class CommandRepeated(Event):
+    """A command was carried out before: the fact of type `answer` told of it, and what it told stands.
+
+    That fact is not told again, since later ones may have overtaken it. A command that was refused
+    before is refused again instead.
+    """
+
+    TYPE: ClassVar[str] = "directory.command.repeated.v1"
+
+    command_id: TypeId
+    command_type: Token
+    tenant: Token
+    subject: Token
+    answer: Token
+    who: Who
+    occurred_at: UtcTime
+
+
 class PartyRegistered(DirectoryFact):
     """A party is known. `path` holds its ancestors, root first; empty for a root.
 
@@ -332,5 +350,6 @@ PARTY_FACTS: tuple[type[Event], ...] = (
     ApprovalProposed,
     ApprovalDecided,
     CommandRefused,
+    CommandRepeated,
 )
 WALLET_FACTS: tuple[type[Event], ...] = (WalletOpened, GrantSet, GrantRevoked, ViewsLogged)
