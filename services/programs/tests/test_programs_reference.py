@@ -31,7 +31,9 @@ def test_policy_of_the_page_can_be_published():
 
 def test_page_lists_every_rail_under_its_class():
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
-    told = {name: re.findall(r"`(\w+)`", rails) for name, rails in rows if name in set(EndpointClass)}
+    told = {
+        name: re.findall(r"`(\w+)`", rails) for name, rails in rows if name in set(EndpointClass)
+    }
     assert {rail: name for name, rails in told.items() for rail in rails} == CLASS_OF
 
 
