@@ -9,6 +9,7 @@ from tally_contracts import directory as asked
 from tally_contracts.directory_facts import (
     ApprovalDecided,
     ApprovalProposed,
+    CommandRepeated,
     ConnectionChanged,
     ConsentGiven,
     ContactAdded,
@@ -134,9 +135,9 @@ async def test_writings_of_one_number_are_one_contact_and_a_party_has_it_once(pl
 async def test_the_same_contact_sealed_anew_is_the_same_command(planted: Any) -> None:
     command = planted.add_contact("ann", MAIL)
     resealed = command.model_copy(update={"sealed": planted.seal_contact("ann:" + MAIL, MAIL)})
-    first = await planted.answer(command)
     assert command.sealed != resealed.sealed
-    assert await planted.answer(resealed) == first
+    assert isinstance(await planted.answer(command), ContactAdded)
+    assert isinstance(await planted.answer(resealed), CommandRepeated)
     other = planted.seal_contact("ann:" + MAIL, "else@example.com")
     changed = command.model_copy(update={"sealed": other})
     assert await planted.refusal(changed) == ("id_reused", "/command_id")

@@ -7,6 +7,7 @@ import pytest
 from tally_contracts import directory as asked
 from tally_contracts.directory_facts import (
     CommandRefused,
+    CommandRepeated,
     GroupMembershipChanged,
     PartyMoved,
     PartyRegistered,
@@ -141,17 +142,30 @@ async def test_a_move_that_cannot_be_is_refused(
     assert await planted.refusal(command) == expected
 
 
-async def test_the_same_command_again_gets_the_same_answer_and_changes_nothing(
-    planted: Any,
-) -> None:
+async def test_the_same_command_again_is_answered_and_changes_nothing(planted: Any) -> None:
     command = planted.register("eve", parent="acme")
-    first = await planted.answer(command)
+    first, again = await planted.send(command, command)
+    assert isinstance(first, PartyRegistered)
+    assert isinstance(again, CommandRepeated)
+    assert (again.command_id, again.subject, again.answer) == (
+        command.command_id,
+        pid("eve"),
+        PartyRegistered.TYPE,
+    )
     before = await planted.dump()
     later = command.model_copy(update={"occurred_at": command.occurred_at.replace(hour=9)})
-    assert await planted.answer(later) == first, "when it was said again is not content"
-    together = await planted.send(command, command)
-    assert together == [first, first]
+    assert await planted.answer(later) == again, "when it was said again is not content"
     assert await planted.dump() == before
+
+
+async def test_a_repeated_command_does_not_tell_again_what_was_overtaken(planted: Any) -> None:
+    there = planted.command(asked.MoveParty, party_id=pid("shop"), parent=pid("beta"))
+    await planted.send(there)
+    await planted.send(planted.command(asked.MoveParty, party_id=pid("shop"), parent=pid("acme")))
+    told = await planted.send(there)
+    assert [type(event) for event in told] == [CommandRepeated]
+    parents = await planted.rows("SELECT parent FROM party WHERE party_id = $1", pid("shop"))
+    assert parents == [(pid("acme"),)]
 
 
 async def test_a_refused_command_again_gets_the_same_refusal(planted: Any) -> None:
@@ -179,7 +193,7 @@ async def test_an_id_reused_with_other_content_is_refused_and_the_first_stands(
     assert await planted.rows("SELECT country FROM party WHERE party_id = $1", pid("eve")) == [
         (None,)
     ]
-    assert await planted.answer(command) == told[0]
+    assert isinstance(await planted.answer(command), CommandRepeated)
 
 
 async def test_every_answer_names_the_command_that_caused_it(planted: Any) -> None:

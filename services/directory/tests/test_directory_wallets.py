@@ -7,6 +7,7 @@ import pytest
 from tally_contracts import directory as asked
 from tally_contracts.base import Who, Why
 from tally_contracts.directory_facts import (
+    CommandRepeated,
     FundingDetailsIssued,
     GrantRevoked,
     GrantSet,
@@ -215,7 +216,7 @@ async def test_f6_every_view_is_logged_once_and_one_that_no_grant_covers_refuses
 
     command = planted.command(asked.LogViews, views=(view(), view()))
     logged = await planted.send(command, command)
-    assert [type(event) for event in logged] == [ViewsLogged, ViewsLogged]
+    assert [type(event) for event in logged] == [ViewsLogged, CommandRepeated]
     kept = await planted.rows("SELECT viewer, fields, tenant FROM wallet_view")
     assert kept == [(pid("beta"), ["status"], pid("agg"))] * 2
     uncovered = planted.command(asked.LogViews, views=(view(), view(viewer=pid("acme"))))

@@ -11,10 +11,9 @@ from typing import Any, Final
 from tally_contracts import directory as asked_for
 from tally_contracts.base import Event
 from tally_contracts.directory import DirectoryCommand
-from tally_contracts.directory_facts import CommandRefused
+from tally_contracts.directory_facts import CommandRefused, CommandRepeated
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import AssetRegistered
-from tally_contracts.registry import BY_TYPE
 from tally_directory import arrivals
 from tally_directory.books import Books
 from tally_directory.commands import approvals, contacts, parties, wallets
@@ -77,7 +76,7 @@ class Directory:
         known = await reading.answers(uow.conn, [command.command_id for command in commands])
         tokens = {id(command): self._token(command) for command in commands}
         world = await reading.read(uow.conn, self._asked([m.event for m in messages], tokens))
-        fresh: dict[str, tuple[DirectoryCommand, bytes, Told]] = {}
+        fresh: list[tuple[object, ...]] = []
         for message in messages:
             event = message.event
             told: Sequence[Told] = ()
@@ -86,17 +85,17 @@ class Directory:
                 told = _answer_again(event, digest, known, uow.now)
                 if not told:
                     told = self.decide(world, event, uow.now)
-                    known[event.command_id] = _answer_of(digest, told[0])
-                    fresh[event.command_id] = event, digest, told[0]
+                    answer = known[event.command_id] = _answer_of(digest, told[0])
+                    fresh.append(
+                        (event.command_id, event.tenant, digest, answer.event_type, answer.refusal)
+                    )
             elif isinstance(event, PayInAllocated):
                 told = self.arrive(world, event, uow.now)
             for one in told:
                 uow.emit(one.event, topic=one.topic, key=one.key, cause=message.cause)
         await saving.save(uow.conn, world, uow.now)
         if fresh:
-            await saving.keep_answers(
-                uow.conn, [_answer_row(*answered) for answered in fresh.values()], uow.now
-            )
+            await saving.keep_answers(uow.conn, fresh, uow.now)
 
     def _asked(self, events: Sequence[Event], tokens: Mapping[int, str | None]) -> Asked:
         asked = Asked(tokens={token for token in tokens.values() if token is not None})
@@ -199,7 +198,7 @@ def _check_reason(reason: str | None) -> None:
 def _answer_again(
     command: DirectoryCommand, digest: bytes, known: Mapping[str, Answer], now: datetime
 ) -> Sequence[Told]:
-    """The answer this command got before; a refusal if its id came with other content; or nothing."""
+    """What is said to a command that came before, or whose id did; nothing if it is new."""
     before = known.get(command.command_id)
     if before is None:
         return ()
@@ -212,25 +211,25 @@ def _answer_again(
             "send the changed command under an id of its own",
         )
         return [_refusal(command, reused, now)]
-    event = BY_TYPE[before.event_type].model_validate(before.payload)
-    return [Told(before.topic, before.key, event)]
+    subject = _subject(command)
+    if before.refusal is not None:
+        return [Told(PARTIES, subject, CommandRefused.model_validate(before.refusal))]
+    repeated = CommandRepeated(
+        command_id=command.command_id,
+        command_type=command.TYPE,
+        tenant=command.tenant,
+        subject=subject,
+        answer=before.event_type,
+        who=command.who,
+        occurred_at=now,
+    )
+    return [Told(PARTIES, subject, repeated)]
 
 
 def _answer_of(digest: bytes, told: Told) -> Answer:
-    return Answer(digest, told.topic, told.key, told.event.TYPE, told.event.model_dump(mode="json"))
-
-
-def _answer_row(command: DirectoryCommand, digest: bytes, told: Told) -> tuple[object, ...]:
-    answer = _answer_of(digest, told)
-    return (
-        command.command_id,
-        command.tenant,
-        digest,
-        answer.topic,
-        answer.key,
-        answer.event_type,
-        answer.payload,
-    )
+    event = told.event
+    refusal = event.model_dump(mode="json") if isinstance(event, CommandRefused) else None
+    return Answer(digest, event.TYPE, refusal)
 
 
 def _refusal(command: DirectoryCommand, refusal: Refusal, now: datetime) -> Told:

@@ -197,15 +197,13 @@ CREATE TABLE approval (
 );
 CREATE INDEX approval_waiting ON approval (changed_at) WHERE state = 'open';
 
--- The answer each command got, so that it gets the same again.
+-- How each command was answered, so that it is not carried out again; refusal: the whole of one.
 CREATE TABLE command (
     command_id text COLLATE "C" PRIMARY KEY,
     tenant text COLLATE "C" NOT NULL,
     digest bytea NOT NULL,
-    topic text COLLATE "C" NOT NULL,
-    record_key text COLLATE "C" NOT NULL,
-    event_type text COLLATE "C" NOT NULL,
-    payload jsonb NOT NULL,
+    answer text COLLATE "C" NOT NULL,
+    refusal jsonb,
     decided_at timestamptz NOT NULL
 );
 

@@ -1,6 +1,6 @@
 """Reads all that a batch of commands may need: each question is one statement for all of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -128,7 +128,7 @@ WHERE party_id = ANY($1::text[]) AND currency = ANY($2::text[])
 """
 _ASSETS = "SELECT code FROM asset WHERE code = ANY($1::text[])"
 _ANSWERS = """
-SELECT command_id, digest, topic, record_key, event_type, payload FROM command
+SELECT command_id, digest, answer, refusal FROM command
 WHERE command_id = ANY($1::text[])
 """
 
@@ -150,13 +150,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command was answered with."""
+    """What a command was answered with: the type of the fact, and the whole of a refusal."""
 
     digest: bytes
-    topic: str
-    key: str
     event_type: str
-    payload: Any
+    refusal: Mapping[str, Any] | None
 
 
 async def take_turn(conn: Session) -> None:
@@ -167,9 +165,7 @@ async def take_turn(conn: Session) -> None:
 async def answers(conn: Session, command_ids: Sequence[str]) -> dict[str, Answer]:
     """The answers that these commands got before."""
     return {
-        row["command_id"]: Answer(
-            row["digest"], row["topic"], row["record_key"], row["event_type"], row["payload"]
-        )
+        row["command_id"]: Answer(row["digest"], row["answer"], row["refusal"])
         for row in await conn.fetch(_ANSWERS, command_ids)
     }
 

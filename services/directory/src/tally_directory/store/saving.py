@@ -139,10 +139,8 @@ references_moved AS (
 UPDATE wallet w SET tenant = m.tenant FROM moved m WHERE w.owner = m.party_id
 """
 _ANSWERS = """
-INSERT INTO command (
-    command_id, tenant, digest, topic, record_key, event_type, payload, decided_at)
-SELECT a.*, $8 FROM unnest(
-    $1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) AS a
+INSERT INTO command (command_id, tenant, digest, answer, refusal, decided_at)
+SELECT a.*, $6 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::jsonb[]) AS a
 """
 _ASSETS = """
 INSERT INTO asset (code, registered_at)
@@ -202,7 +200,7 @@ async def _save_grants(conn: Session, world: World, now: datetime) -> None:
 
 
 async def keep_answers(conn: Session, rows: Sequence[Row], now: datetime) -> None:
-    """Keep (command, tenant, digest, topic, key, type, payload) of each answer for ever."""
+    """Keep (command, tenant, digest, type of the answer, refusal if it is one) for ever."""
     await conn.execute(_ANSWERS, *_columns(rows), now)
 
 
