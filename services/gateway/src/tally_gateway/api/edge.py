@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tally_gateway.batching import unavailable
@@ -54,6 +55,9 @@ class Edge:
         bounded = receive if scope["path"] == _STREAMED else self._bounded(receive)
         try:
             await self._app(scope, bounded, sending)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing was begun that a repetition would not do.
+            return
         except Exception as error:
             if begun:
                 raise
