@@ -62,8 +62,8 @@ def ndjson(found: Sequence[Any]) -> bytes:
 
 
 async def test_a_wrong_row_has_its_own_code_and_spoils_no_other(bench: Bench) -> None:
-    key, mine, anothers = await grown(bench)
-    data = ndjson([payout(mine), payout(mine, "0.001"), payout(anothers), [1]]) + b"\n{\n"
+    key, mine, theirs = await grown(bench)
+    data = ndjson([payout(mine), payout(mine, "0.001"), payout(theirs), [1]]) + b"\n{\n"
     sent = await send(bench, key, data + ndjson([payout(mine)]))
     assert sent.status_code == 201, sent.text
     assert sent.json()["rows"] == {"accepted": 2, "invalid": 4}
