@@ -106,6 +106,8 @@ UNJUDGED: Mapping[str, str] = {
     "funding.pay_in.changed_at": _LOCAL_TIME,
     "funding.pay_in.rule": "of a pay-in in suspense no fact says it; of an allocated one O14 does",
     "funding.repeated_announcement.last_at": _LOCAL_TIME,
+    "funding.rule_stamp.id": "the one row of its table",
+    "funding.rule_stamp.stamp": "replicas that see another number read the rules again",
     "funding.suspense_case.detail": _CASE,
     "funding.suspense_case.opened_at": _LOCAL_TIME,
     "ledger.asset.kind": "of ISO 4217 currencies nothing hangs on it",
