@@ -87,7 +87,7 @@ async def expect(platform: Platform, number: int = 1, **changes: Any) -> str:
 async def decide(platform: Platform, pay_in_id: str, number: int = 1, **changes: Any) -> str:
     command = DecideMatch(
         **{
-            "match_id": derived_id("mat", str(number)),
+            "match_id": derived_id("match", str(number)),
             "pay_in_id": pay_in_id,
             "beneficiary": PAYEE,
             "program": "supplier-payments",

@@ -296,7 +296,7 @@ async def settle(
     platform: Platform, receivable_id: str, amount: str, number: int = 1, who: Who = PAYEE
 ) -> None:
     command = SettleReceivable(
-        settlement_id=derived_id("set", str(number)),
+        settlement_id=derived_id("settle", str(number)),
         receivable_id=receivable_id,
         amount=usd(amount),
         who=who,

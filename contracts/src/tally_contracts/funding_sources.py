@@ -103,7 +103,7 @@ class ExpectPayIn(Event):
 class DecideMatch(Event):
     """Command: say whose money in suspense is.
 
-    Either `expectation_id`, or `beneficiary` and `program`.
+    Either `expectation_id`, or `beneficiary` and `program`. `match_id` starts with `match_`.
     """
 
     TYPE: ClassVar[str] = "funding.match.decide.v1"
@@ -126,7 +126,7 @@ class OwnerShare(Shape):
 
 
 class ReturnPayIn(MoneyEvent):
-    """Command: give back part or all of a pay-in.
+    """Command: give back part or all of a pay-in. `return_id` starts with `ret_`.
 
     `kind`: refund, chargeback. `method` says who bears it: proportional (each allocation by its
     size), exact (`shares`, which sum to `amount`), in_order (each of `order` as far as its
@@ -145,7 +145,10 @@ class ReturnPayIn(MoneyEvent):
 
 
 class SettleReceivable(Event):
-    """Command: an owner pays what it owes from its wallet of that currency, in part or in full."""
+    """Command: an owner pays what it owes from its wallet of that currency, in part or in full.
+
+    `settlement_id` starts with `settle_`.
+    """
 
     TYPE: ClassVar[str] = "funding.receivable.settle.v1"
 

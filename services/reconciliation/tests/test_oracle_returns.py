@@ -140,7 +140,7 @@ async def _tell(bench: Bench) -> None:
         for row in await bench.running["funding"].pool.fetch("SELECT receivable_id FROM receivable")
     ]
     settle = SettleReceivable(
-        settlement_id=derived_id("set", "1"),
+        settlement_id=derived_id("settle", "1"),
         receivable_id=receivable_id,
         amount=AskedAmount(currency="USD", amount="40.00"),
         who=Who(actor="user:payee", principal="pty_spent"),
@@ -150,7 +150,7 @@ async def _tell(bench: Bench) -> None:
     await _give_back(bench, BOOKS.pay_in_id("cards", "later"), "33.33", "r2")
     await _give_back(bench, BOOKS.pay_in_id("cards", "odd"), "10.00", "r3")
     match = DecideMatch(
-        match_id=derived_id("mat", "1"),
+        match_id=derived_id("match", "1"),
         pay_in_id=BOOKS.pay_in_id("cards", "nobody"),
         beneficiary=Beneficiary(party="pty_9"),
         program="p",

@@ -38,7 +38,7 @@ from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.matching")
-PREFIX: Final = "mat_"
+PREFIX: Final = "match_"
 _SERVICE: Final = "svc:funding"
 
 
@@ -294,7 +294,7 @@ async def look(uow: UnitOfWork, funding: Funding, pay_in_id: str, automatic_from
 
 
 def _by_itself(pay_in: PayIn, one: Candidate, expected: Expectation) -> _Word:
-    match_id = derived_id("mat", pay_in.pay_in_id, one.expectation_id)
+    match_id = derived_id("match", pay_in.pay_in_id, one.expectation_id)
     return _Word(
         match_id,
         b"",

@@ -64,7 +64,7 @@ async def _reserve(uow: UnitOfWork, found: Return, debts: Sequence[Receivable]) 
     """Keep what this ends of debts from being settled by their owners at the same time."""
     asked = [
         NewSettlement(
-            derived_id("set", debt.receivable_id, "reinstatement"),
+            derived_id("settle", debt.receivable_id, "reinstatement"),
             debt.receivable_id,
             b"",
             debt.left,

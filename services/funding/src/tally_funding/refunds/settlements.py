@@ -22,7 +22,7 @@ from tally_messaging import Cause, Received, UnitOfWork
 from tally_messaging.unit_of_work import Following
 from tally_money import Money
 
-PREFIX = "set_"
+PREFIX = "settle_"
 _PROGRAM = "receivables"
 
 

@@ -160,7 +160,7 @@ FROM ledger.journal j
 LEFT JOIN funding.pay_in_return r ON r.return_id = j.reference
 LEFT JOIN funding.receivable_settlement s ON s.settlement_id = j.reference
 LEFT JOIN funding.pay_in_match x ON x.match_id = j.reference
-WHERE left(j.reference, 4) IN ('ret_', 'set_', 'mat_')
+WHERE split_part(j.reference, '_', 1) IN ('ret', 'settle', 'match')
   AND r.return_id IS NULL AND s.settlement_id IS NULL AND x.match_id IS NULL
 ORDER BY j.id
 """

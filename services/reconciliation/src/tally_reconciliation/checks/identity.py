@@ -25,7 +25,7 @@ WITH settled AS (
         ON t.shard = j.shard AND t.seq BETWEEN j.first_transfer AND j.last_transfer
     WHERE t.kind IN ('single', 'post')
       AND j.reference NOT LIKE 'pin\\_%' AND j.reference NOT LIKE 'po\\_%'
-      AND left(j.reference, 4) NOT IN ('ret_', 'set_', 'mat_')
+      AND split_part(j.reference, '_', 1) NOT IN ('ret', 'settle', 'match')
 ), back AS (
     SELECT l.*, i.source, i.currency, i.state AS pay_in_state
     FROM funding.return_leg l
