@@ -215,6 +215,25 @@ async def test_exceptions_are_what_waits_for_a_person(
     assert (await _answer(portfolio, viewer, "/exceptions"))["items"] == []
 
 
+async def test_f14_money_in_suspense_is_an_exception_until_it_is_allocated(
+    portfolio: Any, told: Any, story: Any, viewer_of: Any
+) -> None:
+    viewer = viewer_of(told, "acme", "company")
+    stuck = story("s3", owner=told.party("ann"), company=told.party("acme"))
+    for telling, waits in (
+        (stuck.received, []),
+        (stuck.suspended, [stuck.pay_in_id]),
+        (stuck.allocated, []),
+    ):
+        await portfolio.process(telling().records[-1])
+        items = (await _answer(portfolio, viewer, "/exceptions"))["items"]
+        assert [item["id"] for item in items] == waits
+        if items:
+            assert (items[0]["reason_code"], items[0]["remedy"]) == (
+                "unknown_program", "match it by hand"
+            )  # fmt: skip
+
+
 async def test_owners_that_are_no_registered_party_are_the_operators_alone(
     portfolio: Any, told: Any, viewer_of: Any, story: Any
 ) -> None:

@@ -100,6 +100,7 @@ async def test_every_question_is_answered_by_an_index_within_its_budget(
             (20, await views.parties(seen, ["party_c7", "party_p17"])),
             (10, await views.totals(seen, root)),
             (300, await views.newest_movements(seen, HOT, LAST, START, 51)),
+            (10, await views.sums_before(seen, HOT, "USD", LAST)),
             (2_000, await views.sums_before(seen, HOT, "USD", Position(middle, -1, ""))),
             (
                 500,

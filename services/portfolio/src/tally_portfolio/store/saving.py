@@ -78,7 +78,9 @@ async def _save_tree(conn: Connection, projection: Projection) -> None:
         await tree.save_consents(conn, list(projection.consents.values()))
     if projection.involvements:
         await tree.save_involvements(conn, list(projection.involvements.values()))
-    subjects = {involvement.subject for involvement in projection.involvements.values()}
+    # A change of state may call for somebody's attention, though whose it is was known before.
+    subjects = projection.pay_ins.keys() | projection.payouts.keys()
+    subjects |= {involvement.subject for involvement in projection.involvements.values()}
     if projection.parties:
         moved = await tree.save_parties(conn, list(projection.parties.values()))
         if moved:

@@ -93,6 +93,7 @@ _SPAN = f"""
 SELECT {_MOVEMENT} FROM movement WHERE account = $1 AND at >= $2 AND at < $3
 ORDER BY at, log_seq, transfer_id LIMIT $4
 """
+_NOW = "SELECT posted, held FROM balance WHERE account = $1 AND currency = $2"
 # Whole hours from their sums, the last one from its rows.
 _BEFORE = """
 SELECT COALESCE(sum(posted), 0) AS posted, COALESCE(sum(held), 0) AS held
@@ -221,9 +222,11 @@ async def sums_before(
     conn: Connection, account: str, currency: str, position: Position
 ) -> tuple[int, int]:
     """Posted and held of an account as all movements before a position leave them."""
-    row = await conn.fetchrow(_BEFORE, account, currency, *position)
-    assert row is not None, "a sum has a row"
-    return row["posted"], row["held"]
+    if position == LAST:
+        row = await conn.fetchrow(_NOW, account, currency)
+    else:
+        row = await conn.fetchrow(_BEFORE, account, currency, *position)
+    return (0, 0) if row is None else (row["posted"], row["held"])
 
 
 async def log_view(conn: Connection, *row: object) -> None:
