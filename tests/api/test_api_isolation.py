@@ -21,17 +21,22 @@ from .api_platform import Client, Platform, free_port, schemas, start_platform
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
 SERVICES = ("directory", "portfolio")
 PARTIES = PARTY_FIELDS | {"parent", "kept", "payee", "to_party", "from_party", "approvers"}
+BELOW_COMPANY = ("partner", "payee")
 NO_WAIT = {"Prefer": "wait=0"}
 _IDS = Ids()
 
 
 @dataclass
 class Estate:
-    """A party, its client, and the ids of all it has, by the name of the field that takes them."""
+    """A party, its client, and the ids of all it has, by the name of the field that takes them.
+
+    `line` are the parties above it: it knows below whom it stands, and no more of them.
+    """
 
     party: str
     client: Client
     kind: str
+    line: frozenset[str] = frozenset()
     ids: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str) -> str:
@@ -124,7 +129,8 @@ async def populated(platform: Platform) -> World:
             line[role] = made["subject"]
         for role, party in line.items():
             client = await platform.client(party, root["subject"])
-            estates[f"{tenant}.{role}"] = Estate(party, client, role)
+            above = {line["aggregator"]} | ({line["company"]} if role in BELOW_COMPANY else set())
+            estates[f"{tenant}.{role}"] = Estate(party, client, role, frozenset(above - {party}))
     for estate in estates.values():
         await furnish(estate)
     return World(estates)
@@ -167,7 +173,7 @@ async def reads_closed(
 ) -> list[str]:
     """Reads that gave something of another away."""
     told: list[str] = []
-    hidden = set().union(*(each.all_ids for each in others)) - mine.all_ids
+    hidden = set().union(*(each.all_ids for each in others)) - mine.all_ids - mine.line
     for path, methods in document["paths"].items():
         operation = methods.get("get")
         if operation is None or operation["operationId"] == "event_stream":
