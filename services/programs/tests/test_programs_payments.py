@@ -8,6 +8,7 @@ from tally_contracts.ledger import PostJournal
 from tally_contracts.programs import (
     ApprovalLevel,
     BudgetChanged,
+    BudgetClaimChanged,
     PayableChanged,
     PaymentChanged,
     Restriction,
@@ -210,6 +211,39 @@ async def test_f65_payment_settles_its_payable_once_the_ledger_has_moved_the_mon
     assert await world.refusal(other) == "payee_mismatch"
     unknown = make.propose("two", payable_id=ids("pbl", "none"))
     assert await world.refusal(unknown) == "payable_unknown"
+
+
+async def test_nobody_uses_or_frees_what_a_payment_or_a_claim_has_set_aside(world, make, ids):
+    await world.begin(approvals=1)
+    await world.ask(make.propose(), make.claim("c", "top", "1.00"))
+    [payment] = await world.facts(PaymentChanged)
+    [claim] = await world.facts(BudgetClaimChanged)
+    for reservation in (payment.draws[0].reservation_id, claim.reservation_id):
+        theirs = {"reservation_id": reservation}
+        release = make.release("l", "top", "x").model_copy(update=theirs)
+        use = make.use("u", "top", "x", "1.00").model_copy(update=theirs)
+        assert await world.refusal(release) == "reservation_bound"
+        assert await world.refusal(use) == "reservation_bound"
+    otto = make.by("user:otto", ids("party", "company"))
+    await world.ask(otto.decide("c"))
+    granted = {"reservation_id": claim.reservation_id}
+    await world.ask(make.use("u", "top", "x", "1.00").model_copy(update=granted))
+    assert (await top(world)).used.amount == "1.00"
+
+
+async def test_reservation_made_under_the_id_of_a_payment_or_claim_to_come_stops_that_one_alone(
+    world, make, ids
+):
+    await world.begin()
+    for what, reservation in (
+        (make.propose(), derived_id("res", ids("pmt", "one"), ids("bud", "top"))),
+        (make.claim("c", "top", "1.00"), derived_id("res", ids("clm", "c"))),
+    ):
+        first = make.reserve(reservation, "top", "1.00")
+        await world.ask(first.model_copy(update={"reservation_id": reservation}))
+        assert await world.refusal(what) == "id_conflict"
+    await world.ask(make.propose("two"))
+    assert await states(world) == ["approved"]
 
 
 async def test_gauges_say_what_waits_and_for_how_long(world, make, ids, later):

@@ -21,7 +21,7 @@ INSERT INTO program SELECT 'prog-' || n, 't-' || n % 9, 'name-' || n, 'co', 'x',
 INSERT INTO document SELECT 't', 'prog-' || n, 'policy', 1, '2026-01-01', NULL, '{}' FROM s;
 INSERT INTO budget SELECT 'bud-' || n, 't', program, nullif('bud-1', 'bud-' || n), '',
     'holder-' || n % 10, 'w', 'USD', 100, 0, 0, 0, 1 FROM s;
-INSERT INTO reservation SELECT 'res-' || n, 't', 'bud-' || n, 10, 0, 'ref', true, 1 FROM s;
+INSERT INTO reservation SELECT 'res-' || n, 't', 'bud-' || n, 10, 0, 'ref', true, 1, false FROM s;
 INSERT INTO payable SELECT 'pbl_' || n, 't', program, 'invoice', 'no-' || n, 'a', 'b', 'USD', 10,
     '2026-03-01', 'payables', 'payout', 0, false, 1 FROM s;
 INSERT INTO settlement SELECT 'pbl_' || n, 'po_' || n, 't', 'payout', 'a', 'USD', 10, 1 FROM s;

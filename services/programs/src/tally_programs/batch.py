@@ -21,6 +21,7 @@ from tally_programs.store.budgets import Holder
 from tally_programs.store.payables import Number
 from tally_programs.store.payments import StoredPayment
 from tally_programs.store.programs import Wallet
+from tally_runtime import derived_id
 
 PAYABLE_PREFIX = "pbl_"
 PAYMENT_PREFIX = "pmt_"
@@ -67,6 +68,16 @@ def content_of(command: Any) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
+def claim_reservation(claim_id: str) -> str:
+    """What a claim sets aside is reserved under this id."""
+    return derived_id("res", claim_id)
+
+
+def payment_reservation(payment_id: str, budget_id: str) -> str:
+    """What a payment sets aside in a budget is reserved under this id."""
+    return derived_id("res", payment_id, budget_id)
+
+
 @dataclass(slots=True)
 class Needs:
     """Keys of all rows a batch may touch."""
@@ -75,6 +86,8 @@ class Needs:
     names: set[str] = field(default_factory=set)
     budgets: set[str] = field(default_factory=set)
     holders: set[Holder] = field(default_factory=set)
+    proposed: set[tuple[str, Holder]] = field(default_factory=set)
+    opened: list[tuple[str, Holder]] = field(default_factory=list)
     reservations: set[str] = field(default_factory=set)
     payables: set[str] = field(default_factory=set)
     registering: dict[str, Number] = field(default_factory=dict)
@@ -121,14 +134,32 @@ class Needs:
         match event:
             case wire.CreateProgram():
                 self.names.add(event.program)
+            case wire.OpenBudget():
+                self.opened.append((event.budget_id, (event.program_id, event.holder)))
             case wire.SetFundingOrder():
                 self.wallets.update(wallet.account for wallet in event.wallets)
             case wire.RegisterPayable():
                 self.registering[event.payable_id] = (event.program_id, event.number)
             case wire.ProposePayment():
                 self.holders.add((event.program_id, event.holder))
+                self.proposed.add((event.payment_id, (event.program_id, event.holder)))
+            case wire.SubmitBudgetClaim():
+                self.reservations.add(claim_reservation(event.claim_id))
             case _:
                 return
+
+    def of_budgets(self, found: Iterable[Budget]) -> None:
+        """Look for what a proposed payment would set aside: nothing may be there under its id."""
+        if not self.proposed:
+            return
+        held: dict[Holder, list[str]] = {}
+        for budget_id, holder in (*self.opened, *((b.id, (b.program_id, b.holder)) for b in found)):
+            held.setdefault(holder, []).append(budget_id)
+        self.reservations.update(
+            payment_reservation(payment_id, budget_id)
+            for payment_id, holder in self.proposed
+            for budget_id in held.get(holder, ())
+        )
 
     def _money(self, program: str, reference: str, source: str) -> None:
         self.numbers.add((program, reference))

@@ -53,7 +53,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A part of a budget set aside; `open` until it is used up or released."""
+    """A part of a budget set aside; `open` until it is used up or released.
+
+    `bound`: a payment or an undecided claim holds it, and nobody else uses or releases it.
+    """
 
     id: str
     tenant: str
@@ -63,6 +66,7 @@ class Reservation:
     reference: str
     open: bool = True
     sequence: int = 1
+    bound: bool = False
 
     @property
     def left(self) -> Money:
@@ -165,7 +169,7 @@ def decide_allocate(
 
 
 def decide_reserve(
-    budget: Budget, reservation_id: str, amount: Money, reference: str
+    budget: Budget, reservation_id: str, amount: Money, reference: str, *, bound: bool = False
 ) -> tuple[BudgetMoved, Reservation] | Refusal:
     """Set part of what is left aside."""
     short = _covered(budget, amount)
@@ -175,7 +179,10 @@ def decide_reserve(
         budget, Change.RESERVED, amount, reservation_id, reserved=budget.reserved + amount
     )
     nothing = Money(0, amount.currency)
-    return moved, Reservation(reservation_id, budget.tenant, budget.id, amount, nothing, reference)
+    reservation = Reservation(
+        reservation_id, budget.tenant, budget.id, amount, nothing, reference, bound=bound
+    )
+    return moved, reservation
 
 
 def decide_use(
@@ -229,6 +236,7 @@ def decide_release(
         reservation,
         amount=reservation.amount - free if kept else reservation.amount,
         open=bool(kept),
+        bound=False,
         sequence=reservation.sequence + 1,
     )
     return moved, after

@@ -94,6 +94,7 @@ async def _load(uow: UnitOfWork, needs: Needs) -> Batch:
         needs.budgets.add(claim.budget_id)
         needs.reservations.add(claim.reservation_id)
     found_budgets = await budget_store.load_budgets(conn, needs.budgets, needs.holders)
+    needs.of_budgets(found_budgets.values())
     reservations = await budget_store.load_reservations(conn, needs.reservations)
     found_payables = await payable_store.load_payables(
         conn, needs.payables, needs.numbers, needs.registering.values()

@@ -1,5 +1,7 @@
 """Budgets down the tiers, what is set aside in them, and claims of them."""
 
+from dataclasses import replace
+
 from tally_contracts.base import Event
 from tally_contracts.programs import (
     AllocateBudget,
@@ -10,6 +12,7 @@ from tally_contracts.programs import (
     SubmitBudgetClaim,
     UseBudget,
 )
+from tally_programs.batch import claim_reservation
 from tally_programs.domain.budgets import (
     Budget,
     Opening,
@@ -19,12 +22,11 @@ from tally_programs.domain.budgets import (
     decide_reserve,
     decide_use,
 )
-from tally_programs.domain.claims import Claim, ClaimState, Verdict, decide_claim
+from tally_programs.domain.claims import Claim, Verdict, decide_claim
 from tally_programs.domain.program import DocumentKind, Program
 from tally_programs.domain.refusal import Refusal
 from tally_programs.service.desk import Desk, Outcome, not_permitted, taken
 from tally_programs.wire import claim_changed
-from tally_runtime import derived_id
 
 
 def open_budget(desk: Desk, command: OpenBudget) -> Outcome:
@@ -127,8 +129,12 @@ def submit_claim(desk: Desk, command: SubmitBudgetClaim) -> Outcome:
         return budget
     if desk.batch.claims.get(command.claim_id) is not None:
         return taken("/claim_id", "another claim")
-    reservation_id = derived_id("res", command.claim_id)
-    decided = decide_reserve(budget, reservation_id, command.amount.money(), command.claim_id)
+    reservation_id = claim_reservation(command.claim_id)
+    if desk.batch.reservations.get(reservation_id) is not None:
+        return taken("/claim_id", "a reservation of this claim")
+    decided = decide_reserve(
+        budget, reservation_id, command.amount.money(), command.claim_id, bound=True
+    )
     if isinstance(decided, Refusal):
         return decided
     moved, reservation = decided
@@ -170,11 +176,12 @@ def decide_on_claim(desk: Desk, command: DecideBudgetClaim) -> Outcome:
     fields = desk.money_fields(command)
     facts: list[Event] = [claim_changed(decided, fields)]
     desk.batch.claims.put(claim.id, decided)
-    if decided.state is ClaimState.APPROVED and decided.granted == claim.amount:
+    if decided.granted == claim.amount:
+        freed = replace(reservation, bound=False, sequence=reservation.sequence + 1)
+        desk.batch.reservations.put(freed.id, freed)
         return facts
     released = decide_release(budget, reservation, claim.id, keep=decided.granted)
-    if isinstance(released, Refusal):
-        return released
+    assert not isinstance(released, Refusal), f"{claim.id} holds what it has set aside"
     moved, after = released
     return [*facts, *desk.keep(fields, moved, reservation=after)]
 

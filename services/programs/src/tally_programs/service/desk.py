@@ -109,6 +109,13 @@ class Desk:
                 f"budget {budget.id} has no reservation {reservation_id}",
                 "name a reservation of the budget",
             )
+        if reservation.bound:
+            return Refusal(
+                "reservation_bound",
+                "/reservation_id",
+                f"it is set aside for {reservation.reference}",
+                "have the payment rejected, or the claim decided",
+            )
         return reservation
 
     def keep(

@@ -11,6 +11,7 @@ from tally_contracts.programs import (
     RejectPayment,
 )
 from tally_money import Money
+from tally_programs.batch import payment_reservation
 from tally_programs.domain.budgets import (
     Available,
     BudgetMoved,
@@ -289,8 +290,12 @@ def _draws(
     for part in draws:
         budget = desk.batch.budgets.get(part.budget_id)
         assert budget is not None, "draws are from loaded budgets"
-        reservation_id = derived_id("res", command.payment_id, budget.id)
-        decided = decide_reserve(budget, reservation_id, part.amount, command.payment_id)
+        reservation_id = payment_reservation(command.payment_id, budget.id)
+        if desk.batch.reservations.get(reservation_id) is not None:
+            return taken("/payment_id", "a reservation of this payment")
+        decided = decide_reserve(
+            budget, reservation_id, part.amount, command.payment_id, bound=True
+        )
         if isinstance(decided, Refusal):
             return decided
         kept.append(decided)

@@ -43,8 +43,9 @@ RESERVATION = Table(
         ("reference", "text"),
         ("open", "boolean"),
         ("sequence", "integer"),
+        ("bound", "boolean"),
     ),
-    ("amount", "used", "open", "sequence"),
+    ("amount", "used", "open", "sequence", "bound"),
 )
 
 # In id order, so that two appliers never wait for each other in a circle.
@@ -63,7 +64,8 @@ FOR UPDATE
 """
 
 _LOAD_RESERVATIONS = """
-SELECT r.id, r.tenant, r.budget_id, b.currency, r.amount, r.used, r.reference, r.open, r.sequence
+SELECT r.id, r.tenant, r.budget_id, b.currency, r.amount, r.used, r.reference, r.open, r.sequence,
+       r.bound
 FROM reservation r JOIN budget b ON b.id = r.budget_id
 WHERE r.id = ANY($1::text[])
 ORDER BY r.id
@@ -152,6 +154,7 @@ async def load_reservations(conn: Connection, ids: Collection[str]) -> dict[str,
         reference,
         still_open,
         sequence,
+        bound,
     ) in await conn.fetch(_LOAD_RESERVATIONS, list(ids)):
         unit = currency(code)
         reservations[reservation_id] = Reservation(
@@ -163,6 +166,7 @@ async def load_reservations(conn: Connection, ids: Collection[str]) -> dict[str,
             reference,
             still_open,
             sequence,
+            bound,
         )
     return reservations
 
@@ -181,6 +185,7 @@ async def save_reservations(conn: Connection, reservations: Sequence[Reservation
                 r.reference,
                 r.open,
                 r.sequence,
+                r.bound,
             )
             for r in reservations
         ],
