@@ -83,6 +83,7 @@ def faults_of(document: dict[str, Any], address: str, key: str) -> list[str]:
         try:
             check()
         except Exception as error:  # noqa: BLE001 - every operation is tried, all faults are told
-            found.append(f"{operation.label}: {error}"[:1500])
+            causes = "; ".join(str(each) for each in getattr(error, "exceptions", (error,)))
+            found.append(f"{operation.label}: {causes}"[:2000])
             logging.getLogger(__name__).warning("%s", found[-1])
     return found

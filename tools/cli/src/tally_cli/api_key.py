@@ -1,9 +1,10 @@
 """`tally api-key`: credentials made by the operator, the first ones of an installation among them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +19,7 @@ from tally_gateway.store import credentials as store
 from tally_postgres import Connection, Pool, create_pool, in_transaction
 from tally_runtime import Ids, SystemClock
 
+T = TypeVar("T")
 _REQUESTS_PER_MINUTE = 6_000
 
 api_key_app = typer.Typer(
@@ -108,14 +110,14 @@ def revoke(
     print_json({"id": credential_id, "revoked": True})
 
 
-async def _with_gateway(var: Path, work: Any) -> Any:
+async def _with_gateway(var: Path, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Run `work` in a transaction of the gateway's own role, across tenants."""
     dsn = running(var).dsn("gateway")
     pool: Pool = await create_pool(
         dsn, schema="gateway", application_name="tally_api_key", max_size=1
     )
 
-    async def unit(conn: Connection) -> Any:
+    async def unit(conn: Connection) -> T:
         return await work(await scoped(conn, EVERY_TENANT))
 
     try:
