@@ -52,6 +52,7 @@ from tally_testkit.interpreter import interpreter
 SOURCE = "cards"
 CODES = ("EUR", "USD", "JPY", "KWD")
 PAYEES = 200
+START_S = 300
 P99_MAX_MS = 1000
 SWEEP_STEP = 25
 REST_S = 3
@@ -224,7 +225,6 @@ async def services(
             processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "tally_messaging.launch", name], env=own, cwd=var
             )
-        await asyncio.sleep(5)
         yield {name: psutil.Process(process.pid) for name, process in processes.items()}
     finally:
         for process in processes.values():
@@ -376,7 +376,7 @@ async def bench(var: Path, plan: Plan) -> list[Run]:
                 **{name: [process] for name, process in processes.items()},
                 **servers_by_name({process.pid for process in processes.values()}),
             }
-            await prepare_payees(address.kafka)
+            await prepare_payees(address)
 
             async def at(rate: int) -> Run:
                 with profiled(plan.profile, processes, var, plan.seconds):
@@ -439,13 +439,25 @@ def profiled(
         print(f"flame of {service}: {out}")
 
 
-async def prepare_payees(kafka: str) -> None:
-    """Every payee is paid to a wallet of their own."""
+async def prepare_payees(address: StackAddress) -> None:
+    """Every payee is paid to a wallet of their own, once the services have started and know it."""
     payees = tuple(Payee(f"pty_bench_{n}", None, chooses_late=False) for n in range(PAYEES))
     clock, key = SystemClock(), SealingKey.parse(KEY)
     records = register(payees, run="bench", tenant="main", key=key, clock=clock)
-    await publish(kafka, [*records, *choose(payees, run="bench", clock=clock)])
-    await asyncio.sleep(5)
+    choices = list(choose(payees, run="bench", clock=clock))
+    await publish(address.kafka, [*records, *choices])
+    for _ in range(START_S):
+        if await asyncio.to_thread(methods_in_force, address.postgres_dsn) >= len(choices):
+            return
+        await asyncio.sleep(1)
+    raise SystemExit(f"payees are not known after {START_S} s: see the services' log lines above")
+
+
+def methods_in_force(dsn: str) -> int:
+    """How many ways to be paid stand."""
+    with psycopg.connect(dsn) as session:
+        row = session.execute("SELECT count(*) FROM payouts.method WHERE state = 'active'")
+        return int(next(iter(row))[0])
 
 
 HEAD = (
