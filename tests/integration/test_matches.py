@@ -76,6 +76,8 @@ async def expect(platform: Platform, number: int = 1, **changes: Any) -> str:
             "beneficiary": PAYEE,
             "program": "supplier-payments",
             "who": TREASURY,
+            "where": WHERE,
+            "why": WHY,
             "occurred_at": START,
             **changes,
         }

@@ -300,6 +300,8 @@ async def settle(
         receivable_id=receivable_id,
         amount=usd(amount),
         who=who,
+        where=WHERE,
+        why=WHY,
         occurred_at=START,
     )
     await platform.send(command, COMMANDS, receivable_id)

@@ -77,7 +77,7 @@ class DecideEntry(Event):
     occurred_at: UtcTime
 
 
-class ExpectPayIn(Event):
+class ExpectPayIn(MoneyEvent):
     """Command: say what money will name, and for whom it then is.
 
     `kind`: invoice, purchase_order, prefund, virtual_account (more may come). `reference` is what
@@ -96,8 +96,6 @@ class ExpectPayIn(Event):
     beneficiary: Beneficiary
     program: Slug
     payer: Token | None = None
-    who: Who
-    occurred_at: UtcTime
 
 
 class DecideMatch(Event):
@@ -144,7 +142,7 @@ class ReturnPayIn(MoneyEvent):
     order: Annotated[tuple[Token, ...], Field(max_length=64)] = ()
 
 
-class SettleReceivable(Event):
+class SettleReceivable(MoneyEvent):
     """Command: an owner pays what it owes from its wallet of that currency, in part or in full.
 
     `settlement_id` starts with `settle_`.
@@ -155,8 +153,6 @@ class SettleReceivable(Event):
     settlement_id: TypeId
     receivable_id: TypeId
     amount: AskedAmount
-    who: Who
-    occurred_at: UtcTime
 
 
 class WebhookReceived(Event):
@@ -171,7 +167,7 @@ class WebhookReceived(Event):
 
     webhook_id: TypeId
     source: Slug
-    event_id: Token
+    provider_event: Token
     event_type: Slug
     outcome: Slug
     pay_in_id: TypeId | None
@@ -230,7 +226,7 @@ class EntryDecided(Event):
     occurred_at: UtcTime
 
 
-class PayInExpected(Event):
+class PayInExpected(MoneyEvent):
     """From now on money that names the reference is matched with this expectation."""
 
     TYPE: ClassVar[str] = "funding.expectation.registered.v1"
@@ -243,11 +239,9 @@ class PayInExpected(Event):
     company: Token
     beneficiary: Beneficiary
     program: Slug
-    who: Who
-    occurred_at: UtcTime
 
 
-class ExpectationPaid(Event):
+class ExpectationPaid(MoneyEvent):
     """Money was matched with an expectation that names an amount (F65).
 
     `standing`: part_paid, paid, over_paid. `received` is all that was matched with it so far.
@@ -263,7 +257,6 @@ class ExpectationPaid(Event):
     received: Amount
     standing: Slug
     pay_in_id: TypeId
-    occurred_at: UtcTime
 
 
 class MatchCandidate(Shape):
@@ -397,7 +390,7 @@ class ReceivableOpened(MoneyEvent):
     reason_code: Slug
 
 
-class SettlementStarted(Event):
+class SettlementStarted(MoneyEvent):
     """The ledger was asked to move money from the owner's wallet to what it owes."""
 
     TYPE: ClassVar[str] = "funding.receivable.settlement_started.v1"
@@ -406,11 +399,9 @@ class SettlementStarted(Event):
     receivable_id: TypeId
     owner: Token
     amount: Amount
-    who: Who
-    occurred_at: UtcTime
 
 
-class ReceivableSettled(Event):
+class ReceivableSettled(MoneyEvent):
     """Part or all of a receivable was settled; `open_amount` is what is still owed.
 
     `settled_by`: owner, reinstatement (more may come).
@@ -425,8 +416,6 @@ class ReceivableSettled(Event):
     amount: Amount
     open_amount: Amount
     settled_by: Slug
-    who: Who
-    occurred_at: UtcTime
 
 
 class SourceCommandRefused(Event):

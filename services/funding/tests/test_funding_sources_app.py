@@ -190,6 +190,8 @@ async def test_money_that_names_an_invoice_finds_it_by_itself(live: Live) -> Non
         beneficiary=Beneficiary(party="pty_1"),
         program="supplier-payments",
         who=WHO,
+        where=WHERE,
+        why=WHY,
         occurred_at=NOW,
     )
     assert isinstance(await live.ask(expecting), PayInExpected)

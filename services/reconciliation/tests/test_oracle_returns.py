@@ -144,6 +144,8 @@ async def _tell(bench: Bench) -> None:
         receivable_id=receivable_id,
         amount=AskedAmount(currency="USD", amount="40.00"),
         who=Who(actor="user:payee", principal="pty_spent"),
+        where=WHERE,
+        why=WHY,
         occurred_at=START,
     )
     await _say(bench, settle, "ce-settle")

@@ -112,7 +112,11 @@ async def _receive(
         if one.amount is None:
             continue
         so_far = Money(one.received.minor + received[one.expectation_id], one.unit)
+        pay_in = pay_ins[match.pay_in_id]
         fact = ExpectationPaid(
+            who=match.who,
+            where=pay_in.where,
+            why=Why(program=match.program, event=pay_in.why.event, reason=pay_in.why.reason),
             expectation_id=one.expectation_id,
             kind=one.kind,
             reference=one.reference,

@@ -1,6 +1,6 @@
 """Use cases: money is expected, and money in suspense is looked at again for it."""
 
-from tally_contracts.base import Amount
+from tally_contracts.base import Amount, Where, Why
 from tally_contracts.directory_facts import FundingDetailsIssued
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_sources import ExpectPayIn, PayInExpected
@@ -31,6 +31,8 @@ async def take_expectation(uow: UnitOfWork, message: Received[ExpectPayIn]) -> N
         beneficiary=command.beneficiary,
         program=command.program,
         who=command.who,
+        where=command.where,
+        why=command.why,
         occurred_at=uow.now,
     )
     uow.emit(fact, topic=FACTS, key=command.expectation_id, cause=message)
@@ -92,6 +94,8 @@ async def take_virtual_account(
         beneficiary=Beneficiary(party=event.party_id),
         program=program,
         who=event.who,
+        where=Where(channel="directory"),
+        why=Why(program=program, event=event.virtual_account, reason=event.reason),
         occurred_at=event.occurred_at,
     )
     if await store.taken_by(uow.conn, command) is None:

@@ -64,8 +64,7 @@ CREATE TABLE receivable_settlement (
     state text COLLATE "C" NOT NULL CHECK (state IN ('asked', 'settled', 'refused')),
     settled_by text COLLATE "C" NOT NULL CHECK (settled_by IN ('owner', 'reinstatement')),
     journal_id text COLLATE "C" NOT NULL,
-    actor text NOT NULL,
-    principal text NOT NULL,
+    about jsonb NOT NULL,
     asked_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL
 );

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tally_contracts.base import Who
+from tally_contracts.base import Shape, Where, Who, Why
 from tally_money import Money, currency
 from tally_postgres import Connection, Pool, Record
 
@@ -31,13 +31,12 @@ _SETTLEMENT_DIGEST = "SELECT digest FROM receivable_settlement WHERE settlement_
 
 _INSERT_SETTLEMENTS = """
 INSERT INTO receivable_settlement (
-    settlement_id, receivable_id, digest, amount, state, settled_by, journal_id, actor, principal,
-    asked_at, changed_at)
+    settlement_id, receivable_id, digest, amount, state, settled_by, journal_id, about, asked_at,
+    changed_at)
 SELECT s.settlement_id, s.receivable_id, s.digest, s.amount, 'asked', s.settled_by, s.journal_id,
-       s.actor, s.principal, $9, $9
-FROM unnest($1::text[], $2::text[], $3::bytea[], $4::numeric[], $5::text[], $6::text[], $7::text[],
-            $8::text[])
-    AS s (settlement_id, receivable_id, digest, amount, settled_by, journal_id, actor, principal)
+       s.about, $8, $8
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::numeric[], $5::text[], $6::text[], $7::jsonb[])
+    AS s (settlement_id, receivable_id, digest, amount, settled_by, journal_id, about)
 """
 
 _SETTLING = """
@@ -48,7 +47,7 @@ WHERE v.receivable_id = s.receivable_id
 
 # The receivables first, as everywhere; a settlement belongs to one for good.
 _ASKED = """
-SELECT s.settlement_id, s.receivable_id, s.amount, s.settled_by, s.actor, s.principal
+SELECT s.settlement_id, s.receivable_id, s.amount, s.settled_by, s.about
 FROM receivable_settlement s
 WHERE s.journal_id = ANY($1::text[]) AND s.state = 'asked'
 ORDER BY s.settlement_id
@@ -107,6 +106,14 @@ class Receivable:
         return self.amount - self.settled - self.settling
 
 
+class AboutSettlement(Shape):
+    """Who settles, where and why."""
+
+    who: Who
+    where: Where
+    why: Why
+
+
 @dataclass(frozen=True, slots=True)
 class NewSettlement:
     """Money about to be moved to a debt."""
@@ -117,7 +124,7 @@ class NewSettlement:
     amount: Money
     settled_by: str
     journal_id: str
-    who: Who
+    about: AboutSettlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class AskedSettlement:
     receivable_id: str
     minor: int
     settled_by: str
-    who: Who
+    about: AboutSettlement
 
 
 async def insert(conn: Connection, opened: Sequence[NewReceivable], now: datetime) -> None:
@@ -191,8 +198,7 @@ async def insert_settlements(
         [s.amount.minor for s in asked],
         [s.settled_by for s in asked],
         [s.journal_id for s in asked],
-        [s.who.actor for s in asked],
-        [s.who.principal for s in asked],
+        [s.about.model_dump(mode="json") for s in asked],
         now,
     )
     await conn.execute(
@@ -208,7 +214,7 @@ async def asked_by(conn: Connection, journal_ids: Sequence[str]) -> tuple[AskedS
             row["receivable_id"],
             int(row["amount"]),
             row["settled_by"],
-            Who(actor=row["actor"], principal=row["principal"]),
+            AboutSettlement.model_validate(row["about"]),
         )
         for row in await conn.fetch(_ASKED, journal_ids)
     )

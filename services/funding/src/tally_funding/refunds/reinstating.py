@@ -10,7 +10,7 @@ from tally_funding.postings import Books
 from tally_funding.refunds import receivable_store, store
 from tally_funding.refunds.domain import LegState, ReturnState
 from tally_funding.refunds.postings import reinstatement, reinstatement_journal_id
-from tally_funding.refunds.receivable_store import NewSettlement, Receivable
+from tally_funding.refunds.receivable_store import AboutSettlement, NewSettlement, Receivable
 from tally_funding.refunds.settlements import tell_settled
 from tally_funding.refunds.shares import shares_of
 from tally_funding.refunds.store import Return
@@ -62,6 +62,8 @@ def _back(found: Return, debts: dict[int, Receivable]) -> list[tuple[str, Money]
 
 async def _reserve(uow: UnitOfWork, found: Return, debts: Sequence[Receivable]) -> None:
     """Keep what this ends of debts from being settled by their owners at the same time."""
+    command = found.command
+    about = AboutSettlement(who=command.who, where=command.where, why=command.why)
     asked = [
         NewSettlement(
             derived_id("settle", debt.receivable_id, "reinstatement"),
@@ -70,7 +72,7 @@ async def _reserve(uow: UnitOfWork, found: Return, debts: Sequence[Receivable]) 
             debt.left,
             "reinstatement",
             reinstatement_journal_id(found.return_id),
-            found.command.who,
+            about,
         )
         for debt in debts
         if debt.left

@@ -1,9 +1,9 @@
 """Use cases: an owner settles what it owes, and the ledger answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tally_contracts.base import Amount, Where, Who, Why
+from tally_contracts.base import Amount
 from tally_contracts.funding_sources import (
     ReceivableSettled,
     SettlementStarted,
@@ -14,7 +14,12 @@ from tally_funding.postings import Books
 from tally_funding.refunds import receivable_store as store
 from tally_funding.refunds.domain import decide_settlement
 from tally_funding.refunds.postings import settlement
-from tally_funding.refunds.receivable_store import AskedSettlement, NewSettlement, Receivable
+from tally_funding.refunds.receivable_store import (
+    AboutSettlement,
+    AskedSettlement,
+    NewSettlement,
+    Receivable,
+)
 from tally_funding.service import LEDGER_TOPIC
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
 from tally_funding.sources.refusal import Refusal, id_conflict
@@ -23,14 +28,6 @@ from tally_messaging.unit_of_work import Following
 from tally_money import Money
 
 PREFIX = "settle_"
-_PROGRAM = "receivables"
-
-
-@dataclass(frozen=True, slots=True)
-class _About:
-    who: Who
-    where: Where
-    why: Why
 
 
 async def take_command(uow: UnitOfWork, books: Books, message: Received[SettleReceivable]) -> None:
@@ -77,6 +74,8 @@ async def _ask(
         owner=owed.owner,
         amount=Amount.of(amount),
         who=command.who,
+        where=command.where,
+        why=command.why,
         occurred_at=uow.now,
     )
     uow.emit(started, topic=FACTS, key=owed.receivable_id, cause=cause)
@@ -92,11 +91,7 @@ async def _start(  # noqa: PLR0917 - one settlement's parts, handed on
     amount: Money,
     cause: Cause,
 ) -> None:
-    about = _About(
-        command.who,
-        Where(channel="api"),
-        Why(program=_PROGRAM, event=owed.receivable_id, reason="Owner settles what it owes"),
-    )
+    about = AboutSettlement(who=command.who, where=command.where, why=command.why)
     journal = settlement(books, command.settlement_id, owed.owner, amount, about, uow.now)
     asked = NewSettlement(
         command.settlement_id,
@@ -105,7 +100,7 @@ async def _start(  # noqa: PLR0917 - one settlement's parts, handed on
         amount,
         "owner",
         journal.journal_id,
-        command.who,
+        about,
     )
     await store.insert_settlements(uow.conn, [asked], uow.now)
     uow.emit(journal, topic=LEDGER_TOPIC, key=books.ledger, cause=cause)
@@ -139,7 +134,7 @@ async def settle(uow: UnitOfWork, messages: Sequence[Received[Answer]]) -> None:
             message.event.detail,
             "see that the wallet has the money, then settle again under another id",
         )
-        refuse(uow, SettleReceivable.TYPE, one.settlement_id, one.who, refusal, message)
+        refuse(uow, SettleReceivable.TYPE, one.settlement_id, one.about.who, refusal, message)
 
 
 def tell_settled(
@@ -163,7 +158,9 @@ def tell_settled(
             amount=Amount.of(amount),
             open_amount=Amount.of(now.amount - now.settled),
             settled_by=one.settled_by,
-            who=one.who,
+            who=one.about.who,
+            where=one.about.where,
+            why=one.about.why,
             occurred_at=uow.now,
         )
         uow.emit(fact, topic=FACTS, key=one.receivable_id, cause=causes[one.settlement_id])

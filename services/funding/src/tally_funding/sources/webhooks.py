@@ -70,7 +70,7 @@ async def take_webhook(
     answer = WebhookReceived(
         webhook_id=command.webhook_id,
         source=command.source,
-        event_id=event.event_id,
+        provider_event=event.event_id,
         event_type=event.event_type,
         outcome=outcome,
         pay_in_id=pay_in_id,

@@ -78,6 +78,7 @@ SOURCES: Final = (
             "company": _PARTY,
             "beneficiary": {"party": _PAYEE},
             "program": "supplier-payments",
+            "why": _WHY,
         },
     ),
     CommandRoute(
@@ -115,7 +116,7 @@ SOURCES: Final = (
         subject="receivable_id",
         makes={"settlement_id": "settle"},
         about=(About("receivable_id", is_thing=True),),
-        example={"amount": _USD},
+        example={"amount": _USD, "why": _WHY},
     ),
     CommandRoute(
         "/v1/statements",
