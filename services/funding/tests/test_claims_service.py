@@ -206,7 +206,7 @@ async def test_money_under_way_when_the_claim_was_made_follows_it(platform: Plat
     money = await held(platform, OWNER)
     code = await issued(platform)
     await platform.give(announced(2), topic="funding.inbound.cards.v1")
-    late = await platform.settle(deaf_ledger=True)
+    late = await platform.settle(without={"ledger.commands.v1"})
     await send(platform, redeem(code))
     (journal,) = of(late, PostJournal)
     await platform.command_ledger(journal)
@@ -584,6 +584,25 @@ async def test_forty_journals_of_others_take_as_many_statements_as_two(
         again = [fact.model_copy(update={"log_seq": 10_000 + size}) for fact in facts]
         counts.append(len(await platform.statements(*again, topic="ledger.journals.v1")))
     assert counts[1] == counts[2]
+
+
+async def test_balance_is_right_whatever_comes_first_the_ledgers_word_or_fundings(
+    platform: Platform,
+) -> None:
+    """Topics have no order among them: a wallet is known by what was designated, either way."""
+    await platform.give(announced(), topic="funding.inbound.cards.v1")
+    told = await platform.settle(without={"funding.pay_in.v1"})
+    (journal,) = of(told, PostJournal)
+    money = await held(platform, OWNER)
+    assert await platform.rows("SELECT * FROM claimable_wallet") == []
+    await platform.reverse(journal)
+    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    assert row[0] == -money
+    assert of(await send(platform, issue()), ClaimIssued)
+    (allocated,) = of(platform.told, PayInAllocated)
+    await platform.send(allocated, topic="funding.pay_in.v1")
+    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    assert row[0] == await held(platform, OWNER) == 0
 
 
 async def test_twenty_redemptions_take_as_many_statements_as_two(platform: Platform) -> None:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from tally_contracts.catalogue import topic
+from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_contracts.payouts import PayoutChanged
 from tally_funding.claims import following
 from tally_funding.claims import handlers as claims_handlers
 from tally_funding.claims.following import LedgerFact
 from tally_funding.claims.service import Claims
 from tally_funding.escrow import handlers as escrow_handlers
 from tally_funding.escrow import service as escrow
+from tally_funding.escrow.service import Fact
 from tally_funding.parties import handlers as parties
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
@@ -34,5 +37,10 @@ def build_router(claims: Claims) -> Router:
     async def posted(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
         await escrow.settle(uow, claims.books, messages)
         await following.follow(uow, claims.books, messages)
+
+    @router.fold(PayInAllocated, PayoutChanged)
+    async def told(uow: UnitOfWork, messages: Sequence[Received[Fact]]) -> None:
+        await escrow.see(uow, claims.books, messages)
+        await following.designate(uow, claims.books, messages)
 
     return router

@@ -1,10 +1,11 @@
 """Use cases of the ledger and of time: balances follow the books, movements end, claims run out."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tally_contracts.base import Who
+from tally_contracts.base import Event, Who
+from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.ledger import (
     JournalPosted,
     JournalRejected,
@@ -16,7 +17,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
 from tally_funding.claims.batch import TRY_AGAIN_AFTER, Batch
 from tally_funding.claims.clocks import Opening
-from tally_funding.claims.domain.estate import decide_answer, decide_follow
+from tally_funding.claims.domain.estate import decide_answer, decide_follow, is_claimable
 from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
 from tally_funding.claims.store import claims, wallets
@@ -30,24 +31,54 @@ from tally_runtime import get_logger
 _LOG = get_logger("tally_funding.claims")
 ACTOR = "svc:funding"
 """Who acts where only time or the ledger does."""
-PAY_INS = "pin_"
+BY_PAY_INS = ("pin_", "match_")
+"""How references of the journals start that pay-ins are allocated by."""
 
 LedgerFact = JournalPosted | JournalReversed | JournalRejected
 
 
-async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Follow the books: wallets of unknown payees, movements under way, and what came after them."""
+async def designate(uow: UnitOfWork, books: Books, messages: Sequence[Received[Event]]) -> None:
+    """Note what pay-ins brought to unknown payees; where the owner is known by now, move it on."""
+    found = [
+        (share, _designation(message.event, share))
+        for message in messages
+        if isinstance(message.event, PayInAllocated)
+        for share in message.event.allocations
+        if is_claimable(share.owner)
+    ]
+    if not found:
+        return
     await for_every_tenant(uow.conn)
-    await _open_designated(uow, messages)
+    cause = messages[-1].cause
+    await _open(uow, [designation for _, designation in found], cause)
+    deltas: dict[str, int] = defaultdict(int)
+    for share, _ in found:
+        deltas[share.account] += share.amount.money().minor
+    batch = Batch(uow, books)
+    await batch.load({share.owner for share, _ in found})
+    await _add(batch, deltas)
+    _move_on_all(batch, cause)
+    await batch.save()
+
+
+async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
+    """Follow the books: what else moves at wallets of unknown payees, and movements under way.
+
+    What pay-ins bring is told by funding itself, in another order than the ledger's facts come: a
+    wallet may be below zero here until both have come, and then nothing of it is moved.
+    """
+    others = [m for m in messages if not m.event.reference.startswith(BY_PAY_INS)]
+    if not others:
+        return
+    await for_every_tenant(uow.conn)
     legs = [
         leg
-        for message in messages
+        for message in others
         if not isinstance(message.event, JournalRejected)
         for leg in message.event.legs
     ]
-    ended = [m for m in messages if m.event.reference.startswith(REFERENCE_PREFIX)]
-    touched = {leg.debit for leg in legs} | {leg.credit for leg in legs}
-    ours = await wallets.owners_of(uow.conn, touched) if touched else {}
+    ended = [m for m in others if m.event.reference.startswith(REFERENCE_PREFIX)]
+    ours = await _ours(uow, {leg.debit for leg in legs} | {leg.credit for leg in legs}, others)
     moving = (
         await claims.owners_of_moving(uow.conn, {m.event.reference for m in ended}) if ended else {}
     )
@@ -60,10 +91,22 @@ async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
     for message in ended:
         if message.event.reference in moving:
             _end(batch, moving[message.event.reference], message)
-    newest = messages[-1].cause
-    for owner in sorted(owners):
-        _move_on(batch, owner, newest)
+    _move_on_all(batch, others[-1].cause)
     await batch.save()
+
+
+async def _ours(
+    uow: UnitOfWork, touched: Collection[str], messages: Sequence[Received[LedgerFact]]
+) -> Mapping[str, str]:
+    """Owners of the wallets of unknown payees among these accounts, opened if they were not yet."""
+    if not touched:
+        return {}
+    known = await wallets.owners_of(uow.conn, touched)
+    found = await wallets.designated(uow.conn, [one for one in touched if one not in known])
+    if not found:
+        return known
+    await _open(uow, found, messages[-1].cause)
+    return {**known, **{one.account: one.owner for one in found}}
 
 
 def _deltas(legs: Sequence[Leg | ReversedLeg], ours: Collection[str]) -> dict[str, int]:
@@ -77,25 +120,26 @@ def _deltas(legs: Sequence[Leg | ReversedLeg], ours: Collection[str]) -> dict[st
     return deltas
 
 
-async def _open_designated(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Wallets that pay-ins designated to unknown payees, with their companies and clocks."""
-    caused = {
-        m.event.reference: m.cause
-        for m in messages
-        if m.event.reference.startswith(PAY_INS) and isinstance(m.event, JournalPosted)
-    }
-    if not caused:
-        return
-    found = await wallets.designated(uow.conn, caused)
-    if not found:
-        return
+def _designation(event: PayInAllocated, share: Allocation) -> Designation:
+    return Designation(
+        account=share.account,
+        owner=share.owner,
+        code=share.amount.currency,
+        company=event.company,
+        who=event.who,
+        where=event.where,
+        why=event.why,
+    )
+
+
+async def _open(uow: UnitOfWork, found: Sequence[Designation], cause: Cause) -> None:
+    """Enter wallets of unknown payees that are not there yet, with their companies and clocks."""
     places = await parties.places(uow.conn, {one.company for one in found})
-    cause = messages[-1].cause
     opening = [Opening(_wallet(one, places.get(one.company), cause, uow), cause) for one in found]
     await clocks.open_wallets(uow, opening)
     pairs = {
-        (one.wallet.owner, d.company, one.wallet.tenant)
-        for one, d in zip(opening, found, strict=True)
+        (one.wallet.owner, designation.company, one.wallet.tenant)
+        for one, designation in zip(opening, found, strict=True)
     }
     await wallets.add_companies(uow.conn, pairs)
 
@@ -155,6 +199,11 @@ def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:
             alarm=True,
         )
     batch.take(change, replace(batch.moving[owner], cause=message.cause))
+
+
+def _move_on_all(batch: Batch, cause: Cause) -> None:
+    for owner in sorted(batch.estates):
+        _move_on(batch, owner, cause)
 
 
 def _move_on(batch: Batch, owner: str, cause: Cause) -> None:

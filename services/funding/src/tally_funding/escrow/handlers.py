@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_escrow import (
     ApproveRelease,
     ArbitrateAgreement,
@@ -13,16 +12,14 @@ from tally_contracts.funding_escrow import (
     RefundAgreement,
     ReleaseAgreement,
 )
-from tally_contracts.payouts import PayoutChanged
 from tally_funding.escrow import service
 from tally_funding.escrow.reading import Command
-from tally_funding.escrow.service import Fact
 from tally_funding.postings import Books
 from tally_messaging import Received, Router, UnitOfWork
 
 
 def register(router: Router, books: Books) -> None:
-    """Let the router carry out orders and look for the events that agreements wait for."""
+    """Let the router carry out orders."""
 
     @router.fold(
         ProposeAgreement,
@@ -36,7 +33,3 @@ def register(router: Router, books: Books) -> None:
     )
     async def ordered(uow: UnitOfWork, messages: Sequence[Received[Command]]) -> None:
         await service.order(uow, books, messages)
-
-    @router.fold(PayInAllocated, PayoutChanged)
-    async def seen(uow: UnitOfWork, messages: Sequence[Received[Fact]]) -> None:
-        await service.see(uow, books, messages)

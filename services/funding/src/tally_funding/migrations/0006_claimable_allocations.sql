@@ -1,4 +1,4 @@
 -- tally: no-transaction
--- Of the pay-ins the ledger has posted, those with shares for unknown payees: nearly always none.
-CREATE INDEX CONCURRENTLY IF NOT EXISTS allocation_claimable ON allocation (pay_in_id)
+-- Which accounts are wallets of unknown payees: nearly always none of those a journal names.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS allocation_claimable ON allocation (account)
     WHERE owner LIKE 'event:%' OR owner LIKE 'contact:%';

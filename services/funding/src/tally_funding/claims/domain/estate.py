@@ -104,7 +104,9 @@ class Estate:
     @property
     def amounts(self) -> tuple[Money, ...]:
         """What there is to move, one amount per currency in the order of their codes."""
-        return tuple(self.balances[code] for code in sorted(self.balances) if self.balances[code])
+        return tuple(
+            self.balances[code] for code in sorted(self.balances) if self.balances[code].minor > 0
+        )
 
 
 @dataclass(frozen=True, slots=True)

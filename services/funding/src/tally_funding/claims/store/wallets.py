@@ -9,13 +9,13 @@ from tally_messaging import Cause
 from tally_money import Money, currency
 from tally_postgres import Connection, Record
 
-# The shares of these pay-ins that went to owners nobody knows.
+# By which pay-ins these accounts are wallets of owners nobody knows; each company once.
 _DESIGNATED = """
-SELECT a.account, a.owner, p.currency, p.company, p.actor, p.principal, p.channel, p.country,
+SELECT DISTINCT ON (a.account, p.company) a.account, a.owner, p.currency, p.company, p.actor, p.principal, p.channel, p.country,
        p.program, p.event, p.reason
 FROM allocation a JOIN pay_in p USING (pay_in_id)
-WHERE a.pay_in_id = ANY($1::text[]) AND (a.owner LIKE 'event:%' OR a.owner LIKE 'contact:%')
-ORDER BY a.pay_in_id, a.position
+WHERE a.account = ANY($1::text[]) AND (a.owner LIKE 'event:%' OR a.owner LIKE 'contact:%')
+ORDER BY a.account, p.company, a.pay_in_id
 """
 
 _OPEN = """
@@ -141,8 +141,8 @@ class Wallet:
     clock: Clock
 
 
-async def designated(conn: Connection, pay_in_ids: Collection[str]) -> Sequence[Designation]:
-    """The shares of these pay-ins that went to owners nobody knows."""
+async def designated(conn: Connection, accounts: Collection[str]) -> Sequence[Designation]:
+    """Those of the accounts that pay-ins designated to owners nobody knows, by company."""
     return [
         Designation(
             account=row["account"],
@@ -153,7 +153,7 @@ async def designated(conn: Connection, pay_in_ids: Collection[str]) -> Sequence[
             where=Where(channel=row["channel"], country=row["country"]),
             why=Why(program=row["program"], event=row["event"], reason=row["reason"]),
         )
-        for row in await conn.fetch(_DESIGNATED, sorted(pay_in_ids))
+        for row in await conn.fetch(_DESIGNATED, sorted(accounts))
     ]
 
 
