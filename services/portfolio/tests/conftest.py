@@ -17,8 +17,10 @@ from tally_contracts.directory_facts import (
     ConsentGiven,
     GrantRevoked,
     GrantSet,
+    PartiesMerged,
     PartyMoved,
     PartyRegistered,
+    ReferenceClaimed,
     WalletOpened,
 )
 from tally_contracts.funding import (
@@ -478,6 +480,24 @@ class Tree:
             "directory.parties.v1",
             party_id=self.party(label),
             company=self.party(company),
+        )
+
+    def merges(self, kept: str, merged: str) -> "Tree":
+        return self.tell(
+            PartiesMerged,
+            "directory.parties.v1",
+            party_id=self.party(kept),
+            merged=self.party(merged),
+            merged_tenant=self.root,
+            by="command",
+        )
+
+    def claims(self, label: str, reference: str) -> "Tree":
+        return self.tell(
+            ReferenceClaimed,
+            "directory.parties.v1",
+            party_id=self.party(label),
+            reference=reference,
         )
 
     def small(self) -> "Tree":

@@ -38,6 +38,7 @@ def _facts(tree: Any, story: Any) -> tuple[Any, Any, Any]:
     told = tree().small().opens("ann", company="acme").opens("pat", "fees")
     told.moves("pat", "root", "zeta").grants("ann", told.party("zeta"), "balance")
     told.connects(told.party("acme"), told.party("bob"), "view", "accepted")
+    told.registers("twin", "payee", "root", "zeta").merges("bob", "twin")
     acme, zeta = told.party("acme"), told.party("zeta")
     ann = story("s1", owner=told.party("ann"), company=acme).whole()
     bob = story("s2", owner=told.party("bob"), company=zeta).received().opened().posted()
@@ -111,6 +112,43 @@ async def test_replicas_that_fold_at_the_same_time_leave_the_same_rows(
         batches = (records[start + n : start + n + 4] for n in range(0, 12, 4))
         await asyncio.gather(*(other.process(*batch) for batch in batches if batch))
     assert await _all_rows(other) == straight
+
+
+async def test_f9_money_that_came_before_its_payee_was_known_is_the_payees_once_claimed(
+    portfolio: Any, tree: Any, story: Any
+) -> None:
+    early = story("s1", owner="contact:abc", company="nobody").received().opened().posted()
+    await portfolio.tell(early.allocated(pay_out=False))
+    told = tree().small()
+    await portfolio.tell(told)
+
+    async def of(party: str) -> tuple[set[str], int]:
+        seen = await portfolio.rows("SELECT subject FROM sight WHERE viewer = $1", party)
+        sums = await portfolio.rows("SELECT posted FROM total WHERE party = $1", party)
+        found = {row[0] for row in seen} & {early.pay_in_id, early.wallet}
+        return found, sum(row[0] for row in sums)
+
+    assert await of(told.party("ann")) == (set(), 0)
+    await portfolio.process(told.claims("ann", "contact:abc").records[-1])
+    whole = ({early.pay_in_id, early.wallet}, 10000)
+    for label in ("ann", "acme", "root"):
+        assert await of(told.party(label)) == whole
+    assert await of(told.party("zeta")) == (set(), 0)
+
+
+async def test_f29_what_was_a_merged_payees_is_of_the_one_it_was_merged_into(
+    portfolio: Any, tree: Any, story: Any
+) -> None:
+    told = tree().small().registers("twin", "payee", "root", "zeta")
+    twin = story("s1", owner=told.party("twin"), company=told.party("zeta")).whole()
+    await portfolio.tell(told, twin)
+    await portfolio.process(told.merges("ann", "twin").records[-1])
+    rows = await portfolio.rows("SELECT viewer FROM sight WHERE subject = $1", twin.wallet)
+    assert {row[0] for row in rows} == {"*", told.root} | {
+        told.party(label) for label in ("twin", "ann", "acme")
+    }
+    rows = await portfolio.rows("SELECT received FROM total WHERE party = $1", told.party("acme"))
+    assert [row[0] for row in rows] == [10000]
 
 
 async def test_a_party_that_moves_takes_its_money_and_its_history_along(
