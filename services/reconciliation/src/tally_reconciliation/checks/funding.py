@@ -133,7 +133,7 @@ LEFT JOIN funding.pay_in_match x ON x.pay_in_id = j.reference AND x.state = 'all
 WHERE j.reference LIKE 'pin\\_%' AND p.pay_in_id IS NULL AND x.match_id IS NULL ORDER BY j.id
 """
 
-# What a return moved to its source's clearing account; reversing legs and debts together are all of it.
+# What a return moved to its source's clearing account: reversals and debts together are all of it.
 _RETURNS = """
 SELECT r.return_id, r.pay_in_id, r.state, r.currency, r.amount, l.legs, b.back, p.amount AS pay_in,
        sum(r.amount) FILTER (WHERE r.state NOT IN ('refused', 'reinstated'))
