@@ -18,6 +18,7 @@ from tally_portfolio.handlers import TOPICS
 from tally_portfolio.rebuild import HistoryIncomplete, Rebuilt, rebuild
 from tally_portfolio.settings import PortfolioSettings
 from tally_reconciliation.broker import kafka_broker
+from tally_runtime import SettingsError, load_settings
 from tally_security.internal import VIEWER_HEADER, InternalKeys, Viewer, sign_viewer
 from tally_testkit import RawRecord, Topics
 
@@ -28,6 +29,20 @@ _HALF_A_MINUTE = 30.0
 def test_topics_read_are_the_ones_the_catalogue_names() -> None:
     named = {name for name, topic in expand(["cards"]).items() if "portfolio" in topic.consumers}
     assert set(TOPICS) == named
+
+
+@pytest.mark.parametrize("key", [None, "c2hvcnQ="])
+def test_the_read_api_does_not_start_without_a_key_to_know_the_gateway_by(key: str | None) -> None:
+    dsn = SecretStr("postgresql://role:password@host/database")
+    with pytest.raises(SettingsError, match="TALLY_INTERNAL_KEY"):
+        load_settings(
+            PortfolioSettings,
+            environment="test",
+            kafka="127.0.0.1:1",
+            postgres_dsn=dsn,
+            read_port=8090,
+            internal_key=None if key is None else SecretStr(key),
+        )
 
 
 class Running:

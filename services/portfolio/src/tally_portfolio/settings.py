@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from tally_messaging import MessagingSettings
-from tally_security.internal import InternalKeys
+from tally_security.internal import InternalKeyInvalid, InternalKeys
 
 
 class PortfolioSettings(MessagingSettings):
@@ -52,7 +52,12 @@ class PortfolioSettings(MessagingSettings):
     @model_validator(mode="after")
     def _reads_are_guarded(self) -> Self:
         if self.read_port:
-            self.keys()
+            try:
+                self.keys()
+            except InternalKeyInvalid as error:
+                raise ValueError(
+                    f"TALLY_INTERNAL_KEY is needed where TALLY_PORTFOLIO_READ_PORT is set: {error}"
+                ) from error
         return self
 
     def keys(self) -> InternalKeys:
