@@ -23,7 +23,7 @@ _NOBODY: Final[frozenset[str]] = frozenset()
 
 _FOR_ALL: Final = """
 access account act agreement_id alias allocations amount amounts approval_id approvals approved
-approve arbiter attempt_id beneficiary by case_id channel claim_id claimant code company
+approve arbiter attempt_id beneficiary by case_id channel charge_id claim_id claimant code company
 condition_met connection_id contact contact_id currency deadline detail document dormant_at due
 effective_at ended entry_id expectation_id expires_at expires_to fee field fields from_party grant_id
 granted group held holder instrument_id journal_id jurisdiction kind last_activity_at ledger legs
@@ -40,7 +40,7 @@ reserved standing title used
 """
 _FOR_STAFF: Final = """
 already_known answer approvals_needed approved_by automatic candidates command_id command_type
-confidence content_digest country digest effective_from effective_until endpoints event_id
+confidence content_digest country credit debit digest effective_from effective_until endpoints event_id
 event_type expected faults fees_version file_name ignored_entries import_id line lines lint_id
 log_seq match_id name note originator outcome path pay_in_amount pay_ins period policy
 policy_version priority proposed_by public_key received results returned rule rule_id run_id
