@@ -43,7 +43,7 @@ already_known answer approvals_needed approved_by automatic candidates command_i
 confidence content_digest country credit debit digest effective_from effective_until endpoints event_id
 event_type expected faults fees_version file_name ignored_entries import_id line lines lint_id
 log_seq match_id name note originator outcome path pay_in_amount pay_ins period policy
-policy_version priority proposed_by public_key received results returned rule rule_id run_id
+policy_version priority proposed_by provider_event public_key received results returned rule rule_id run_id
 settlement_account source statement_ids wallets webhook_id who
 """
 _FOR_ABOVE: Final = "attempted_by hold_id label merged_tenant previous_path tenant"
