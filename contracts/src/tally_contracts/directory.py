@@ -1,7 +1,7 @@
 """The directory's commands: parties and their tree, contacts, wallets, and who may see and do what.
 
 Every command has an id of its own, says for whom (`tenant`, the root of the tree) and why, and
-leads to one fact at least: what it changed, or a `CommandRefused`. The same command again changes
+leads to one fact at least: what it changed, or a `DirectoryCommandRefused`. The same command again changes
 nothing and is answered by `CommandRepeated`, or refused as before; its id with other content is
 refused.
 """

@@ -31,7 +31,7 @@ class DirectoryFact(Event):
     occurred_at: UtcTime
 
 
-class CommandRefused(Event):
+class DirectoryCommandRefused(Event):
     """A command changed nothing: what is wrong, where in it (JSON pointer), and what to do.
 
     `code`: unknown_party, unknown_parent, unknown_contact, unknown_wallet, unknown_connection,
@@ -349,7 +349,7 @@ PARTY_FACTS: tuple[type[Event], ...] = (
     GroupMembershipChanged,
     ApprovalProposed,
     ApprovalDecided,
-    CommandRefused,
+    DirectoryCommandRefused,
     CommandRepeated,
 )
 WALLET_FACTS: tuple[type[Event], ...] = (WalletOpened, GrantSet, GrantRevoked, ViewsLogged)

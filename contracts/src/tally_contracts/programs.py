@@ -480,7 +480,7 @@ class BudgetClaimChanged(_MoneyFact):
     reason: Text | None
 
 
-class CommandRefused(_Fact):
+class ProgramCommandRefused(_Fact):
     """A command changed nothing. `field` is a JSON pointer into it; `remedy` says what to do.
 
     `code`: id_conflict, not_permitted, program_unknown, program_taken, version_not_next,
@@ -524,5 +524,5 @@ FACTS: tuple[type[Event], ...] = (
     PayableChanged,
     PaymentChanged,
     BudgetClaimChanged,
-    CommandRefused,
+    ProgramCommandRefused,
 )

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tally_contracts import (
-    allocation_rules,
     directory,
     directory_facts,
     funding,
     funding_claims,
     funding_escrow,
+    funding_rules,
     funding_sources,
     ledger,
     ledger_batches,
@@ -65,8 +65,8 @@ EVENTS: tuple[type[Event], ...] = (
     rails.SubmitPayout,
     rails.CancelAttempt,
     rails.AttemptChanged,
-    *allocation_rules.COMMANDS,
-    *allocation_rules.FACTS,
+    *funding_rules.COMMANDS,
+    *funding_rules.FACTS,
     *ledger_batches.COMMANDS,
     *ledger_batches.FACTS,
     *funding_escrow.COMMANDS,

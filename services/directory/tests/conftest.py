@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from tally_contracts import directory as asked
 from tally_contracts.base import Amount, Event, Where, Who, Why
 from tally_contracts.directory import CONTACT_VALUE, VERIFICATION_CODE, VERIFICATION_MESSAGE
-from tally_contracts.directory_facts import CommandRefused, VerificationStarted
+from tally_contracts.directory_facts import DirectoryCommandRefused, VerificationStarted
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.registry import BY_TYPE
 from tally_directory.app import SCHEMA, build_app
@@ -96,7 +96,7 @@ class Bench:
         """Apply a command that is refused and changes nothing; code and field of the refusal."""
         before = await self.dump()
         told = await self.send(command)
-        assert [type(event) for event in told] == [CommandRefused], told
+        assert [type(event) for event in told] == [DirectoryCommandRefused], told
         assert await self.dump() == before, "a refusal changes nothing"
         assert told[0].remedy
         return told[0].code, told[0].field

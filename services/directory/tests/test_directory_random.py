@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tally_contracts import directory as asked
-from tally_contracts.directory_facts import CommandRefused, VerificationStarted
+from tally_contracts.directory_facts import DirectoryCommandRefused, VerificationStarted
 from tally_directory.books import Books
 from tally_directory.desk import Told
 from tally_directory.domain.bonds import EVERY_TENANT
@@ -287,7 +287,8 @@ async def test_what_a_batch_reads_decides_as_all_that_is_known_would(
         found = await bench.send(*events)
         assert lines(found) == lines(expected)
         seen.update(
-            event.code if isinstance(event, CommandRefused) else event.TYPE for event in found
+            event.code if isinstance(event, DirectoryCommandRefused) else event.TYPE
+            for event in found
         )
         bench.clock.advance(timedelta(minutes=2))
     assert await bench.rows("SELECT code FROM quarantine") == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tally_contracts import directory as asked
-from tally_contracts.directory_facts import CommandRefused, PartyRegistered
+from tally_contracts.directory_facts import DirectoryCommandRefused, PartyRegistered
 from tally_runtime import derived_id
 
 TENANT_TABLES = (
@@ -187,7 +187,7 @@ async def test_batches_that_meet_decide_one_after_the_other(planted: Any) -> Non
         )
     )
     told = [sent.event for sent in await planted.told()]
-    refused = sorted(event.code for event in told if isinstance(event, CommandRefused))
+    refused = sorted(event.code for event in told if isinstance(event, DirectoryCommandRefused))
     assert refused == ["cycle", "id_taken"], "one of each pair"
     assert sum(isinstance(event, PartyRegistered) for event in told) == 1
 
@@ -203,4 +203,4 @@ async def test_a_command_in_a_later_batch_sees_what_an_earlier_one_of_it_decided
         ),
         planted.open_wallet("w9", "eve", by="eve", currency="EUR"),
     )
-    assert not [event for event in told if isinstance(event, CommandRefused)]
+    assert not [event for event in told if isinstance(event, DirectoryCommandRefused)]

@@ -6,8 +6,8 @@ import pytest
 
 from tally_contracts import directory as asked
 from tally_contracts.directory_facts import (
-    CommandRefused,
     CommandRepeated,
+    DirectoryCommandRefused,
     GroupMembershipChanged,
     PartyMoved,
     PartyRegistered,
@@ -207,7 +207,7 @@ async def test_every_answer_names_the_command_that_caused_it(planted: Any) -> No
     assert {one.topic for one in sent} == {"directory.parties.v1"}
     assert {one.key for one in sent} == {pid("eve")}
     refused = sent[1].event
-    assert isinstance(refused, CommandRefused)
+    assert isinstance(refused, DirectoryCommandRefused)
     assert (refused.command_type, refused.subject) == ("directory.party.register.v1", pid("eve"))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tally_contracts.allocation_rules import DryRunRule, PublishRule
 from tally_contracts.base import Event, Who
 from tally_contracts.directory_facts import GroupMembershipChanged, PartyRegistered, RelationSet
+from tally_contracts.funding_rules import DryRunRule, PublishRule
 from tally_contracts.ledger import PostJournal
 from tally_funding.app import SCHEMA, build_app
 from tally_funding.settings import FundingSettings

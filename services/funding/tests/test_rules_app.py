@@ -12,7 +12,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from pydantic import BaseModel, SecretStr
 
-from tally_contracts.allocation_rules import (
+from tally_contracts.base import PositiveAmount, Where, Why
+from tally_contracts.catalogue import expand
+from tally_contracts.funding import Beneficiary, FundingReceived, Originator, PayInAllocated
+from tally_contracts.funding_rules import (
     ChargeTaken,
     DryRunRule,
     LintRule,
@@ -25,9 +28,6 @@ from tally_contracts.allocation_rules import (
     RuleRefused,
     RuleRetired,
 )
-from tally_contracts.base import PositiveAmount, Where, Why
-from tally_contracts.catalogue import expand
-from tally_contracts.funding import Beneficiary, FundingReceived, Originator, PayInAllocated
 from tally_contracts.registry import BY_TYPE
 from tally_embedded import TopicSpec, ensure_topics
 from tally_funding.app import SCHEMA, build_app

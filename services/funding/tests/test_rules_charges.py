@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tally_contracts.allocation_rules import (
+from tally_contracts.base import Who
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_rules import (
     ChargeRefused,
     ChargeTaken,
     OwnerKeyChanged,
@@ -20,8 +22,6 @@ from tally_contracts.allocation_rules import (
     RuleRefused,
     RuleSignature,
 )
-from tally_contracts.base import Who
-from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import JournalPosted, JournalRejected, PostJournal
 from tally_funding.rules.consents import consent_text
 from tally_funding.rules.lint import read_document

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tally_contracts.allocation_rules import (
+from tally_contracts.base import Who
+from tally_contracts.funding import PayInReceived
+from tally_contracts.funding_rules import (
     LintRule,
     PublishRule,
     RetireRule,
@@ -18,8 +20,6 @@ from tally_contracts.allocation_rules import (
     RuleRefused,
     RuleRetired,
 )
-from tally_contracts.base import Who
-from tally_contracts.funding import PayInReceived
 from tally_funding.rule_document import bundled_rule, parse_rule
 from tally_funding.rules import store
 from tally_funding.rules.book import RuleBook

@@ -429,7 +429,7 @@ class World:
         """The code a command is refused with; it must lead to nothing else and change nothing."""
         before = await self.dump()
         [refused] = await self.ask(command)
-        assert isinstance(refused, wire.CommandRefused), refused
+        assert isinstance(refused, wire.ProgramCommandRefused), refused
         after = await self.dump()
         assert {**after, "outbox": None} == {**before, "outbox": None}
         return refused.code

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tally_contracts.programs import BudgetChanged, BudgetClaimChanged, CommandRefused
+from tally_contracts.programs import BudgetChanged, BudgetClaimChanged, ProgramCommandRefused
 
 PARTNER_BY = "user:paul"
 
@@ -166,4 +166,4 @@ async def test_every_command_of_a_batch_is_answered_with_itself_as_the_cause(wor
     assert set(told) == {f"c-{n}" for n in range(5)}
     codes = [told[f"c-{n}"].code for n in (3, 4)]
     assert codes == ["id_conflict", "budget_exceeded"]
-    assert all(isinstance(told[f"c-{n}"], CommandRefused) for n in (3, 4))
+    assert all(isinstance(told[f"c-{n}"], ProgramCommandRefused) for n in (3, 4))

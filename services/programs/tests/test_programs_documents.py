@@ -6,9 +6,9 @@ from tally_contracts.directory import OPERATOR
 from tally_contracts.programs import (
     AmountLimit,
     ApprovalLevel,
-    CommandRefused,
     FundingOrderSet,
     PolicyDocument,
+    ProgramCommandRefused,
     ProgramCreated,
     ProgramFeesSet,
     ProgramPolicyPublished,
@@ -116,7 +116,7 @@ async def test_policy_that_cannot_be_right_is_refused_with_its_place(
 ):
     await world.ask(make.create())
     [refused] = await world.ask(make.policy(**policy))
-    assert isinstance(refused, CommandRefused)
+    assert isinstance(refused, ProgramCommandRefused)
     assert (refused.code, refused.field) == (code, field)
     assert await world.facts(ProgramPolicyPublished) == []
 

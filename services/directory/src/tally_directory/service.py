@@ -11,7 +11,7 @@ from typing import Any, Final
 from tally_contracts import directory as asked_for
 from tally_contracts.base import Event
 from tally_contracts.directory import DirectoryCommand
-from tally_contracts.directory_facts import CommandRefused, CommandRepeated
+from tally_contracts.directory_facts import CommandRepeated, DirectoryCommandRefused
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import AssetRegistered
 from tally_directory import arrivals
@@ -213,7 +213,7 @@ def _answer_again(
         return [_refusal(command, reused, now)]
     subject = _subject(command)
     if before.refusal is not None:
-        return [Told(PARTIES, subject, CommandRefused.model_validate(before.refusal))]
+        return [Told(PARTIES, subject, DirectoryCommandRefused.model_validate(before.refusal))]
     repeated = CommandRepeated(
         command_id=command.command_id,
         command_type=command.TYPE,
@@ -228,14 +228,14 @@ def _answer_again(
 
 def _answer_of(digest: bytes, told: Told) -> Answer:
     event = told.event
-    refusal = event.model_dump(mode="json") if isinstance(event, CommandRefused) else None
+    refusal = event.model_dump(mode="json") if isinstance(event, DirectoryCommandRefused) else None
     return Answer(digest, event.TYPE, refusal)
 
 
 def _refusal(command: DirectoryCommand, refusal: Refusal, now: datetime) -> Told:
     subject = _subject(command)
     _LOG.info("command_refused", command_type=command.TYPE, subject=subject, code=refusal.code)
-    event = CommandRefused(
+    event = DirectoryCommandRefused(
         command_id=command.command_id,
         command_type=command.TYPE,
         tenant=command.tenant,

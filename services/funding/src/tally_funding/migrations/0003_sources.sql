@@ -182,6 +182,8 @@ CREATE TABLE match_look (
     pay_in_id text COLLATE "C" PRIMARY KEY REFERENCES pay_in,
     looked_at timestamptz NOT NULL
 );
+-- With the tables above in one transaction; writers of pay_in wait while its few rows in suspense are read.
+-- squawk-ignore require-concurrent-index-creation
 CREATE INDEX pay_in_suspense ON pay_in (company, currency) WHERE state = 'suspense';
 
 -- A case ends when what it asked for was done.

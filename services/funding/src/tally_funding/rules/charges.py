@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-from tally_contracts.allocation_rules import ChargeRefused, ChargeTaken
 from tally_contracts.base import Amount, PositiveAmount
 from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_rules import ChargeRefused, ChargeTaken
 from tally_contracts.ledger import JournalPosted, JournalRejected, Leg, PostJournal
 from tally_funding.domain import Suspense
 from tally_funding.postings import Books

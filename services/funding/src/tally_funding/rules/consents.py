@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tally_contracts.allocation_rules import PublishRule, RuleSignature
+from tally_contracts.funding_rules import PublishRule, RuleSignature
 from tally_funding.rules import key_store
 from tally_funding.rules.owner_keys import signed
 from tally_funding.rules.refusals import Refused

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from tally_contracts.allocation_rules import (
+from tally_contracts.catalogue import topic
+from tally_contracts.directory_facts import GroupMembershipChanged, RelationSet
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_rules import (
     DryRunRule,
     LintRule,
     PublishRule,
     RegisterOwnerKey,
     RetireRule,
 )
-from tally_contracts.catalogue import topic
-from tally_contracts.directory_facts import GroupMembershipChanged, RelationSet
-from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding.postings import Books
 from tally_funding.rules import charges, directory_store, owner_keys, questions, service, store

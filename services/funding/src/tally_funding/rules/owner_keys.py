@@ -5,9 +5,9 @@ from base64 import b64decode
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tally_contracts.allocation_rules import OwnerKeyChanged, RegisterOwnerKey
 from tally_contracts.base import Event
 from tally_contracts.directory import OPERATOR
+from tally_contracts.funding_rules import OwnerKeyChanged, RegisterOwnerKey
 from tally_funding.rules import directory_store, key_store, store
 from tally_funding.rules.key_store import OwnerKey
 from tally_funding.rules.refusals import Refused
@@ -54,7 +54,7 @@ async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
         owner=command.owner,
         tenant=command.tenant,
         public_key=command.public_key,
-        state="registered" if state == "registered" else "proposed",
+        state=state,
         who=command.who,
         occurred_at=uow.now,
     )

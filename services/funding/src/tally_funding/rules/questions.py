@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from tally_contracts.allocation_rules import (
+from tally_contracts.base import Amount, Event
+from tally_contracts.directory import OPERATOR
+from tally_contracts.funding_rules import (
     DryRunLine,
     DryRunResult,
     DryRunRule,
@@ -17,8 +19,6 @@ from tally_contracts.allocation_rules import (
     RulePassedOver,
     SamplePayIn,
 )
-from tally_contracts.base import Amount, Event
-from tally_contracts.directory import OPERATOR
 from tally_funding.domain import Beneficiary, Suspense
 from tally_funding.errors import RuleInvalid
 from tally_funding.postings import Books

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
-from tally_contracts import allocation_rules as wire
+from tally_contracts import funding_rules as wire
 from tally_contracts.base import Event, Who
 from tally_contracts.directory import OPERATOR
 from tally_funding.errors import FundingError, RuleFault

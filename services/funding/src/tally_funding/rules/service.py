@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tally_contracts.allocation_rules import PublishRule, RetireRule, RulePublished, RuleRetired
 from tally_contracts.base import Event
+from tally_contracts.funding_rules import PublishRule, RetireRule, RulePublished, RuleRetired
 from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import key_store, store
 from tally_funding.rules.book import RuleBook

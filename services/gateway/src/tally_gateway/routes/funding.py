@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints
 
-from tally_contracts import allocation_rules, funding, funding_sources
+from tally_contracts import funding, funding_rules, funding_sources
 from tally_gateway.routes.model import About, Asked, CommandRoute
 
 PAY_INS, RULES, STATEMENTS = "pay-ins:write", "rules:write", "statements:write"
@@ -137,7 +137,7 @@ SOURCES: Final = (
 ALLOCATION: Final = (
     CommandRoute(
         "/v1/rules",
-        allocation_rules.PublishRule,
+        funding_rules.PublishRule,
         tag="rules",
         summary="Publish the first version of an allocation rule",
         scope=RULES,
@@ -147,7 +147,7 @@ ALLOCATION: Final = (
     ),
     CommandRoute(
         "/v1/rules/{rule_id}/versions",
-        allocation_rules.PublishRule,
+        funding_rules.PublishRule,
         tag="rules",
         summary="Publish the next version of an allocation rule",
         scope=RULES,
@@ -158,7 +158,7 @@ ALLOCATION: Final = (
     ),
     CommandRoute(
         "/v1/rules/{rule_id}/retire",
-        allocation_rules.RetireRule,
+        funding_rules.RetireRule,
         tag="rules",
         summary="Let a rule divide no more money from now on",
         scope=RULES,
@@ -168,7 +168,7 @@ ALLOCATION: Final = (
     ),
     CommandRoute(
         "/v1/rules/lint",
-        allocation_rules.LintRule,
+        funding_rules.LintRule,
         tag="rules",
         summary="Check a rule document as publishing would",
         scope=RULES,
@@ -178,7 +178,7 @@ ALLOCATION: Final = (
     ),
     CommandRoute(
         "/v1/rules/dry-runs",
-        allocation_rules.DryRunRule,
+        funding_rules.DryRunRule,
         tag="rules",
         summary="Divide past or sample pay-ins, and book nothing",
         scope=RULES,
@@ -188,7 +188,7 @@ ALLOCATION: Final = (
     ),
     CommandRoute(
         "/v1/parties/{owner}/signing-keys",
-        allocation_rules.RegisterOwnerKey,
+        funding_rules.RegisterOwnerKey,
         tag="rules",
         summary="Register the key an owner signs rules with",
         scope=RULES,

@@ -196,7 +196,7 @@ class Turn:
         )
 
     def _refused(self, command: Any, refusal: Refusal) -> Event:
-        return wire.CommandRefused(
+        return wire.ProgramCommandRefused(
             command_type=command.TYPE,
             subject=subject_of(command),
             code=refusal.code,

@@ -3,7 +3,7 @@
 Every command leads to a fact: what was asked for, or `RuleRefused`.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -292,14 +292,14 @@ class RuleDryRun(Event):
 
 
 class OwnerKeyChanged(Event):
-    """A key of an owner is `proposed` by one person, or `registered` and signs from now on."""
+    """A key of an owner: `state` proposed (by one person) or registered (it signs from now on)."""
 
     TYPE: ClassVar[str] = "funding.owner_key.changed.v1"
 
     owner: Token
     tenant: Token
     public_key: Key
-    state: Literal["proposed", "registered"]
+    state: Slug
     who: Who
     occurred_at: UtcTime
 
