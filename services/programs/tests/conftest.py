@@ -84,7 +84,7 @@ class Builders:
 
     tenant: str = TENANT
     program_id: str = PROGRAM
-    who: Who = field(default_factory=lambda: Who(actor="user:ines", principal=COMMAND_BY))
+    who: Who = field(default_factory=lambda: Who(actor="user:first", principal=COMMAND_BY))
 
     def by(self, actor: str, principal: str) -> "Builders":
         """The same, asked by somebody else."""
@@ -169,7 +169,7 @@ class Builders:
         self, name: str, budget: str, amount: str, *, take_back: bool = False
     ) -> wire.AllocateBudget:
         asked = {
-            "allocation_id": tid("alo", name),
+            "allocation_id": tid("alloc", name),
             "budget_id": tid("bud", budget),
             "amount": usd(amount),
             "take_back": take_back,

@@ -114,8 +114,8 @@ async def test_claim_is_not_decided_by_who_submitted_it_and_a_rejected_one_frees
     world, make, ids, tiers
 ):
     company = ids("party", "company")
-    await world.ask(make.by("user:ines", company).claim("c", "partner", "30.00"))
-    assert await world.refusal(make.by("user:ines", company).decide("c")) == "same_person"
+    await world.ask(make.by("user:first", company).claim("c", "partner", "30.00"))
+    assert await world.refusal(make.by("user:first", company).decide("c")) == "same_person"
     await world.ask(make.by("user:otto", company).decide("c", approve=False))
     assert left(await latest(world, ids, "partner")) == 40_00
 
