@@ -110,3 +110,65 @@ class PayoutStatus(MoneyEvent):
     rail: Slug | None
     reason_code: Slug | None
     must_act: Slug | None
+
+
+class MethodChosen(Event):
+    """A choice of method holds, or what became of it when its instrument was judged later (F39).
+
+    `state`: awaiting (its instrument is not usable yet), active, refused (the instrument turned out
+    not to be the payee's to use) or disabled (the instrument was closed); more may come.
+    `reason_code` says why a choice is not active. `version` counts the owner's choices in this
+    currency; one that could never hold is told by PayoutCommandRefused instead.
+    """
+
+    TYPE: ClassVar[str] = "payouts.method.chosen.v1"
+
+    owner: Token
+    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,11}$")]
+    version: Count
+    rail: Slug
+    instrument: TypeId
+    state: Slug
+    reason_code: Slug | None
+    who: Who
+    occurred_at: UtcTime
+
+
+class PayoutCommandTaken(Event):
+    """A command about a payout holds and has moved it to no new state by itself.
+
+    So it is with a cancellation that waits for the ledger or the rail, and with a command that is
+    repeated. `state`, `reason_code` and `must_act` are the payout's as it stands now, as in
+    PayoutChanged; that fact is not told again, since later ones may have overtaken it.
+    """
+
+    TYPE: ClassVar[str] = "payouts.command.taken.v1"
+
+    command_type: Token
+    payout_id: TypeId
+    owner: Token
+    company: Token
+    state: Slug
+    reason_code: Slug | None
+    must_act: Slug | None
+    who: Who
+    occurred_at: UtcTime
+
+
+class PayoutCommandRefused(Event):
+    """A command changed nothing. `field` is a JSON pointer into it; `remedy` says what to do.
+
+    `subject` is the payout, or the owner whose method was to be chosen. `code`: payout_unknown,
+    cancel_too_late, id_conflict, rail_unknown, instrument_mismatch (more may come).
+    """
+
+    TYPE: ClassVar[str] = "payouts.command.refused.v1"
+
+    command_type: Token
+    subject: Token
+    code: Slug
+    field: Text | None
+    detail: Text
+    remedy: Text
+    who: Who
+    occurred_at: UtcTime

@@ -26,8 +26,8 @@ access account act agreement_id alias allocations amount amounts approval_id app
 approve arbiter attempt_id beneficiary by case_id channel charge_id claim_id claimant code company
 condition_met connection_id contact contact_id currency deadline detail document dormant_at due
 effective_at ended entry_id expectation_id expires_at expires_to fee field fields from_party grant_id
-granted group held holder instrument_id journal_id jurisdiction kind last_activity_at ledger legs
-masked member merged method movement_id must_act number occurred_at open_amount other owner paid
+granted group held holder instrument instrument_id journal_id jurisdiction kind last_activity_at
+ledger legs masked member merged method movement_id must_act number occurred_at open_amount other owner paid
 party party_id pay_in_id payable_id payee payer payment_id payout_id person previous program
 program_id purpose rail reason reason_code receivable_id reference refunded relation released remedy
 return_id reverses role sequence settled_by settlement_id shares state subject to_owner to_party
