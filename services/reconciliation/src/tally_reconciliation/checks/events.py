@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from tally_contracts.catalogue import Topic
 from tally_postgres import Record
 from tally_reconciliation.checks.batches import facts_of, unanswered
 from tally_reconciliation.checks.delivery import catalogued
@@ -263,9 +264,11 @@ def _event(
     kind = headers.get("ce_type")
     if headers.get("ce_id") != row["event_id"]:
         found.wrong("headers_of_another_event", **where)
-    if headers.get("ce_subject") != row["record_key"]:
-        found.wrong("key_differs_from_subject", **where, key=row["record_key"])
     topic = catalogued(row["topic"])
+    if headers.get("ce_subject") != row["record_key"] and not _keyed(
+        topic, body, row["record_key"]
+    ):
+        found.wrong("key_differs_from_subject", **where, key=row["record_key"])
     if topic is None or kind not in topic.types or schema not in topic.producers:
         found.wrong("event_on_another_topic", **where, topic=row["topic"])
     if not body:
@@ -285,6 +288,12 @@ def _event(
                     for key, said in fact.bodies(told_body)
                 ]
     return told
+
+
+def _keyed(topic: Topic | None, body: Mapping[str, Any], key: str) -> bool:
+    """Whether the key is the field that the catalogue names, where the subject is another."""
+    names = () if topic is None else topic.key.split(" or ")
+    return any(_at(body, name.replace(".", ",")) == key for name in names)
 
 
 def _unkept(kind: str, body: Mapping[str, Any], fact: Fact) -> bool:
