@@ -26,7 +26,7 @@ from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentR
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received, Service
 from tally_messaging.batch import BatchProcessor
-from tally_messaging.envelope import CORRELATION_ID
+from tally_messaging.envelope import CAUSATION_ID, CORRELATION_ID
 from tally_messaging.parser import parse
 from tally_payouts.app import SCHEMA, build_app
 from tally_payouts.settings import PayoutsSettings
@@ -94,6 +94,7 @@ class Sent:
     key: str
     correlation: str
     event: Any
+    causation: str | None = None
 
 
 @dataclass
@@ -392,7 +393,14 @@ class World:
         for row in rows:
             headers = json.loads(row["headers"])
             event = BY_TYPE[headers["ce_type"]].model_validate_json(row["payload"])
-            out.append(Sent(row["topic"], row["record_key"], headers[CORRELATION_ID], event))
+            sent = Sent(
+                row["topic"],
+                row["record_key"],
+                headers[CORRELATION_ID],
+                event,
+                headers.get(CAUSATION_ID),
+            )
+            out.append(sent)
         return [item for item in out if topic in {None, item.topic}]
 
     async def events(self, kind: type[Event]) -> list[Any]:

@@ -30,8 +30,10 @@ from tally_payouts.domain.payout import (
     Moved,
     Order,
     Payout,
+    Refused,
     ReturnSeen,
     Route,
+    Taken,
     reason,
 )
 from tally_payouts.domain.states import (
@@ -97,6 +99,7 @@ def ignored(decision: Decision) -> str | None:
     return codes[0] if codes else None
 
 
+TOO_LATE = (Refused("cancel_too_late"),)
 SUBMITTING = (decide_hold_placed,)
 PAID = (*SUBMITTING, says("paid"), captured)
 
@@ -150,7 +153,7 @@ def test_dead_method_leaves_a_claimable_payout_waiting_with_the_reason():
 def test_refused_request_is_rejected_for_good():
     decision = decide_reject(NEW, "account_not_owned")
     assert (states(decision), commands(decision)) == ([S.REJECTED], [])
-    assert ignored(decide_cancel(decision.payout)) == "cancel_too_late"
+    assert decide_cancel(decision.payout) == Decision(decision.payout, TOO_LATE)
 
 
 def test_reserved_money_is_handed_to_the_rail_once():
@@ -441,7 +444,9 @@ def test_cancel_before_the_hold_is_placed_releases_it_and_never_submits():
     decision = decide_hold_placed(cancelled.payout)
     assert (states(decision), commands(decision)) == ([], [Command.RELEASE])
     assert states(decide_hold_released(decision.payout)) == [S.CANCELLED]
-    assert ignored(decide_cancel(decision.payout)) == "ending_already"
+    ended = decide_hold_released(decision.payout).payout
+    for payout in (cancelled.payout, decision.payout, ended):
+        assert decide_cancel(payout) == Decision(payout, (Taken(),))
 
 
 def test_cancel_of_a_payout_whose_hold_is_refused_is_a_cancellation():
@@ -452,7 +457,7 @@ def test_cancel_of_a_payout_whose_hold_is_refused_is_a_cancellation():
 @pytest.mark.parametrize("before", [SUBMITTING, (*SUBMITTING, says("scheduled"))])
 def test_cancel_before_the_rail_has_sent_asks_the_rail(before):
     decision = decide_cancel(played(*before))
-    assert (states(decision), commands(decision)) == ([], [Command.CANCEL_ATTEMPT])
+    assert decision.effects == (Command.CANCEL_ATTEMPT, Taken())
     assert decision.payout.hold is HoldState.PLACED
 
 
@@ -460,7 +465,13 @@ def test_cancel_before_the_rail_has_sent_asks_the_rail(before):
 def test_cancel_after_the_rail_has_sent_is_refused(word):
     payout = played(*SUBMITTING, says(word))
     decision = decide_cancel(payout)
-    assert decision == Decision(payout, (Ignored("cancel_too_late", alarm=True),))
+    assert decision == Decision(payout, TOO_LATE)
+
+
+def test_cancel_of_a_payout_the_rail_has_failed_is_too_late_before_its_hold_is_released():
+    payout = played(*SUBMITTING, says("failed"))
+    assert payout.ending is not None
+    assert decide_cancel(payout) == Decision(payout, TOO_LATE)
 
 
 def test_every_payout_that_stands_names_who_must_act_and_why():

@@ -7,7 +7,13 @@ import pytest
 
 from tally_contracts.funding import Allocation
 from tally_contracts.ledger import CaptureHold, PlaceHold, PostJournal, ReleaseHold
-from tally_contracts.payouts import PayoutChanged, PayoutStatus
+from tally_contracts.payouts import (
+    MethodChosen,
+    PayoutChanged,
+    PayoutCommandRefused,
+    PayoutCommandTaken,
+    PayoutStatus,
+)
 from tally_contracts.rails import CancelAttempt, SubmitPayout
 from tally_contracts.registry import BY_TYPE
 from tally_payouts.watch import PayoutMetrics, StandingWatch
@@ -87,6 +93,7 @@ async def test_every_emitted_event_reads_back_under_its_contract(world, make, id
     await pay(world, payout)
     await world.feed(make.returned(payout), make.placed(other), make.cancel(other))
     await world.feed(make.attempt(other, "cancelled"), make.request(owner="eve"))
+    await world.feed(make.cancel(ids("never")))
     kinds = set()
     for item in await world.sent():
         model = BY_TYPE[item.event.TYPE]
@@ -94,7 +101,7 @@ async def test_every_emitted_event_reads_back_under_its_contract(world, make, id
         kinds.add(model)
     assert kinds == {
         PayoutChanged, PayoutStatus, PlaceHold, CaptureHold, ReleaseHold, PostJournal,
-        SubmitPayout, CancelAttempt,
+        SubmitPayout, CancelAttempt, MethodChosen, PayoutCommandTaken, PayoutCommandRefused,
     }  # fmt: skip
 
 
@@ -285,7 +292,7 @@ async def test_request_repeated_is_one_payout_and_with_other_content_a_case(worl
     await world.feed(make.request())
     before = await world.dump()
     await world.feed(make.request())
-    assert await world.dump() == before
+    assert await world.dump() == before | {"outbox": (await world.dump())["outbox"]}
     await world.feed(make.request(amount="6.00"))
     assert await world.cases() == ["id_conflict"]
     assert len(await world.events(PayoutStatus)) == 1
@@ -324,7 +331,8 @@ async def test_cancel_of_a_sent_or_unknown_payout_changes_nothing(world, make, i
     )
     before = await world.dump()
     await world.feed(make.cancel(payout), make.cancel(ids("never")))
-    assert await world.dump() == before
+    assert await world.dump() == before | {"outbox": (await world.dump())["outbox"]}
+    assert len(await world.events(PayoutCommandRefused)) == 2
 
 
 async def test_return_is_one_journal_from_the_clearing_account_to_the_wallet(world, make, ids):
@@ -432,7 +440,9 @@ async def test_events_stay_with_the_payment_they_are_part_of(world, make, ids):
         world.raw(make.choose(), correlation="profile-2"),
     )
     await world.feed(world.raw(make.placed(ids("one")), correlation="payment-7"))
-    sent = await world.sent()
+    answers = [s.correlation for s in await world.sent() if isinstance(s.event, MethodChosen)]
+    assert answers == ["profile-2"]
+    sent = [s for s in await world.sent() if not isinstance(s.event, MethodChosen)]
     assert len(sent) == 8
     assert {item.correlation for item in sent} == {"payment-7"}
 

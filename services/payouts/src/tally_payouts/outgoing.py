@@ -17,13 +17,13 @@ from tally_contracts.payouts import PayoutChanged, PayoutStatus
 from tally_contracts.rails import CancelAttempt, SubmitPayout
 from tally_messaging import Received, UnitOfWork
 from tally_money import Money
+from tally_payouts.answers import PAYOUT_FACTS
 from tally_payouts.context import Context
 from tally_payouts.domain.payout import Command, Moved, Payout, Route
 from tally_payouts.domain.states import FINAL, RANK, HoldState
 from tally_runtime import derived_id
 
 LEDGER_COMMANDS = "ledger.commands.v1"
-PAYOUT_FACTS = "payouts.payout.v1"
 PAYOUT_STATUS = "payouts.status.v1"
 _PLATFORM = "platform"
 _PAYOUT = "payout"

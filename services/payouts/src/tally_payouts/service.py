@@ -17,6 +17,7 @@ from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
 from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received, UnitOfWork
+from tally_payouts.answers import Answers
 from tally_payouts.batch import Batch, Needs, Tracked, new_payout
 from tally_payouts.context import Context
 from tally_payouts.domain.attempts import AttemptFact, decide_attempt
@@ -32,8 +33,10 @@ from tally_payouts.domain.methods import (
     Instrument,
     InstrumentState,
     Methods,
+    MethodState,
     decide_choice,
     decide_instrument,
+    judged,
     way_out,
 )
 from tally_payouts.domain.opening import (
@@ -47,10 +50,13 @@ from tally_payouts.domain.payout import (
     CaseOpened,
     Command,
     Decision,
+    Effect,
     Ignored,
     Moved,
     Order,
+    Refused,
     ReturnSeen,
+    Taken,
 )
 from tally_payouts.domain.policy import Request, forbidden_by, permitted
 from tally_payouts.outgoing import Outgoing, return_journal_id
@@ -191,25 +197,35 @@ class Turn:
         self._take_up(tracked, decision)
 
     def _repeated(self, known: Tracked, new: NewPayout) -> None:
+        effects: tuple[Effect, Effect]
         if known.payout.order == new.order:
-            effect: CaseOpened | Ignored = Ignored("payout_known")
+            effects = Ignored("payout_known"), Taken()
         else:
-            effect = CaseOpened(
-                "id_conflict",
-                str(self.message.event_key),
-                f"{new.id} was asked for again with other content; the first order stands",
-            )
-        self._take_up(known, Decision(known.payout, (effect,)))
+            detail = f"{new.id} was asked for again with other content; the first order stands"
+            case = CaseOpened("id_conflict", str(self.message.event_key), detail)
+            effects = case, Refused(case.code)
+        # A pay-in is told again by whoever books it, not by somebody who waits for an answer.
+        asked = isinstance(self.message.event, RequestPayout)
+        self._take_up(known, Decision(known.payout, effects if asked else effects[:1]))
 
     def _cancelled(self, event: CancelPayout) -> None:
-        tracked = self._find(event.payout_id)
-        if tracked is not None:
+        tracked = self.batch.payouts.get(event.payout_id)
+        if tracked is None:
+            self._answers.refused("payout_unknown", self.message)
+        else:
             self._take_up(tracked, decide_cancel(tracked.payout))
 
     def _method_chosen(self, event: ChooseMethod) -> None:
         before = self.batch.methods[event.owner, event.currency]
         instrument = self.batch.instruments[event.instrument]
-        self._set_methods(decide_choice(before, event.rail, instrument, self.service.rails))
+        after = decide_choice(before, event.rail, instrument, self.service.rails)
+        choice = after.choices[-1]
+        if choice.state is MethodState.REFUSED:
+            assert choice.reason_code is not None, "a refused choice says why"
+            self._answers.refused(choice.reason_code, self.message)
+        else:
+            self._answers.chosen(choice, self.message)
+        self._set_methods(after)
 
     def _registered(self, event: InstrumentRegistered) -> None:
         self._judge(
@@ -244,7 +260,10 @@ class Turn:
     def _judge(self, instrument: Instrument) -> None:
         self.batch.replace_instrument(instrument)
         for methods in self.batch.chosen(instrument.id):
-            self._set_methods(decide_instrument(methods, instrument))
+            after = decide_instrument(methods, instrument)
+            for choice in judged(methods, after):
+                self._answers.judged(choice, self.message)
+            self._set_methods(after)
 
     def _set_methods(self, methods: Methods) -> None:
         """Put the payee's choices in force, and let the payouts that waited for them go."""
@@ -324,8 +343,16 @@ class Turn:
                     self._log(effect.code, payout.id, alarm=True, case=case_id)
                 case Ignored():
                     self._log(effect.code, payout.id, alarm=effect.alarm)
+                case Taken():
+                    self._answers.taken(payout, context, self.message)
+                case Refused():
+                    self._answers.refused(effect.code, self.message)
                 case _:
                     assert_never(effect)
+
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.outgoing.uow)
 
     def _log(self, code: str, payout_id: str, *, alarm: bool, case: str | None = None) -> None:
         log = _LOG.warning if alarm else _LOG.debug

@@ -27,12 +27,12 @@ approve arbiter attempt_id beneficiary by case_id channel charge_id claim_id cla
 condition_met connection_id contact contact_id currency deadline detail document dormant_at due
 effective_at ended entry_id expectation_id expires_at expires_to fee field fields from_party grant_id
 granted group held holder instrument instrument_id journal_id jurisdiction kind last_activity_at
-ledger legs masked member merged method movement_id must_act number occurred_at open_amount other owner paid
-party party_id pay_in_id payable_id payee payer payment_id payout_id person previous program
-program_id purpose rail reason reason_code receivable_id reference refunded relation released remedy
-return_id reverses role sequence settled_by settlement_id shares state subject to_owner to_party
-value_date value_kind verification_id verified version views virtual_account wallet wallet_id where
-why
+ledger legs masked member merged method movement_id must_act number occurred_at open_amount other
+owner paid party party_id pay_in_id payable_id payee payer payment_id payout_id person previous
+program program_id purpose rail reason reason_code receivable_id reference refunded relation
+released remedy return_id reverses role sequence settled_by settlement_id shares state subject
+to_owner to_party value_date value_kind verification_id verified version views virtual_account
+wallet wallet_id where why
 """
 _FOR_PARTNERS: Final = """
 allocated budget_id change changed_by draws evidence external_id limit parent reservation_id

@@ -99,6 +99,12 @@ def decide_instrument(methods: Methods, instrument: Instrument) -> Methods:
     return _settled(replace(methods, choices=choices))
 
 
+def judged(before: Methods, after: Methods) -> list[Method]:
+    """The choices that another state or another reason came to, oldest first."""
+    stood = {choice.version: (choice.state, choice.reason_code) for choice in before.choices}
+    return [c for c in after.choices if stood[c.version] != (c.state, c.reason_code)]
+
+
 def way_out(methods: Methods) -> Route | NoRoute:
     """The method in force, or why there is none."""
     standing = [c for c in methods.choices if not c.superseded]

@@ -8,17 +8,19 @@ from tally_payouts.domain.payout import (
     Order,
     Outcome,
     Payout,
+    Refused,
     Route,
     Standing,
+    Taken,
     begun,
     followed_by,
-    ignored,
     moved,
 )
 from tally_payouts.domain.states import AttemptState, HoldState, MustAct, PayoutState
 
 RESERVING = Standing("reserving_funds", MustAct.PLATFORM)
 CANCELLED = Outcome(PayoutState.CANCELLED, Standing("cancelled_on_request"))
+TOO_LATE = "cancel_too_late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,25 @@ def decide_way(payout: Payout, way: Route | NoRoute) -> Decision:
 
 
 def decide_cancel(payout: Payout) -> Decision:
-    """Stop a payout nobody has sent: at once, after its hold came, or by asking the rail."""
+    """Stop a payout nobody has sent: at once, after its hold came, or by asking the rail.
+
+    Every cancellation is answered, also one that is repeated: by a new state, as taken or as refused.
+    """
+    coming_to = payout.state if payout.ending is None else payout.ending.state
+    if coming_to is CANCELLED.state:
+        return Decision(payout, (Taken(),))
     if payout.ending is not None:
-        return ignored(payout, "ending_already")
+        return Decision(payout, (Refused(TOO_LATE),))
     if payout.state is PayoutState.CLAIMABLE:
         return moved(payout, CANCELLED.state, CANCELLED.standing)
     if payout.state is PayoutState.APPROVED:
         standing = Standing("cancelling", MustAct.PLATFORM)
-        return Decision(replace(payout, ending=CANCELLED, standing=standing))
+        return Decision(replace(payout, ending=CANCELLED, standing=standing), (Taken(),))
     unsent = payout.attempt in {AttemptState.HANDED_OVER, AttemptState.SCHEDULED}
     if payout.hold is HoldState.PLACED and unsent:
         standing = Standing("cancel_requested", MustAct.RAIL)
-        return Decision(replace(payout, standing=standing), (Command.CANCEL_ATTEMPT,))
-    return ignored(payout, "cancel_too_late", alarm=True)
+        return Decision(replace(payout, standing=standing), (Command.CANCEL_ATTEMPT, Taken()))
+    return Decision(payout, (Refused(TOO_LATE),))
 
 
 def _payout(new: NewPayout, state: PayoutState, standing: Standing) -> Payout:

@@ -152,7 +152,19 @@ class Ignored:
     alarm: bool = False
 
 
-Effect = Moved | Command | CaseOpened | ReturnSeen | Ignored
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The command holds, though no new state says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The command changed nothing; its sender is told so."""
+
+    code: str
+
+
+Effect = Moved | Command | CaseOpened | ReturnSeen | Ignored | Taken | Refused
 
 
 @dataclass(frozen=True, slots=True)
