@@ -1,7 +1,6 @@
 """Services of the platform on a real Kafka and Postgres, and clients of the gateway's API."""
 
 import base64
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -128,9 +127,11 @@ async def start_platform(
             for name, topic in expand(SOURCES).items()
         ],
     )
-    os.environ["TALLY_FUNDING_SOURCES"] = ",".join(SOURCES)
-    os.environ["TALLY_INTERNAL_KEY"] = base64.b64encode(b"for-tests-only-" * 3).decode()
-    os.environ["TALLY_PORTFOLIO_READ_PORT"] = str(read_port)
+    internal = base64.b64encode(b"for-tests-only-" * 3).decode()
+    own: dict[str, dict[str, Any]] = {
+        "funding": {"sources": ",".join(SOURCES)},
+        "portfolio": {"internal_key": internal, "read_port": read_port},
+    }
     services = []
     for name in names:
         found = service_package(name)
@@ -139,6 +140,7 @@ async def start_platform(
             environment="test",
             kafka=kafka,
             postgres_dsn=database.dsn(name),
+            **own.get(name, {}),
         )
         services.append(found.build_app(settings))
     settings = load_settings(
@@ -147,6 +149,7 @@ async def start_platform(
         kafka=kafka,
         postgres_dsn=database.dsn("gateway"),
         port=0,
+        internal_key=internal,
         portfolio_url=f"http://127.0.0.1:{read_port or 1}",
     )
     server = ApiServer(settings, Bell())
