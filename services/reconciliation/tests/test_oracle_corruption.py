@@ -717,7 +717,8 @@ DELIVERY = (
     spoilt(
         "an event the portfolio missed",
         "DELETE FROM portfolio.inbox WHERE event_key ="
-        " (SELECT event_id FROM payouts.outbox WHERE topic = 'payouts.payout.v1' ORDER BY seq LIMIT 1)",
+        " (SELECT event_id FROM payouts.outbox WHERE headers LIKE '%payouts.payout.changed.v1%'"
+        " ORDER BY seq LIMIT 1)",
         O8="event_not_taken_in",
     ),
     spoilt(

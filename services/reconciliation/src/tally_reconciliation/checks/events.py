@@ -22,6 +22,16 @@ from tally_reconciliation.snapshot import Snapshot, fill
 _BATCH = 1000
 _RESERVED = ("xhld_", "xjrn_", "xtr_", "exp_")
 
+# Of most events the portfolio's hop tells what the headers say; of all events this much holds.
+_FIXED_HEADERS = {"content-type": "application/json", "ce_specversion": "1.0"}
+_HEADERS = frozenset(
+    {
+        *("ce_id", "ce_source", "ce_type", "ce_time", "ce_subject"),
+        *("tally_correlation_id", "tally_tenant"),
+    }
+)
+_OPTIONAL_HEADERS = frozenset({"tally_causation_id", "tally_actor", "traceparent"})
+
 _EVENTS = """
 SELECT o.lane, o.seq, o.event_id::text AS event_id, o.topic, o.record_key, o.headers, o.payload{hashes}
 FROM {schema}.outbox o{joins} ORDER BY o.lane, o.seq
@@ -166,6 +176,11 @@ FACTS = (
          "r.pay_in_id": "pay_in_id"},
     ),
     Fact(
+        ("payouts.method.chosen.v1",), "payouts.method", ("owner", "currency", "version"),
+        "r.owner || ' ' || r.currency || ' ' || r.version",
+        {"r.rail": "rail", "r.instrument": "instrument"},
+    ),
+    Fact(
         ("rails.attempt.changed.v1",), "rails.attempt_history", ("attempt_id", "sequence"),
         "r.attempt_id || ' ' || r.sequence",
         {"r.state": "state", "r.code": "code", "r.source": "source", "r.at": "occurred_at@"},
@@ -264,6 +279,8 @@ def _event(
     kind = headers.get("ce_type")
     if headers.get("ce_id") != row["event_id"]:
         found.wrong("headers_of_another_event", **where)
+    if not _well_formed(headers):
+        found.wrong("headers_malformed", **where)
     topic = catalogued(row["topic"])
     if headers.get("ce_subject") != row["record_key"] and not _keyed(
         topic, body, row["record_key"]
@@ -288,6 +305,15 @@ def _event(
                     for key, said in fact.bodies(told_body)
                 ]
     return told
+
+
+def _well_formed(headers: Mapping[str, Any]) -> bool:
+    """Whether an event has each header that events have, no other, and the fixed ones as they are."""
+    fixed = {**_FIXED_HEADERS, "ce_dataschema": f"urn:tallystick:schema:{headers.get('ce_type')}"}
+    return (
+        fixed.keys() | _HEADERS <= headers.keys() <= fixed.keys() | _HEADERS | _OPTIONAL_HEADERS
+        and {name: headers[name] for name in fixed} == fixed
+    )
 
 
 def _keyed(topic: Topic | None, body: Mapping[str, Any], key: str) -> bool:
