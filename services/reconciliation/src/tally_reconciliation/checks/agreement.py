@@ -77,6 +77,13 @@ JOIN ledger.journal j ON j.id = t.journal_id"""
 _SETTLED = "SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')"
 _SUBMITTED = "SELECT * FROM payouts.payout WHERE attempt IS NOT NULL"
 _RETURNED = "SELECT * FROM payouts.payout WHERE return_reference IS NOT NULL"
+# The portfolio counts registered assets in decimals of its own, and knows nothing of money that
+# came from a ledger of another database.
+_SHOWN_BALANCES = """SELECT account, currency, posted, held FROM portfolio.balance
+WHERE currency NOT IN (SELECT code FROM ledger.asset WHERE registered_at IS NOT NULL)
+AND NOT EXISTS (SELECT FROM ledger.cross_transfer) AND NOT EXISTS (SELECT FROM ledger.cross_credit)"""
+_BALANCES = """SELECT id, asset AS currency, credits_posted - debits_posted AS posted,
+debits_pending AS held FROM ledger.account"""
 _TO_BE_PAID = """SELECT pay_in_id, count(*) FILTER (WHERE pay_out)::int AS to_be_paid
 FROM funding.allocation JOIN funding.pay_in USING (pay_in_id) WHERE state = 'allocated' GROUP BY 1"""
 _OF_PAY_INS = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL"
@@ -120,8 +127,12 @@ PAIRS = (
         _alike(to_be_paid="payouts_expected"), here_is="funding.allocation",
     ),
     Pair(
-        _OF_PAY_INS, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("external_id"),
+        _OF_PAY_INS, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("external_id", "source"),
         here_is="payouts.payout",
+    ),
+    Pair(
+        _SHOWN_BALANCES, _BALANCES, {"account": "id"}, _alike("currency", "posted", "held"),
+        here_is="portfolio.balance", there_is="ledger.account",
     ),
     Pair(
         "payouts.wallet", _CREDITED, {"account": "account"}, _alike("owner"), must=False,
