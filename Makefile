@@ -34,8 +34,10 @@ down: install ## Stop what an `up` that was killed left running
 	@$(BIN)/tally stack stop
 
 .PHONY: test
-test: install ## All tests a machine without a container engine can run
-	@$(BIN)/python -m pytest -q $(ARGS)
+# Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them.
+WORKERS ?= 2
+test: install ## All tests a machine without a container engine can run (WORKERS=, ARGS=)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: install ## Format, lint, types, import rules, size limits, contracts

@@ -11,6 +11,7 @@ from tally_cli.dlq import dlq_app
 from tally_cli.fund import fund
 from tally_cli.lag import lag
 from tally_cli.ledger import ledger_app
+from tally_cli.moving.commands import export, import_
 from tally_cli.portfolio import portfolio_app
 from tally_cli.run import migrate, run, up
 from tally_cli.stack import stack_app
@@ -39,6 +40,8 @@ def quiet_logs() -> None:
 
 for command in (demo, up, run, migrate, fund, trace, lag, verify):
     app.command(command.__name__)(command)
+app.command("export")(export)
+app.command("import")(import_)
 app.add_typer(api_key_app)
 app.add_typer(chaos_app)
 app.add_typer(dlq_app)

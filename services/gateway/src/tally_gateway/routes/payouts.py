@@ -111,7 +111,12 @@ ROUTES: Final = (
         example={
             "rail": "ach",
             "currency": "USD",
-            "details": {"routing": "021000021", "account": "123456789", "name": "Supplier Ltd"},
+            "details": {
+                "routing_number": "021000021",
+                "account_number": "123456789",
+                "account_type": "checking",
+                "holder_name": "Supplier Ltd",
+            },
         },
     ),
     CommandRoute(

@@ -1,0 +1,199 @@
+"""F62: a tenant leaves with everything, and is at home in another installation to the minor unit."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tally_cli.publishing import Publication, publication, publish
+from tally_contracts.base import Event, PositiveAmount, Where, Who, Why
+from tally_contracts.directory import DirectoryCommand, OpenWallet, RegisterParty, SetRelation
+from tally_contracts.funding import Beneficiary, FundingReceived, Originator
+from tally_contracts.programs import CreateProgram, PolicyDocument, PublishPolicy
+from tally_runtime import Ids, SystemClock, derived_id
+
+from .conftest import Up, _exports
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
+
+TENANT = derived_id("party", "export", "aggregator")
+COMPANY = derived_id("party", "export", "company")
+PAYEE = derived_id("party", "export", "payee")
+PROGRAM = derived_id("prg", "export", "program")
+WALLET = derived_id("wallet", "export", "bonus")
+AT = datetime(2026, 9, 21, 8, tzinfo=UTC)
+OPERATOR = Who(actor="cli", principal="operator")
+ASKED = {"tenant": TENANT, "who": OPERATOR, "occurred_at": AT}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Up]:
+    """Another installation, empty."""
+    log = (tmp_path / "up.log").open("wb")
+    var = tmp_path / "var"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tally_cli", "up", "--var", str(var)],
+        stdout=subprocess.PIPE,
+        stderr=log,
+    )
+    try:
+        yield Up(var, _exports(process, tmp_path / "up.log"))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, (tmp_path / "up.log").read_text()[-3000:]
+        assert process.stdout is not None
+        process.stdout.close()
+        log.close()
+
+
+def _command(model: type[DirectoryCommand], name: str, /, **fields: object) -> DirectoryCommand:
+    return model.model_validate(
+        {**ASKED, "command_id": derived_id("cmd", "export", name), "reason": "Test", **fields}
+    )
+
+
+def _story() -> list[tuple[Event, str, str]]:
+    """Commands and money of one tenant: event, topic, key."""
+    directory = [
+        _command(RegisterParty, "t", party_id=TENANT, kind="aggregator"),
+        _command(RegisterParty, "c", party_id=COMPANY, kind="company", parent=TENANT, country="DE"),
+        _command(RegisterParty, "p", party_id=PAYEE, kind="payee", parent=COMPANY),
+        _command(SetRelation, "r", party=PAYEE, other=COMPANY, relation="supplier"),
+        _command(
+            OpenWallet,
+            "w",
+            wallet_id=WALLET,
+            owner=PAYEE,
+            currency="EUR",
+            purpose="bonus",
+            reference="2026",
+        ),
+    ]
+    program = CreateProgram(
+        **ASKED, program_id=PROGRAM, program="export-bonus", company=COMPANY, title="Bonus"
+    )
+    policy = PublishPolicy(
+        **ASKED,
+        program_id=PROGRAM,
+        version=1,
+        effective_from=None,
+        effective_until=None,
+        policy=PolicyDocument(rails=("ach",)),
+    )
+    return [
+        *((command, "directory.commands.v1", TENANT) for command in directory),
+        (program, "programs.commands.v1", TENANT),
+        (policy, "programs.commands.v1", TENANT),
+    ]
+
+
+def _money(external_id: str, currency: str, amount: str) -> tuple[Event, str, str]:
+    event = FundingReceived(
+        external_id=external_id,
+        amount=PositiveAmount(currency=currency, amount=amount),
+        originator=Originator(reference="payer-1"),
+        company=COMPANY,
+        beneficiary=Beneficiary(party=PAYEE),
+        value_date=AT.date(),
+        who=Who(actor="upstream", principal=COMPANY),
+        where=Where(channel="api"),
+        why=Why(program="export-bonus", event=f"bonus:{external_id}", reason="Bonus"),
+        occurred_at=AT,
+    )
+    return event, "funding.inbound.invoices.v1", external_id
+
+
+def _send(up: Up, events: list[tuple[Event, str, str]]) -> None:
+    ids, clock = Ids(), SystemClock()
+    records: list[Publication] = [
+        publication(
+            event, topic=topic, key=key, event_id=str(ids.uuid7()), source="/test", clock=clock
+        )
+        for event, topic, key in events
+    ]
+    asyncio.run(publish(up.environment["TALLY_KAFKA"], records))
+
+
+def _balances(up: Up) -> dict[str, int]:
+    """Wallets of the payee and company, by path."""
+    with psycopg.connect(up.environment["TALLY_POSTGRES_DSN"]) as conn:
+        rows = conn.execute(
+            "SELECT path, (credits_posted - debits_posted)::bigint FROM ledger.account"
+            " WHERE owner = ANY(%s) ORDER BY path",
+            ([TENANT, COMPANY, PAYEE],),
+        ).fetchall()
+    return {path: balance for path, balance in rows if balance}
+
+
+def _count(up: Up, query: str) -> int:
+    with psycopg.connect(up.environment["TALLY_POSTGRES_DSN"]) as conn:
+        row = conn.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
+    up: Up, elsewhere: Up, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    _send(up, _story())
+    of_tenant = f"FROM directory.party WHERE tenant = '{TENANT}'"
+    wait_for("parties", lambda: _count(up, f"SELECT count(*) {of_tenant}") >= 3)
+    wait_for("a policy", lambda: _count(up, "SELECT count(*) FROM programs.document") >= 1)
+    _send(up, [_money("export-1", "EUR", "100.01"), _money("export-2", "JPY", "500")])
+    wait_for("money in the wallets", lambda: len(_balances(up)) >= 2)
+    wait_for("rest", lambda: up.tally("verify", "--wait", "30").returncode == 0)
+    before = _balances(up)
+
+    folder = tmp_path / "export"
+    told = up.tally("export", TENANT, str(folder))
+    assert told.returncode == 0, told.stderr
+    rows = json.loads(told.stdout)["rows"]
+    assert rows["directory.party.jsonl"] == 3
+    assert rows["funding.pay_in.jsonl"] == 2
+    assert rows["ledger.entry.jsonl"] >= 2
+
+    checked = elsewhere.tally("import", str(folder), "--check")
+    assert checked.returncode == 0, checked.stderr
+    assert "funding.pay_in.jsonl" in json.loads(checked.stdout)["history_only"]
+    for _ in range(2):  # begun again, it asks for the same and finds it done
+        brought = elsewhere.tally("import", str(folder))
+        assert brought.returncode == 0, brought.stdout + brought.stderr
+        assert json.loads(brought.stdout)["differing"] == []
+    after = {
+        path: balance for path, balance in _balances(elsewhere).items() if "forward" not in path
+    }
+    assert after == before
+    assert _count(elsewhere, f"SELECT count(*) {of_tenant}") == 3
+    verified = elsewhere.tally("verify", "--wait", "60")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_an_export_that_was_changed_is_not_brought_in(up: Up, tmp_path: Path) -> None:
+    refused = up.tally("export", "party_00000000000000000000000000", str(tmp_path / "none"))
+    assert (refused.returncode, "tenant_unknown" in refused.stderr) == (3, True)
+    assert not (tmp_path / "none").exists()
+
+    tenant = derived_id("party", "export", "changed")
+    command = _command(RegisterParty, "changed", party_id=tenant, kind="aggregator", tenant=tenant)
+    _send(up, [(command, "directory.commands.v1", tenant)])
+    folder = tmp_path / "export"
+    for _ in range(60):
+        if up.tally("export", tenant, str(folder)).returncode == 0:
+            break
+    full = up.tally("export", tenant, str(folder))
+    assert (full.returncode, "folder_not_empty" in full.stderr) == (1, True)
+    page = folder / "directory.party.jsonl"
+    page.write_text(page.read_text().replace("aggregator", "company"))
+    changed = up.tally("import", str(folder))
+    assert (changed.returncode, "file_changed" in changed.stderr) == (1, True)
+    shutil.rmtree(folder)
+    missing = up.tally("import", str(tmp_path))
+    assert (missing.returncode, "manifest_unreadable" in missing.stderr) == (1, True)
