@@ -21,6 +21,12 @@ class DirectorySettings(MessagingSettings):
         validation_alias="TALLY_DIRECTORY_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the directory schema",
     )
+    batch_interval_ms: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="no payment waits for this service: fewer, fuller batches cost less",
+    )
     sealing_key: SecretStr = Field(
         default=SecretStr("c2FtcGxlLWtleS1vZi10aGUtZGlyZWN0b3J5LWRldiE="),
         validation_alias="TALLY_DIRECTORY_SEALING_KEY",

@@ -59,6 +59,12 @@ class GatewaySettings(MessagingSettings):
         validation_alias="TALLY_GATEWAY_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the gateway schema",
     )
+    batch_interval_ms: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="no payment waits for this service: fewer, fuller batches cost less",
+    )
     host: str = Field(
         default="127.0.0.1",
         validation_alias="TALLY_GATEWAY_HOST",

@@ -12,6 +12,12 @@ class ProgramsSettings(MessagingSettings):
         validation_alias="TALLY_PROGRAMS_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the programs schema",
     )
+    batch_interval_ms: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="no payment waits for this service: fewer, fuller batches cost less",
+    )
     ledger_name: str = Field(
         default="main",
         pattern=r"^[a-z][a-z0-9_.-]{0,63}$",
