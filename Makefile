@@ -34,10 +34,17 @@ down: install ## Stop what an `up` that was killed left running
 	@$(BIN)/tally stack stop
 
 .PHONY: test
-# Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them.
+# Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them. Tests that
+# start whole platforms come after, alone: each of those takes many ports at once.
 WORKERS ?= 2
+WHOLE := tests/chaos tests/e2e
 test: install ## All tests a machine without a container engine can run (WORKERS=, ARGS=)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%)
+	@$(BIN)/python -m pytest -q $(WHOLE)
+else
+	@$(BIN)/python -m pytest -q $(ARGS)
+endif
 
 .PHONY: check
 check: install ## Format, lint, types, import rules, size limits, contracts
