@@ -1,15 +1,41 @@
 """Pytest fixtures over the real Postgres and Kafka: one of each per test session, started on demand."""
 
 import itertools
+import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from tally_embedded import Stack, running_stack
 from tally_postgres import Schema
 from tally_testkit.databases import Databases, ServiceDatabase
 from tally_testkit.topics import Topics
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    """Every line logged while the test runs, at any level and before anything is redacted.
+
+    Whatever another test made of logging in this process: loggers keep the first one they met.
+    """
+    unbound = type(structlog.get_logger())
+    modules = [module for name, module in sys.modules.items() if name.startswith("tally_")]
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, unbound):
+                vars(value).pop("bind", None)
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        cache_logger_on_first_use=False,
+    )
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
