@@ -35,7 +35,7 @@ down: install ## Stop what an `up` that was killed left running
 
 .PHONY: test
 # Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them. Tests that
-# start whole platforms come after, alone: each of those takes many ports at once.
+# start whole platforms come after, alone: a server that is killed and comes back wants its port free.
 WORKERS ?= 2
 WHOLE := tests/chaos tests/e2e
 test: install ## All tests a machine without a container engine can run (WORKERS=, ARGS=)

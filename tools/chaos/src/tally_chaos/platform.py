@@ -165,11 +165,14 @@ async def running_platform(
     async with contextlib.AsyncExitStack() as cleanup:
         servers = cleanup.enter_context(running_servers(advertised))
         cleanup.callback(_keep_logs, servers, folder)
-        # First, so that nobody takes a port between its choice and its use.
-        proxies = {}
-        for name, port in ports.items():
-            target = _target(servers, name)
-            proxies[name] = await cleanup.enter_async_context(FaultProxy(name, port, target))
+        # First, so that nobody takes a port between its choice and its use: the servers choose theirs,
+        # which the links lead to, once all of these are held.
+        proxies = {
+            name: await cleanup.enter_async_context(FaultProxy(name, port))
+            for name, port in ports.items()
+        }
+        for name, proxy in proxies.items():
+            proxy.target_port = _target(servers, name)
         await asyncio.gather(
             asyncio.to_thread(servers.postgres.start), asyncio.to_thread(servers.kafka.start)
         )

@@ -60,12 +60,12 @@ class _Connection:
 class FaultProxy:
     """Listens on a loopback port and passes bytes on to another, until a fault says otherwise.
 
-    One fault at a time; `seed` fixes the jitter.
+    One fault at a time; `seed` fixes the jitter. `target_port` may be said once it listens.
     """
 
     name: str
     port: int
-    target_port: int
+    target_port: int = 0
     seed: int = 0
     host: str = "127.0.0.1"
     accepted: int = 0
