@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from tally_contracts.rails import Sealed
 from tally_railkit.sealing import (
-    DetailsTooLong,
     Keyring,
     SealBroken,
     SealingKey,
     SealingKeyInvalid,
     SealingKeyUnknown,
+    TextTooLong,
     seal,
     unseal,
 )
@@ -35,6 +35,13 @@ def test_details_come_back_and_the_text_is_what_the_contract_carries(details):
 
 def test_same_details_are_never_sealed_to_the_same_text():
     assert seal({"a": "b"}, NEW, **HERE) != seal({"a": "b"}, NEW, **HERE)
+
+
+def test_details_sealed_by_an_earlier_release_still_open():
+    sealed = (
+        "0L8hAgR4.Yt62pjRx4b7BH4cn.Xtr12hBc88DwOd3Ronjz8PvrlHFMzHO4qN-Z-he4g1tEnGWLYIJctE__4_T691c"
+    )
+    assert unseal(sealed, RING, **HERE) == {"account": "1", "name": "é"}
 
 
 def test_text_sealed_with_the_key_before_still_opens():
@@ -77,7 +84,7 @@ def test_whatever_is_no_sealed_text_is_refused_with_a_code(text):
 
 
 def test_details_too_long_to_carry_are_refused_when_sealed():
-    with pytest.raises(DetailsTooLong):
+    with pytest.raises(TextTooLong):
         seal({"a": "x" * 5000}, NEW, **HERE)
 
 

@@ -17,7 +17,6 @@ from tally_gateway.intake import COMMAND_PREFIX
 from tally_gateway.routes import COMMAND_TOPICS, ROUTES, SCOPES
 from tally_gateway.routes.model import FILLED, Asked, CommandRoute
 from tally_gateway.sealers import Sealers
-from tally_railkit.sealing import SealingKey as RailsKey
 from tally_runtime import Ids, derived_id
 from tally_security.internal import VIEWER_HEADER, Persona, read_viewer
 from tally_security.sealing import SealingKey
@@ -52,7 +51,7 @@ def asked(route: CommandRoute) -> Asked:
         made={name: Ids().new(prefix) for name, prefix in route.makes.items()},
         tenant=party("agg"),
         now=NOW,
-        sealers=Sealers(SealingKey(b"d" * 32), RailsKey(b"r" * 32)),
+        sealers=Sealers(SealingKey(b"d" * 32), SealingKey(b"r" * 32)),
         ledger="main",
     )
 

@@ -1,8 +1,8 @@
 """Texts that only their keeper can read, each bound to the one place it belongs to.
 
 AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce. The text is `<key id>.<nonce>.<ciphertext
-and tag>` in unpadded URL-safe base64. Tenant, table, column and row are associated data: a sealed
-text moved to another of any of them does not open.
+and tag>` in unpadded URL-safe base64. The place is associated data, part by part: a sealed text moved
+to another one does not open. `Place` is a column of a row; `tally_railkit.sealing` has another kind.
 """
 
 import base64
@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -48,14 +48,25 @@ class TextTooLong(SealingError):  # noqa: N818 - named for what it says
     code = "text_too_long"
 
 
+class Bound(Protocol):
+    """Where a sealed text belongs, as parts in a fixed order; it opens nowhere else."""
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a sealed text belongs; it opens nowhere else."""
+    """A column of a row of a tenant."""
 
     tenant: str
     table: str
     column: str
     row: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (self.tenant, self.table, self.column, self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ class Keyring:
         return next((k for k in (self.current, self.previous) if k and k.id == key_id), None)
 
 
-def seal(text: str, key: SealingKey, place: Place) -> str:
+def seal(text: str, key: SealingKey, place: Bound) -> str:
     """Seal a text for one place; raises TextTooLong beyond 4096 characters of result."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = AESGCM(key.secret).encrypt(nonce, text.encode(), _associated(key.id, place))
@@ -114,7 +125,7 @@ def seal(text: str, key: SealingKey, place: Place) -> str:
     return result
 
 
-def unseal(sealed: str, keys: Keyring, place: Place) -> str:
+def unseal(sealed: str, keys: Keyring, place: Bound) -> str:
     """Open a sealed text; raises SealingKeyUnknown or SealBroken, whatever the text is."""
     parts = sealed.split(".")
     if len(parts) != _PARTS or not all(map(_match_part, parts)):
@@ -138,8 +149,8 @@ def unseal(sealed: str, keys: Keyring, place: Place) -> str:
         ) from None
 
 
-def _associated(key_id: str, place: Place) -> bytes:
-    parts = (key_id, place.tenant, place.table, place.column, place.row)
+def _associated(key_id: str, place: Bound) -> bytes:
+    parts = (key_id, *place.parts)
     return "".join(f"{len(part)}:{part}" for part in parts).encode()
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tally_contracts.directory import SealPlace
-from tally_railkit.sealing import SealingKey as RailsKey
 from tally_railkit.sealing import seal as seal_details
 from tally_security.sealing import Place, SealingKey, seal
 
@@ -14,7 +13,7 @@ class Sealers:
     """The current keys of those who read what is sealed here. The gateway itself opens nothing."""
 
     directory: SealingKey
-    rails: RailsKey
+    rails: SealingKey
 
     def for_directory(self, text: str, place: SealPlace, *, tenant: str, row: str) -> str:
         """A text for one row of the directory."""

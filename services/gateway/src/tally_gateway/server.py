@@ -24,7 +24,6 @@ from tally_gateway.store import EVERY_TENANT, commands, scoped
 from tally_gateway.store import credentials as credential_store
 from tally_messaging import WorkerContext
 from tally_postgres import Connection, in_transaction
-from tally_railkit.sealing import SealingKey as RailsKey
 from tally_runtime import get_logger
 from tally_security.internal import InternalKeys
 from tally_security.sealing import SealingKey
@@ -60,7 +59,7 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
     intake = Intake(
         Sealers(
             SealingKey.parse(settings.directory_sealing_key.get_secret_value()),
-            RailsKey.parse(settings.sealing_key.get_secret_value()),
+            SealingKey.parse(settings.sealing_key.get_secret_value()),
         ),
         settings.ledger_name,
     )
