@@ -5,10 +5,14 @@
     make bench-api ARGS="--seconds 20 --rate 300 --callers 64"
 
 The gateway runs in a process of its own on a fresh Postgres and Kafka, the callers in this one, so two
-cores are one for each. Commands are payout requests: each is recognised, checked against the tree,
-kept with its key, and committed with its record in the outbox before it is answered. Three loads:
-as many as the callers can, once with commits shared and once with a commit each (the base of the
-ratio); a fixed rate of commands with reads beside them, whose times are the ones to look at.
+cores are one for each, less what the servers take. Commands are payout requests: each is recognised,
+checked against the tree, kept with its key, and committed with its record in the outbox before it is
+answered. Reads are pages of 50 events. Four loads: as many commands as the callers can, once with a
+commit each (the base of the ratio) and once with commits shared; as many reads as they can; a fixed
+rate of commands with reads beside them, whose times are the ones to look at.
+
+Rates are of answers, not of what was offered. CPU a request of a process holds on a busy machine too;
+that of the gateway includes publishing what was committed.
 """
 
 import argparse
@@ -16,21 +20,22 @@ import asyncio
 import json
 import os
 import platform
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import httpx
 import psutil
+import uvloop
 
 from tally_contracts.catalogue import expand
 from tally_embedded import Stack, TopicSpec, ensure_topics, running_stack
@@ -42,11 +47,14 @@ from tally_gateway.store import EVERY_TENANT, credentials, log, scoped, tree
 from tally_postgres import Connection, create_pool, in_transaction, migrate, provision, service_dsn
 from tally_runtime import Ids, derived_id, derived_uuid
 
-TARGET_RATE, TARGET_P99_MS = 300, 150
+TARGET_RATE, TARGET_READS, TARGET_P99_MS = 300, 50, 150
 _PASSWORD = "for-the-bench-only"  # noqa: S105 - of a throw-away database on loopback
 _ROOT, _COMPANY = derived_id("party", "root"), derived_id("party", "company")
 _WALLET = derived_id("wal", "company")
 _EVENTS = 20_000
+_HOST = "127.0.0.1"
+_LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
+_GOOD = frozenset({200, 202})
 _BODY = {
     "wallet": _WALLET,
     "amount": {"currency": "USD", "amount": "25.00"},
@@ -56,15 +64,44 @@ _BODY = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What one load measured; times in milliseconds, CPU of the gateway's process per request."""
+    """What one load measured; CPU is of a process for each request, whichever load it was of."""
 
     name: str
     requests: int
     refused: int
     per_second: int
-    p50_ms: int
-    p99_ms: int
+    p50_us: int
+    p99_us: int
     gateway_cpu_us: int
+    caller_cpu_us: int
+
+
+@dataclass
+class Answers:
+    """The answers to one load: times in nanoseconds, and how many were no good answer."""
+
+    times: list[int] = field(default_factory=list)
+    refused: int = 0
+    begun: int = field(default_factory=time.perf_counter_ns)
+
+    def take(self, status: int, asked_at: int) -> None:
+        self.times.append(time.perf_counter_ns() - asked_at)
+        self.refused += status not in _GOOD
+
+    def figures(self, name: str, gateway_cpu_us: int, caller_cpu_us: int) -> Figures:
+        """The figures of a load that ends now."""
+        took_ns = time.perf_counter_ns() - self.begun
+        cuts = statistics.quantiles(self.times, n=100)
+        return Figures(
+            name=name,
+            requests=len(self.times),
+            refused=self.refused,
+            per_second=(len(self.times) - self.refused) * 1_000_000_000 // took_ns,
+            p50_us=round(cuts[49] / 1e3),
+            p99_us=round(cuts[98] / 1e3),
+            gateway_cpu_us=gateway_cpu_us,
+            caller_cpu_us=caller_cpu_us,
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,31 +109,53 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--rate", type=int, default=TARGET_RATE)
+    parser.add_argument("--reads", type=int, default=TARGET_READS)
     parser.add_argument("--callers", type=int, default=64)
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory() as folder,
         running_stack(Path(folder), ephemeral=True) as stack,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        figures = asyncio.run(measured(stack, options))
+        figures = runner.run(measured(stack, options))
     keep(figures, options)
     return 0
 
 
 async def measured(stack: Stack, options: argparse.Namespace) -> list[Figures]:
-    """All loads, one after the other, each on a gateway started for it."""
+    """All loads, one after the other."""
     key = await prepared(stack)
-    found: list[Figures] = []
-    async with gateway(stack, batch_max=1) as (client, process):
-        found.append(await closed("a commit each", process, command(client, key), options))
-    async with gateway(stack, batch_max=100) as (client, process):
-        found.append(await closed("commits shared", process, command(client, key), options))
-        both = await asyncio.gather(
-            opened("commands at a rate", process, command(client, key), options),
-            opened("reads beside them", process, read(client, key), options, share=4),
-        )
-        found += both
+    seconds, found = options.seconds, list[Figures]()
+    async with gateway(stack, batch_max=1) as (port, process):
+        callers = await connected(port, options.callers)
+        load = closed(callers, command(key), seconds)
+        found += await spent(process, {"a commit each": load})
+    async with gateway(stack, batch_max=100) as (port, process):
+        callers = await connected(port, options.callers)
+        readers = await connected(port, options.callers)
+        load = closed(callers, command(key), seconds)
+        found += await spent(process, {"commits shared": load})
+        load = closed(readers, read(key), seconds)
+        found += await spent(process, {"reads": load})
+        beside = {
+            "commands at a rate": opened(callers, command(key), seconds, options.rate),
+            "reads beside them": opened(readers, read(key), seconds, options.reads),
+        }
+        found += await spent(process, beside)
     return found
+
+
+async def spent(
+    process: psutil.Process, loads: Mapping[str, Coroutine[Any, Any, Answers]]
+) -> list[Figures]:
+    """Run loads at the same time; their figures, with the CPU of all of them by request."""
+    itself = psutil.Process()
+    before, before_here = _cpu_us(process), _cpu_us(itself)
+    answers = await asyncio.gather(*loads.values())
+    requests = sum(len(each.times) for each in answers)
+    there = (_cpu_us(process) - before) // requests
+    here = (_cpu_us(itself) - before_here) // requests
+    return [each.figures(name, there, here) for name, each in zip(loads, answers, strict=True)]
 
 
 async def prepared(stack: Stack) -> str:
@@ -138,10 +197,8 @@ async def prepared(stack: Stack) -> str:
 
 
 @asynccontextmanager
-async def gateway(
-    stack: Stack, *, batch_max: int
-) -> AsyncIterator[tuple[httpx.AsyncClient, psutil.Process]]:
-    """A gateway in a process of its own, and a client that reaches it."""
+async def gateway(stack: Stack, *, batch_max: int) -> AsyncIterator[tuple[int, psutil.Process]]:
+    """A gateway in a process of its own, and the port it listens on."""
     port = await asyncio.to_thread(_free_port)
     process = subprocess.Popen(  # noqa: ASYNC220 - begun once, before anything is measured
         [sys.executable, "-m", "tally_messaging.launch", "gateway"],
@@ -155,131 +212,138 @@ async def gateway(
             "TALLY_INTAKE_BATCH_MAX": str(batch_max),
         },
     )
-    limits = httpx.Limits(max_connections=512, max_keepalive_connections=512)
     try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits, trust_env=False
-        ) as client:
-            await _until_up(client)
-            yield client, psutil.Process(process.pid)
+        yield port, psutil.Process(process.pid)
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 60)
 
 
-Ask = Callable[[int], Awaitable[httpx.Response]]
+class Caller(asyncio.Protocol):
+    """One connection that is kept: HTTP/1.1 and no more of it than the gateway answers with.
+
+    A whole client would take as long over a request as the gateway does, and measure itself.
+    """
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[int] | None = None
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are of no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("the gateway hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head = self._received.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        length = _LENGTH.search(self._received, 0, head)
+        assert length is not None, "every answer that is asked for here has a length"
+        if len(self._received) >= head + 4 + int(length[1]):
+            assert self._answer is not None, "only what was asked for is answered"
+            self._answer.set_result(int(self._received[9:12]))
+            self._received.clear()
+
+    async def ask(self, request: bytes) -> int:
+        """Send a request; the status of its answer."""
+        assert self._transport is not None, "it is connected"
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
 
 
-def command(client: httpx.AsyncClient, key: str) -> Ask:
-    """Sends a payout request with a key of its own."""
+Callers = Sequence[Caller]
+Request = Callable[[int], bytes]
+
+
+async def connected(port: int, count: int) -> Callers:
+    """As many connections, once the gateway takes them."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return [(await loop.create_connection(Caller, _HOST, port))[1] for _ in range(count)]
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.2)
+
+
+def command(key: str) -> Request:
+    """A payout request with a key of its own."""
     run = str(Ids().uuid7())
     body = json.dumps(_BODY).encode()
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-
-    async def ask(number: int) -> httpx.Response:
-        return await client.post(
-            "/v1/payouts", content=body, headers={**headers, "Idempotency-Key": f"{run}-{number}"}
-        )
-
-    return ask
+    head = (
+        f"POST /v1/payouts HTTP/1.1\r\nHost: {_HOST}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {run}-"
+    ).encode()
+    return lambda number: b"%s%d\r\n\r\n%s" % (head, number, body)
 
 
-def read(client: httpx.AsyncClient, key: str) -> Ask:
-    """Reads a page of 50 events from anywhere in the log."""
-    headers = {"Authorization": f"Bearer {key}"}
-
-    async def ask(number: int) -> httpx.Response:
-        after = str(number * 7919 % _EVENTS)
-        return await client.get("/v1/events", params={"after": after}, headers=headers)
-
-    return ask
+def read(key: str) -> Request:
+    """A page of 50 events from anywhere in the log."""
+    tail = f" HTTP/1.1\r\nHost: {_HOST}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+    return lambda number: b"GET /v1/events?after=%d%s" % (number * 7919 % _EVENTS, tail)
 
 
-async def closed(
-    name: str,
-    process: psutil.Process,
-    ask: Ask,
-    options: argparse.Namespace,
-) -> Figures:
+async def closed(callers: Callers, request: Request, seconds: int) -> Answers:
     """Every caller asks again as soon as it is answered."""
-    end = time.monotonic() + options.seconds
-    times: list[int] = []
-    statuses: list[int] = []
-    cpu = _cpu_us(process)
+    found = Answers()
+    end = time.monotonic() + seconds
 
-    async def caller(first: int) -> None:
-        number = first
+    async def asking(caller: Caller, number: int) -> None:
         while time.monotonic() < end:
             begun = time.perf_counter_ns()
-            statuses.append((await ask(number)).status_code)
-            times.append(time.perf_counter_ns() - begun)
-            number += options.callers
+            found.take(await caller.ask(request(number)), begun)
+            number += len(callers)
 
-    await asyncio.gather(*(caller(first) for first in range(options.callers)))
-    return _figures(name, times, statuses, options.seconds, _cpu_us(process) - cpu)
+    await asyncio.gather(*(asking(each, number) for number, each in enumerate(callers)))
+    return found
 
 
-async def opened(
-    name: str,
-    process: psutil.Process,
-    ask: Ask,
-    options: argparse.Namespace,
-    share: int = 1,
-) -> Figures:
+async def opened(callers: Callers, request: Request, seconds: int, rate: int) -> Answers:
     """Asks at a rate whatever the answers do; a time counts from when its turn was."""
-    rate = max(1, options.rate // share)
-    times: list[int] = []
-    statuses: list[int] = []
-    tasks: list[asyncio.Task[None]] = []
-    cpu = _cpu_us(process)
+    found = Answers()
+    idle: asyncio.Queue[Caller] = asyncio.Queue()
+    for caller in callers:
+        idle.put_nowait(caller)
     start = time.perf_counter_ns()
 
-    async def one(number: int, due: int) -> None:
-        statuses.append((await ask(number)).status_code)
-        times.append(time.perf_counter_ns() - due)
+    async def one(caller: Caller, number: int, due: int) -> None:
+        found.take(await caller.ask(request(number)), due)
+        idle.put_nowait(caller)
 
-    for number in range(rate * options.seconds):
-        due = start + number * 1_000_000_000 // rate
-        await asyncio.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
-        tasks.append(asyncio.create_task(one(number, due)))
-    await asyncio.gather(*tasks)
-    return _figures(name, times, statuses, options.seconds, _cpu_us(process) - cpu)
-
-
-def _figures(
-    name: str, times: Sequence[int], statuses: Sequence[int], seconds: int, cpu_us: int
-) -> Figures:
-    cuts = statistics.quantiles(times, n=100)
-    good = sum(1 for status in statuses if status in {200, 202})
-    return Figures(
-        name=name,
-        requests=len(times),
-        refused=len(statuses) - good,
-        per_second=good // seconds,
-        p50_ms=round(cuts[49] / 1e6),
-        p99_ms=round(cuts[98] / 1e6),
-        gateway_cpu_us=cpu_us // max(1, len(times)),
-    )
+    async with asyncio.TaskGroup() as asked:
+        for number in range(rate * seconds):
+            due = start + number * 1_000_000_000 // rate
+            await asyncio.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
+            asked.create_task(one(await idle.get(), number, due))
+    return found
 
 
 def keep(figures: Sequence[Figures], options: argparse.Namespace) -> None:
     """Print the table; write it and the JSON."""
     each, shared = figures[0], figures[1]
     lines = [
-        "| load | requests/s | refused | p50 ms | p99 ms | gateway CPU us |",
-        "|---|---|---|---|---|---|",
+        "| load | answers/s | refused | p50 ms | p99 ms | gateway CPU us | caller CPU us |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {f.name} | {f.per_second} | {f.refused} | {f.p50_ms} | {f.p99_ms} | {f.gateway_cpu_us} |"
+        f"| {f.name} | {f.per_second} | {f.refused} | {f.p50_us / 1000:.1f} "
+        f"| {f.p99_us / 1000:.1f} | {f.gateway_cpu_us} | {f.caller_cpu_us} |"
         for f in figures
     ]
     ratio = f"{shared.per_second / max(1, each.per_second):.1f}"
     told = (
         f"{platform.python_version()} on {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}; {options.callers} callers, {options.seconds} s each, rate "
-        f"{options.rate}/s with a quarter as many reads. Commits shared take {ratio} times the "
-        f"commands of a commit each. Targets: {TARGET_RATE} commands/s, reads p99 {TARGET_P99_MS} ms. "
-        "CPU of the two loads that run together counts both."
+        f"{os.getloadavg()[0]:.1f}; {options.callers} callers, {options.seconds} s each; at a rate: "
+        f"{options.rate} commands/s and {options.reads} reads/s. Commits shared take {ratio} times "
+        f"the commands of a commit each. Targets: {TARGET_RATE} commands/s, p99 of reads "
+        f"{TARGET_P99_MS} ms at {TARGET_READS}/s. CPU is for each request, of either kind where two "
+        "loads run together."
     )
     table = "\n".join(lines)
     print(f"{told}\n\n{table}")
@@ -295,23 +359,14 @@ def _dsn(stack: Stack) -> str:
 
 
 def _cpu_us(process: psutil.Process) -> int:
-    spent = process.cpu_times()
-    return int((spent.user + spent.system) * 1_000_000)
+    times = process.cpu_times()
+    return int((times.user + times.system) * 1_000_000)
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((_HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-async def _until_up(client: httpx.AsyncClient) -> None:
-    while True:
-        try:
-            if (await client.get("/v1/problems/not_found")).status_code == 200:  # noqa: PLR2004
-                return
-        except httpx.HTTPError:
-            await asyncio.sleep(0.2)
 
 
 if __name__ == "__main__":
