@@ -24,7 +24,8 @@ import psycopg
 from pydantic import SecretStr
 
 from tally_embedded import running_stack
-from tally_portfolio.api import ReadApi, build_api
+from tally_portfolio.answering import ReadApi
+from tally_portfolio.api import build_api
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.settings import PortfolioSettings
 from tally_postgres import create_pool

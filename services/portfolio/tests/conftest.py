@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
+from tally_contracts.catalogue import catalogue
 from tally_contracts.directory_facts import (
     ConnectionChanged,
     ConsentGiven,
@@ -31,6 +32,7 @@ from tally_contracts.funding import (
     PayInReceived,
     PayInSuspended,
 )
+from tally_contracts.funding_sources import ReturnedShare
 from tally_contracts.ledger import (
     AccountOpened,
     AccountSpec,
@@ -45,7 +47,8 @@ from tally_contracts.rails import AttemptChanged
 from tally_messaging import Transactor
 from tally_messaging.batch import BatchProcessor
 from tally_messaging.envelope import CAUSATION_ID, CE_TIME, CORRELATION_ID
-from tally_portfolio.api import ReadApi, build_api
+from tally_portfolio.answering import ReadApi
+from tally_portfolio.api import build_api
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.service import reading
 from tally_portfolio.settings import PortfolioSettings
@@ -65,18 +68,7 @@ KEYS = InternalKeys(b"k" * 32)
 START = datetime(2026, 9, 21, 8, tzinfo=UTC)
 WHO = Who(actor="svc:feed", principal="co_1")
 WHERE = Where(channel="api", country="DE")
-TOPIC_OF = {
-    PayInReceived: "funding.pay_in.v1",
-    PayInAllocated: "funding.pay_in.v1",
-    PayInSuspended: "funding.pay_in.v1",
-    JournalPosted: "ledger.journals.v1",
-    HoldPlaced: "ledger.holds.v1",
-    HoldCaptured: "ledger.holds.v1",
-    PayoutChanged: "payouts.payout.v1",
-    AttemptChanged: "rails.attempts.v1",
-    AccountOpened: "ledger.accounts.v1",
-    RecordQuarantined: "operations.quarantine.v1",
-}
+TOPIC_OF = {name: topic.name for topic in catalogue().values() for name in topic.types}
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,7 @@ class Story:
         number = len(self.records)
         event_id = str(derived_uuid("event", self.name, label))
         self.events[label] = event_id
-        source = f"/tallystick/main/{TOPIC_OF[type(event)].partition('.')[0]}"
+        source = f"/tallystick/main/{TOPIC_OF[event.TYPE].partition('.')[0]}"
         headers = [
             *event_headers(event_id, event.TYPE, source),
             (CORRELATION_ID, self.correlation.encode()),
@@ -155,10 +147,46 @@ class Story:
                 tuple((n, v) for n, v in headers if v is not None),
                 key.encode(),
                 next(self._offsets),
-                TOPIC_OF[type(event)],
+                TOPIC_OF[event.TYPE],
             )
         )
         return event_id
+
+    def fact(self, event_class: type[Any], label: str, **fields: Any) -> "Story":
+        """Any other fact, a minute after the one before it."""
+        ws = self.ws | {"occurred_at": self.at + timedelta(minutes=len(self.records))}
+        known = {name: value for name, value in ws.items() if name in event_class.model_fields}
+        self.tell(event_class(**known | fields), label, self.pay_in_id, "asked")
+        return self
+
+    def returned(
+        self, kind: type[Any], state: str, amount: str, so_far: str, **owed: str
+    ) -> "Story":
+        """Part of the pay-in went back; `owed` names shares that wallets had spent already."""
+        # What is reinstated is the return before it.
+        label = f"returned{len(self.records)}"
+        number = str(len(self.records) - ("state" not in kind.model_fields))
+        shares = owed or {self.owner: amount}
+        fields: dict[str, Any] = {
+            "return_id": self.id("ret", number),
+            "pay_in_id": self.pay_in_id,
+            "source": "cards",
+            "company": self.company,
+            "amount": usd(amount),
+            "returned": Amount(currency="USD", amount=so_far),
+            "shares": tuple(
+                ReturnedShare(
+                    owner=owner,
+                    account=account(f"wallet/{owner}/USD"),
+                    amount=usd(share),
+                    receivable_id=self.id("rcv", owner) if owed else None,
+                )
+                for owner, share in shares.items()
+            ),
+        }
+        if "state" in kind.model_fields:
+            fields |= {"state": state, "pay_in_amount": Amount(currency="USD", amount=self.amount)}
+        return self.fact(kind, label, **fields)
 
     def received(self) -> "Story":
         event = PayInReceived(
@@ -523,7 +551,7 @@ def set_aside(offset: int, at: datetime, consumer: str = "ledger") -> Raw:
         tuple(event_headers(str(derived_uuid("notice", str(offset))), event.TYPE)),  # type: ignore[arg-type]
         consumer.encode(),
         offset,
-        TOPIC_OF[RecordQuarantined],
+        TOPIC_OF[RecordQuarantined.TYPE],
     )
 
 

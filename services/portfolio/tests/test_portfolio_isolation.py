@@ -6,6 +6,8 @@ import asyncpg
 import psycopg
 import pytest
 
+from tally_contracts.funding_sources import PayInRefunded
+
 # What moves messages holds no tenant's rows that anybody is shown.
 _OF_MESSAGING = ("inbox", "outbox", "quarantine", "relay", "retention", "migration_")
 
@@ -28,7 +30,7 @@ def _tables(admin_dsn: str) -> dict[str, tuple[bool, bool, int]]:
 
 def test_row_level_security_is_forced_in_every_table(portfolio: Any) -> None:
     tables = _tables(portfolio.admin_dsn)
-    assert len(tables) == 20
+    assert len(tables) == 21
     for name, (enabled, forced, policies) in tables.items():
         assert enabled, name
         assert forced, name
@@ -42,7 +44,8 @@ async def two_tenants(portfolio: Any, tree: Any, story: Any) -> Any:
         one = story(told.name, owner=told.party("ann"), company=told.party("acme"))
         told.consents("ann", "acme").grants("ann", told.party("zeta"), "balance")
         told.connects(told.root, told.party("bob"), "view", "accepted")
-        await portfolio.tell(told, one.whole())
+        one.whole().returned(PayInRefunded, "refunded", "100.00", "100.00")
+        await portfolio.tell(told, one)
     return trees
 
 

@@ -167,6 +167,7 @@ def test_json_is_all_there_is_on_stdout_and_tells_the_whole_payment():
             "paid_out": "0.00",
             "under_way": "100.00",
             "resting": "0.00",
+            "returned": "0.00",
         }
     ]
     assert line["accounts"]["acc_ann"]["path"] == "wallet/ann/USD"

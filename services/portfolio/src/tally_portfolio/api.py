@@ -1,8 +1,6 @@
 """The read API: questions over HTTP, for the gateway alone. See README.md for the routes."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -10,8 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from tally_messaging import Transactor, UnitOfWork
 from tally_portfolio import views, wallet_views
+from tally_portfolio.answering import Answer, ReadApi, list_route
+from tally_portfolio.api_records import add_record_routes
 from tally_portfolio.asking import (
     HistoryQuestion,
     PartiesQuestion,
@@ -22,61 +21,17 @@ from tally_portfolio.asking import (
     StatementQuestion,
     TotalsQuestion,
     WalletsQuestion,
-    cursor_of,
     moment,
     sparse,
 )
-from tally_portfolio.domain.redaction import Document
-from tally_portfolio.domain.statement import canonical, time
-from tally_portfolio.errors import NotFound, QuestionRefused, ViewerMissing
-from tally_portfolio.store.views import BEGINNING, GrantedWallet, Place, Position
-from tally_postgres import Pool, is_transient
-from tally_runtime import Clock, get_logger
-from tally_security.internal import VIEWER_HEADER, InternalKeys, Viewer, ViewerRefused, read_viewer
+from tally_portfolio.domain.statement import canonical
+from tally_portfolio.errors import NotFound, QuestionRefused
+from tally_portfolio.store.views import BEGINNING
+from tally_postgres import is_transient
+from tally_runtime import get_logger
+from tally_security.internal import VIEWER_HEADER, Viewer, ViewerRefused
 
 _LOG = get_logger("tally_portfolio.api")
-
-
-@dataclass(frozen=True, slots=True)
-class ReadApi:
-    """What the routes work with. `settled`: how old the end of a statement must be."""
-
-    pool: Pool
-    transactor: Transactor
-    clock: Clock
-    keys: InternalKeys
-    settled: timedelta
-
-    def viewer(self, request: Request) -> Viewer:
-        """Who looks, as the gateway signed it; raises ViewerMissing, ViewerRefused."""
-        token = request.headers.get(VIEWER_HEADER)
-        if token is None:
-            raise ViewerMissing(f"the header {VIEWER_HEADER} is missing", f"/{VIEWER_HEADER}")
-        return read_viewer(token, self.keys, now=self.clock.now())
-
-    async def log(self, viewer: Viewer, grants: Sequence[GrantedWallet], route: str) -> None:
-        """Keep a look by grants before it is answered: what cannot be logged is not shown."""
-
-        async def unit(uow: UnitOfWork) -> None:
-            await wallet_views.log_views(uow, viewer, tuple(grants), route)
-
-        if grants:
-            await self.transactor.run(unit)
-
-    def listed(
-        self,
-        items: Sequence[Document],
-        after: Place | Position | None,
-        chosen: frozenset[str] | None,
-    ) -> Response:
-        """The answer to a question for a list."""
-        return JSONResponse(
-            {
-                "items": [sparse(item, chosen) for item in items],
-                "next": cursor_of(after),
-                "as_of": time(self.clock.now()),
-            }
-        )
 
 
 def build_api(api: ReadApi) -> FastAPI:
@@ -104,40 +59,17 @@ def build_api(api: ReadApi) -> FastAPI:
         ("payment", "/payments", SeatQuestion, ("pay_in", "withdrawal"), views.load_payments),
         ("party", "/parties", PartiesQuestion, ("party",), views.load_parties),
     ):
-        app.get(path)(_list_route(api, kind, question, kinds, load))
+        app.get(path)(list_route(api, kind, question, kinds, load))
     for kind, path, load in (
         ("pay_in", "/pay-ins/{id}", views.load_pay_ins),
         ("payout", "/payouts/{id}", views.load_payouts),
         ("party", "/parties/{id}", views.load_parties),
     ):
         app.get(path)(_one_route(api, kind, load))
+    add_record_routes(app, api)
     _add_payment_routes(app, api)
     _add_wallet_routes(app, api)
     return app
-
-
-Answer = Callable[..., Awaitable[Response]]
-
-
-def _list_route(
-    api: ReadApi,
-    kind: str,
-    question: type[SeatQuestion],
-    kinds: Sequence[str],
-    load: views.Load,
-) -> Answer:
-    async def answer(
-        asked: Annotated[question, Query()],  # type: ignore[valid-type] # each route has its own
-        viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Response:
-        seat_question: SeatQuestion = asked
-        chosen = seat_question.chosen(kind)
-        page = views.Page(seat_question.place(), seat_question.limit, seat_question.wanted())
-        async with views.seated(api.pool, viewer, seat_question.under) as seat:
-            found = await views.listing(seat, kinds, page, load)
-        return api.listed(found.items, found.after, chosen)
-
-    return answer
 
 
 def _one_route(api: ReadApi, kind: str, load: views.Load) -> Answer:

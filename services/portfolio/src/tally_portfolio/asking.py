@@ -94,6 +94,10 @@ class PartiesQuestion(SeatQuestion):
     kind: Word | None = None
 
 
+class StatesQuestion(SeatQuestion):
+    state: Word | None = None
+
+
 class TotalsQuestion(Question):
     under: Word | None = None
 

@@ -71,11 +71,12 @@ def _pay_in(pay_in: PayIn) -> Document:
         "company": pay_in.company,
         "owner": pay_in.owner,
         **_money(pay_in.amount),
-        "state": pay_in.state,
+        "state": pay_in.standing,
+        "returned": _decimal(pay_in.returned),
         "reason_code": pay_in.reason_code,
         "remedy": pay_in.remedy,
         "received_at": _time(pay_in.received_at),
-        "changed_at": _time(pay_in.changed_at),
+        "changed_at": _time(pay_in.last_at),
     }
 
 
@@ -102,6 +103,7 @@ def _flow(flow: Flow) -> Document:
         "paid_out": _decimal(flow.paid_out),
         "under_way": _decimal(flow.under_way),
         "resting": _decimal(flow.resting),
+        "returned": _decimal(flow.returned),
     }
 
 

@@ -10,7 +10,8 @@ from typing import ClassVar
 import uvicorn
 
 from tally_messaging import WorkerContext
-from tally_portfolio.api import ReadApi, build_api
+from tally_portfolio.answering import ReadApi
+from tally_portfolio.api import build_api
 from tally_portfolio.settings import PortfolioSettings
 
 _TICK_S = 1.0

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tally_portfolio import store
 from tally_portfolio.domain.projection import SetAside
+from tally_portfolio.domain.records import RETURN
 from tally_portfolio.domain.time_line import (
     ACCOUNT_OPENED,
     Payment,
@@ -15,10 +16,12 @@ from tally_portfolio.domain.time_line import (
     openings_of,
     steps_of,
 )
+from tally_portfolio.store.views import NEWEST
 from tally_postgres import Connection, Pool
 
 MATCHES_MAX = 50
 HOPS_MAX = 5_000
+RETURNS_MAX = 100
 _SET_ASIDE_MAX = 5
 # Clocks of two services may differ by this much without anybody having noticed.
 _CLOCK_TOLERANCE = timedelta(seconds=60)
@@ -77,7 +80,9 @@ async def time_line(pool: Pool, payment_id: str) -> TimeLine | None:
 async def line_of(conn: Connection, payment_id: str) -> TimeLine | None:
     """The time line of a payment, from the rows a transaction sees."""
     (payment,) = await payments_of(conn, [payment_id])
+    returns = await store.records.under(conn, payment_id, RETURN, NEWEST, RETURNS_MAX)
     subjects = [payment_id, *(p.payout_id for p in payment.payouts if p.pay_in_id)]
+    subjects += [place.subject for place in returns]
     hops = await store.hops(conn, subjects, HOPS_MAX + 1)
     if not hops:
         return None
@@ -94,6 +99,7 @@ async def line_of(conn: Connection, payment_id: str) -> TimeLine | None:
         accounts={account.account_id: account for account in accounts},
         set_aside=await _set_aside(conn, payment, hops[-1].recorded_at),
         truncated=truncated,
+        returns=tuple(place.subject for place in returns),
     )
 
 

@@ -71,14 +71,15 @@ def pay_in_document(pay_in: PayIn, insight: Insight) -> Document:
         "source": pay_in.source,
         "external_id": pay_in.external_id,
         "company": pay_in.company,
-        "state": pay_in.state,
+        "state": pay_in.standing,
         "reason_code": pay_in.reason_code,
         "remedy": pay_in.remedy,
         "received_at": _time(pay_in.received_at),
-        "changed_at": _time(pay_in.changed_at),
+        "changed_at": _time(pay_in.last_at),
     }
     if insight.whole(pay_in):
         document["amount"] = _money(pay_in.amount)
+        document["returned"] = None if pay_in.returned is None else _money(pay_in.returned)
     if insight.whole(pay_in) or insight.sees(pay_in.owner):
         document["owner"] = pay_in.owner
     return document
@@ -155,8 +156,8 @@ def exception_document(subject: PayIn | Payout, insight: Insight) -> Document:
         return pay_in_document(subject, insight) | {
             "kind": "pay_in",
             "id": subject.pay_in_id,
-            "must_act": "operator",
-            "since": _time(subject.changed_at),
+            "must_act": "operator" if subject.standing == "suspense" else None,
+            "since": _time(subject.last_at),
         }
     return payout_document(subject) | {
         "kind": "payout",

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tally_portfolio import store
+from tally_portfolio.domain.records import RETURN
 from tally_portfolio.domain.redaction import PRIVATE_UNTIL_CONSENT, Document, redact
 from tally_portfolio.domain.sharing import Insight, parties_of, shares_of
 from tally_portfolio.domain.time_line import Payment
 from tally_portfolio.errors import NotFound
+from tally_portfolio.record_documents import record_document
 from tally_portfolio.service import could_be_kept, line_of, payment_ids_of, payments_of, reading
 from tally_portfolio.store.views import Place
 from tally_portfolio.view_documents import (
@@ -218,7 +220,16 @@ async def payment(seat: Seat, id_: str) -> Document:
     if pay_in is None or not insight.whole(pay_in):
         shares = tuple(share for share in shares if insight.sees(share.owner))
     accounts = await store.views.seen(seat.conn, seat.party, list(line.accounts))
-    return time_line_view(insight.of_line(line, accounts), shares, insight, seat.persona)
+    document = time_line_view(insight.of_line(line, accounts), shares, insight, seat.persona)
+    if pay_in is not None and insight.whole(pay_in):
+        document["returns"] = await _returns(seat, line.returns)
+    return redact("payment", seat.persona, document)
+
+
+async def _returns(seat: Seat, ids: Sequence[str]) -> list[Document]:
+    found = await store.records.by_id(seat.conn, RETURN, ids)
+    documents = [record_document(found[one_id]) for one_id in ids if one_id in found]
+    return [redact(RETURN, seat.persona, one) for one in documents if one is not None]
 
 
 async def exceptions(seat: Seat, page: Page) -> Listing:

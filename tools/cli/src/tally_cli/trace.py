@@ -174,6 +174,8 @@ def _foot(line: TimeLine) -> Iterator[str]:
         parts = [f"out {flow.paid_out}", f"under way {flow.under_way}"]
         if flow.received is not None:
             parts = [f"in {flow.received}", *parts, f"in wallets or suspense {flow.resting}"]
+        if flow.returned:
+            parts.append(f"returned {flow.returned}")
         yield f"money     {', '.join(parts)}"
     if line.payment.complete:
         yield "complete  every share is allocated and every payout has ended"

@@ -96,6 +96,36 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "payments": {"id": "pin_01h455vb4pex5vsknk084sn02q", "state": "allocated"},
     "parties": {"id": "party_01h455vb4pex5vsknk084sn02q", "kind": "payee"},
+    "receivable": {
+        "receivable_id": "rcv_01h455vb4pex5vsknk084sn02q",
+        "state": "open",
+        "amount": {"currency": "EUR", "amount": "40.00"},
+        "open_amount": {"currency": "EUR", "amount": "25.00"},
+    },
+    "agreement": {
+        "agreement_id": "agr_01h455vb4pex5vsknk084sn02q",
+        "state": "funded",
+        "held": {"currency": "EUR", "amount": "80.00"},
+    },
+    "claim": {"claim_id": "clm_01h455vb4pex5vsknk084sn02q", "state": "issued"},
+    "designation": {
+        "movement_id": "mov_01h455vb4pex5vsknk084sn02q",
+        "state": "moved",
+        "reason_code": "claimed",
+        "amounts": [{"currency": "EUR", "amount": "9.00"}],
+    },
+    "charge": {
+        "charge_id": "chg_01h455vb4pex5vsknk084sn02q",
+        "state": "taken",
+        "amount": {"currency": "EUR", "amount": "1.00"},
+    },
+    "expectation": {
+        "expectation_id": "exp_01h455vb4pex5vsknk084sn02q",
+        "state": "part_paid",
+        "received": {"currency": "EUR", "amount": "60.00"},
+    },
+    "entry": {"entry_id": "ent_01h455vb4pex5vsknk084sn02q", "state": "proposed"},
+    "rule": {"rule_id": "rule_01h455vb4pex5vsknk084sn02q", "state": "published", "version": 2},
 }
 
 
@@ -115,6 +145,39 @@ class Read:
         """Whether it answers with items."""
         return issubclass(self.takes, Listed) or self.name == "totals"
 
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A kind of thing that portfolio lists, and shows one by one with what led to its state."""
+
+    kind: str
+    path: str
+    summary: str
+    tag: str = "payments"
+    filters: tuple[str, ...] = ("state",)
+
+    def reads(self) -> tuple[Read, Read]:
+        """The list, and one thing of it."""
+        one = f"One of these, with its history: {self.summary[0].lower()}{self.summary[1:]}"
+        return (
+            Read(
+                self.path, f"{self.kind}_list", self.summary, self.tag, ListedSeated, self.filters
+            ),
+            Read(f"{self.path}/{{id}}", f"{self.kind}_get", one, self.tag, Sparse),
+        )
+
+
+SHELVES: Final = (
+    Shelf("receivable", "/receivables", "What owners owe after refunds and chargebacks"),
+    Shelf("agreement", "/agreements", "Escrow agreements and what they hold"),
+    Shelf("claim", "/claims", "Claims of money for payees nobody knew yet"),
+    Shelf("designation", "/designations", "Money of unknown payees that was given another owner"),
+    Shelf("charge", "/charges", "What rules charged beside pay-ins"),
+    Shelf("expectation", "/expectations", "Money that is expected, and what came of it"),
+    Shelf("entry", "/pay-in-entries", "Pay-ins entered by hand"),
+    Shelf("rule", "/rules", "Allocation rules by their newest version"),
+)
+"""Things whose state facts tell whole."""
 
 READS: Final = (
     Read(
@@ -178,6 +241,7 @@ READS: Final = (
     Read("/parties", "party_list", "The caller's tree", "parties", ListedSeated, ("kind",)),
     Read("/parties/{id}", "party_get", "A party", "parties", Sparse),
     Read("/totals", "totals", "Received, committed, paid, held, resting", "payments", Seated),
+    *(read for shelf in SHELVES for read in shelf.reads()),
 )
 """What portfolio is asked for."""
 
@@ -189,7 +253,7 @@ def operations(gateway: Gateway) -> Iterator[Route]:
             f"{name}_": (_FILTERS[name] | None, Field(None, alias=name)) for name in each.filters
         }
         query: type[BaseModel] = create_model(f"{each.name}_query", __base__=each.takes, **fields)
-        example = dict(_EXAMPLES.get(each.tag, {}))
+        example = dict(_EXAMPLES.get(each.name.rpartition("_")[0]) or _EXAMPLES.get(each.tag, {}))
         operation = Operation(
             method="GET",
             path=f"/v1{each.path}",

@@ -16,6 +16,15 @@ class Flow(StrEnum):
     MOVED = "moved"
 
 
+_FLOWS = {
+    "pin": Flow.RECEIVED,
+    "match": Flow.RECEIVED,
+    "ret": Flow.RECEIVED,
+    "mov": Flow.RECEIVED,
+    "po": Flow.PAID,
+}
+
+
 class Movement(NamedTuple):
     """One leg as one of its two accounts sees it; `posted` and `held` are what it adds, signed.
 
@@ -98,9 +107,11 @@ def shown(minor: int, code: str) -> Mapping[str, str]:
 
 
 def flow_of(reference: str) -> Flow:
-    """What a movement is for, by the thing it refers to: pay-ins bring money in, payouts take it."""
-    prefix = reference.partition("_")[0]
-    return {"pin": Flow.RECEIVED, "po": Flow.PAID}.get(prefix, Flow.MOVED)
+    """What a movement is for, by the thing it refers to: pay-ins bring money in, payouts take it.
+
+    Matched money came with its pay-in, a return takes of it, and a designation hands it on.
+    """
+    return _FLOWS.get(reference.partition("_")[0], Flow.MOVED)
 
 
 def running(newest: tuple[int, int], movements: Iterable[Movement]) -> Iterable[tuple[int, int]]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tally_money import Money
 from tally_portfolio.domain.books import Movement
+from tally_portfolio.domain.records import Record
 from tally_portfolio.domain.tree import (
     Connection,
     Consent,
@@ -15,6 +16,9 @@ from tally_portfolio.domain.tree import (
     PartyNews,
     Wallet,
 )
+
+ALLOCATED = "allocated"
+"""The state of a pay-in whose every share the ledger holds."""
 
 WALLET = "wallet"
 """The purpose of accounts that hold their owners' money."""
@@ -51,7 +55,11 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PayIn:
-    """The header of a pay-in. Fields that only some of its facts tell are None until told."""
+    """The header of a pay-in. Fields that only some of its facts tell are None until told.
+
+    `returned` is all that went back so far, `return_state` what that makes of the pay-in; both are
+    read beside the header, where `merged` has no part in them.
+    """
 
     pay_in_id: str
     correlation_id: str
@@ -67,6 +75,26 @@ class PayIn:
     payouts_expected: int | None = None
     reason_code: str | None = None
     remedy: str | None = None
+    returned: Money | None = None
+    return_state: str | None = None
+    returned_at: datetime | None = None
+
+    @property
+    def standing(self) -> str:
+        """Its state, or what returns made of it: partly_refunded, refunded, charged_back."""
+        if self.return_state is None or self.return_state == ALLOCATED:
+            return self.state
+        return self.return_state
+
+    @property
+    def gone(self) -> bool:
+        """Whether all of it went back, so that nothing of it is due to anybody."""
+        return self.returned == self.amount
+
+    @property
+    def last_at(self) -> datetime:
+        """When its state changed last, or part of it went back."""
+        return max(self.changed_at, self.returned_at or self.changed_at)
 
     def merged(self, other: "PayIn") -> "PayIn":
         """Both facts in one: the state of the higher rank, the fields of whichever tells them."""
@@ -163,6 +191,7 @@ class Projection:
     grants: dict[str, Grant] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
+    records: dict[tuple[str, str, int], Record] = field(default_factory=dict)
 
     def add_hop(self, hop: Hop) -> None:
         """Keep a fact, the first if its id comes twice."""
@@ -224,6 +253,13 @@ class Projection:
         known = self.connections.get(connection.connection_id)
         if known is None or connection.version > known.version:
             self.connections[connection.connection_id] = connection
+
+    def add_record(self, record: Record) -> None:
+        """Keep what the newest fact tells of a part of a thing."""
+        part = (record.subject, record.kind, record.part)
+        known = self.records.get(part)
+        if known is None or record.version > known.version:
+            self.records[part] = record
 
     def add_consent(self, consent: Consent) -> None:
         """Keep what a payee last said of a company."""

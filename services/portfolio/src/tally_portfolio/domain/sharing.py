@@ -45,6 +45,8 @@ class Insight:
         subjects = {payout.payout_id for payout in payment.payouts}
         subjects |= {payment.payment_id, *accounts_seen}
         whole = payment.pay_in is None or self.whole(payment.pay_in)
+        if whole:
+            subjects.update(line.returns)
         return replace(
             line,
             payment=payment,

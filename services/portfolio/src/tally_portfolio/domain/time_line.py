@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from tally_money import Currency, Money
-from tally_portfolio.domain.projection import Account, Hop, PayIn, Payout, SetAside
+from tally_portfolio.domain.projection import ALLOCATED, Account, Hop, PayIn, Payout, SetAside
 
 ENDED: frozenset[str] = frozenset(
     {"paid", "returned", "failed", "rejected", "cancelled", "reversed", "expired", "escheated"}
@@ -39,13 +39,15 @@ class Flow:
     """Where the money of one currency is.
 
     `resting` is what came in and neither left nor is on its way: it lies in wallets or suspense. It
-    is None for a currency that did not come in (a withdrawal's, a conversion's).
+    is None for a currency that did not come in (a withdrawal's, a conversion's). `returned` went back
+    to the payer; where wallets had spent it, `resting` is below zero by what their owners owe.
     """
 
     received: Money | None
     paid_out: Money
     under_way: Money
     resting: Money | None
+    returned: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +74,26 @@ class Payment:
         """Whether the ledger holds every share of the pay-in; a withdrawal starts from there."""
         if self.pay_in is None:
             return bool(self.payouts)
-        return self.pay_in.state == "allocated"
+        return self.pay_in.state == ALLOCATED
 
     @property
     def payouts_ended(self) -> bool:
         """Whether every payout the allocation asked for was opened and waits for nobody."""
-        expected = 0 if self.pay_in is None else self.pay_in.payouts_expected or 0
-        return len(self.payouts) >= expected and all(
+        return len(self.payouts) >= self._expected and all(
             payout.state in ENDED for payout in self.payouts
         )
 
     @property
     def complete(self) -> bool:
         """Whether nothing more is due."""
-        return self.allocated and self.payouts_ended
+        gone = self.pay_in is not None and self.pay_in.gone
+        return (self.allocated or gone) and self.payouts_ended
+
+    @property
+    def _expected(self) -> int:
+        if self.pay_in is None or self.pay_in.gone:
+            return 0
+        return self.pay_in.payouts_expected or 0
 
     @property
     def first_at(self) -> datetime | None:
@@ -99,7 +107,7 @@ class Payment:
         """When the state of the pay-in or of a payout changed last."""
         changes = [payout.changed_at for payout in self.payouts]
         if self.pay_in is not None:
-            changes.append(self.pay_in.changed_at)
+            changes.append(self.pay_in.last_at)
         return max(changes, default=None)
 
     def waiting(self) -> tuple[Waiting, ...]:
@@ -120,6 +128,8 @@ class Payment:
                 yield Waiting(self.payment_id, "unknown", None, "not_described_yet", _PLATFORM)
             return
         since = pay_in.changed_at
+        if pay_in.gone:
+            return
         if pay_in.state == "suspense":
             yield Waiting(
                 pay_in.pay_in_id,
@@ -129,9 +139,9 @@ class Payment:
                 _OPERATOR,
                 pay_in.remedy,
             )
-        elif pay_in.state != "allocated":
+        elif pay_in.state != ALLOCATED:
             yield Waiting(pay_in.pay_in_id, pay_in.state, since, "not_allocated_yet", _PLATFORM)
-        elif len(self.payouts) < (pay_in.payouts_expected or 0):
+        elif len(self.payouts) < self._expected:
             yield Waiting(pay_in.pay_in_id, pay_in.state, since, "payout_not_opened", _PLATFORM)
 
     def flows(self) -> tuple[Flow, ...]:
@@ -152,9 +162,10 @@ class Payment:
                     paid += payout.amount
                 elif payout.state not in ENDED:
                     under_way += payout.amount
-        return Flow(
-            came_in, paid, under_way, None if came_in is None else came_in - paid - under_way
-        )
+        back = None if self.pay_in is None else self.pay_in.returned
+        returned = back if back is not None and back.currency == unit else Money(0, unit)
+        resting = None if came_in is None else came_in - paid - under_way - returned
+        return Flow(came_in, paid, under_way, resting, returned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,7 @@ class TimeLine:
     `accounts` are the ledger accounts its hops name, by id. `set_aside` are records that consumers
     set aside since the last hop, of this payment or of others: asked for only while the payment
     waits for somebody other than the people it is between. `truncated`: there are more hops.
+    `returns` are the ids of what went back of the pay-in: their hops are among the steps.
     """
 
     payment: Payment
@@ -180,6 +192,7 @@ class TimeLine:
     accounts: Mapping[str, Account]
     set_aside: tuple[SetAside, ...]
     truncated: bool
+    returns: tuple[str, ...] = ()
 
 
 def steps_of(hops: Sequence[Hop]) -> tuple[Step, ...]:

@@ -1,6 +1,6 @@
 """The read models at rest: one module for each kind of question."""
 
-from tally_portfolio.store import views
+from tally_portfolio.store import records, views
 from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
@@ -30,6 +30,7 @@ __all__ = [
     "pay_ins_of",
     "payouts",
     "payouts_by_id",
+    "records",
     "save",
     "see",
     "set_aside_since",

@@ -13,6 +13,7 @@ from tally_portfolio.domain.projection import (
     PayoutStep,
     SetAside,
 )
+from tally_portfolio.domain.records import RETURNED
 from tally_portfolio.store.looking import columns
 from tally_postgres import Connection, Record
 
@@ -95,7 +96,13 @@ SELECT {_HOP_COLUMNS} FROM hop WHERE subject = ANY($1::text[])
 ORDER BY recorded_at, event_id LIMIT $2
 """
 _PAY_INS_OF = "SELECT payout_id, pay_in_id FROM payout WHERE payout_id = ANY($1::text[])"
-_PAY_INS = f"SELECT {_PAY_IN_COLUMNS} FROM pay_in WHERE pay_in_id = ANY($1::text[])"
+_PAY_INS = f"""
+SELECT {_PAY_IN_COLUMNS}, r.told -> 'returned' AS returned,
+       r.told ->> 'state' AS return_state, r.at AS returned_at
+FROM pay_in p
+LEFT JOIN record r ON r.subject = p.pay_in_id AND r.kind = '{RETURNED}' AND r.part = 1
+WHERE p.pay_in_id = ANY($1::text[])
+"""
 _PAYOUTS = f"""
 SELECT {_PAYOUT_COLUMNS} FROM payout
 WHERE pay_in_id = ANY($1::text[]) OR payout_id = ANY($1::text[])
@@ -240,7 +247,14 @@ def _pay_in_row(pay_in: PayIn) -> tuple[object, ...]:
 
 def _read_pay_in(row: Record) -> PayIn:
     fields = dict(row.items())
-    return PayIn(amount=Money(fields.pop("amount"), currency(fields.pop("currency"))), **fields)
+    returned = fields.pop("returned")
+    return PayIn(
+        amount=Money(fields.pop("amount"), currency(fields.pop("currency"))),
+        returned=(
+            None if returned is None else Money.parse(returned["amount"], returned["currency"])
+        ),
+        **fields,
+    )
 
 
 def _payout_row(payout: Payout) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from tally_portfolio.domain.books import AccountChange
 from tally_portfolio.domain.projection import WALLET, Account, PayoutStep, Projection
 from tally_portfolio.domain.time_line import ENDED
 from tally_portfolio.domain.tree import Wallet
-from tally_portfolio.store import books, payments, tree
+from tally_portfolio.store import books, payments, records, tree
 from tally_portfolio.store.looking import begin_fold
 from tally_postgres import Connection
 
@@ -27,6 +27,8 @@ async def save(conn: Connection, projection: Projection) -> None:
     steps: list[PayoutStep] = []
     if projection.payouts:
         steps = await payments.save_payouts(conn, projection.payouts)
+    if projection.records:
+        await records.save(conn, projection.records.values())
     if projection.accounts:
         await books.save_accounts(
             conn, [projection.accounts[key] for key in sorted(projection.accounts)]
@@ -81,6 +83,7 @@ async def _save_tree(conn: Connection, projection: Projection) -> None:
     # A change of state may call for somebody's attention, though whose it is was known before.
     subjects = projection.pay_ins.keys() | projection.payouts.keys()
     subjects |= {involvement.subject for involvement in projection.involvements.values()}
+    subjects |= {record.subject for record in projection.records.values()}
     if projection.parties:
         moved = await tree.save_parties(conn, list(projection.parties.values()))
         if moved:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tally_portfolio.domain.records import RETURNED
 from tally_portfolio.domain.time_line import ENDED, FAILED
 from tally_portfolio.domain.tree import Connection as Connected
 from tally_portfolio.domain.tree import Consent, Grant, Involvement, PartyNews, Wallet
@@ -108,7 +109,13 @@ COALESCE(
                ELSE o.state = 'unknown' OR COALESCE(o.must_act, 'platform') <> 'platform' END
         FROM payout o WHERE o.payout_id = x.subject
     ),
-    (SELECT p.state = 'suspense' FROM pay_in p WHERE p.pay_in_id = x.subject),
+    (
+        SELECT CASE r.told ->> 'state' WHEN 'charged_back' THEN true WHEN 'refunded' THEN false
+               ELSE p.state = 'suspense' END
+        FROM pay_in p
+        LEFT JOIN record r ON r.subject = p.pay_in_id AND r.kind = '{RETURNED}' AND r.part = 1
+        WHERE p.pay_in_id = x.subject
+    ),
     false
 )
 """

@@ -7,7 +7,6 @@ from typing import Any
 
 from tally_contracts.base import Event
 from tally_contracts.catalogue import topic
-from tally_contracts.funding_escrow import AgreementChanged
 from tally_contracts.funding_sources import PayInFailed, PayInPending
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received
@@ -38,7 +37,6 @@ _SUBJECTS = (
     "owner",
 )
 _TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant"})
-_AGREEMENT = "agreement"
 
 
 def _notice(message: Received[Any], at: datetime, projection: Projection) -> None:
@@ -68,12 +66,6 @@ def _notice(message: Received[Any], at: datetime, projection: Projection) -> Non
     add_hop(projection, message, subject, at, summary)
 
 
-def _agreement(message: Received[AgreementChanged], at: datetime, projection: Projection) -> None:
-    event = message.event
-    projection.involve(event.agreement_id, _AGREEMENT, at, event.payer, event.payee)
-    _notice(message, at, projection)
-
-
 def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> None:
     """Of a pay-in whose money is not here yet, or will not come: found by its external id, too."""
     event: PayInPending | PayInFailed = message.event
@@ -82,7 +74,6 @@ def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> 
 
 
 _OWN: Mapping[type[Event], Reader] = {
-    AgreementChanged: _agreement,
     PayInPending: _unsettled,
     PayInFailed: _unsettled,
 }

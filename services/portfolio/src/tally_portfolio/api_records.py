@@ -1,0 +1,54 @@
+"""Routes of things that facts tell of whole: lists of a kind, one with its history, what is under one."""
+
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.responses import JSONResponse, Response
+
+from tally_portfolio import record_views, views
+from tally_portfolio.answering import Answer, ReadApi, list_route
+from tally_portfolio.asking import Question, SeatQuestion, StatesQuestion, sparse
+from tally_security.internal import Viewer
+
+
+class Shelf(NamedTuple):
+    """A kind of thing, where its list is, and what that may be asked with."""
+
+    kind: str
+    path: str
+    question: type[SeatQuestion]
+
+
+SHELVES = (
+    Shelf("receivable", "/receivables", StatesQuestion),
+    Shelf("agreement", "/agreements", StatesQuestion),
+    Shelf("claim", "/claims", StatesQuestion),
+    Shelf("designation", "/designations", StatesQuestion),
+    Shelf("charge", "/charges", StatesQuestion),
+    Shelf("expectation", "/expectations", StatesQuestion),
+    Shelf("manual_entry", "/pay-in-entries", StatesQuestion),
+    Shelf("rule", "/rules", StatesQuestion),
+)
+"""What there is a list of."""
+
+
+def add_record_routes(app: FastAPI, api: ReadApi) -> None:
+    """Every shelf: its list, and one thing of it by id."""
+    for kind, path, question in SHELVES:
+        load = record_views.loader(kind)
+        app.get(path)(list_route(api, kind, question, (kind,), load))
+        app.get(f"{path}/{{id}}")(_one_route(api, kind))
+
+
+def _one_route(api: ReadApi, kind: str) -> Answer:
+    async def answer(
+        id: str,  # noqa: A002 - the route's own word
+        asked: Annotated[Question, Query()],
+        viewer: Annotated[Viewer, Depends(api.viewer)],
+    ) -> Response:
+        chosen = asked.chosen(kind)
+        async with views.seated(api.pool, viewer) as seat:
+            document = await record_views.one(seat, kind, id)
+        return JSONResponse(sparse(document, chosen))
+
+    return answer
