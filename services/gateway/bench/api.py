@@ -191,8 +191,10 @@ async def prepared(stack: Stack) -> str:
         )
 
     await in_transaction(pool, unit)
-    await pool.execute("ANALYZE")
     await pool.close()
+    owner = await create_pool(admin, schema="gateway", application_name="bench")
+    await owner.execute("ANALYZE")
+    await owner.close()
     return text
 
 

@@ -173,6 +173,42 @@ async def test_a_refused_command_is_a_problem_with_code_field_and_remedy(bench: 
     assert looked_at.json()["state"] == "refused"
 
 
+async def test_a_payout_that_begins_rejected_is_a_refused_command(bench: Bench) -> None:
+    aggregator, _ = await tree(bench)
+    body, key = payout(await bench.wallet("ann")), {"idempotency": "rejected"}
+    command = (await bench.post("/v1/payouts", aggregator, body, **key)).json()
+    row = await bench.one("SELECT event_id FROM command")
+    fact = {
+        "who": {"actor": "key_1", "principal": party("agg")},
+        "where": {"channel": "api", "country": None},
+        "why": WHY,
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "payout_id": command["subject"],
+        "sequence": 1,
+        "state": "rejected",
+        "previous": None,
+        "owner": party("ann"),
+        "company": party("acme"),
+        "account": "acc_01h455vb4pex5vsknk084sn02q",
+        "amount": body["amount"],
+        "pay_in_id": None,
+        "rail": None,
+        "hold_id": None,
+        "attempt_id": None,
+        "reason_code": "amount_above_maximum",
+        "must_act": None,
+    }
+    changed = ("payouts.payout.v1", "payouts.payout.changed.v1")
+    await bench.learn(bench.fact(*changed, fact, caused_by=row["event_id"]))
+    again = await bench.post("/v1/payouts", aggregator, body, **key)
+    problem = again.json()
+    assert (again.status_code, problem["code"]) == (422, "amount_above_maximum")
+    assert problem["field"] == "/amount/amount"
+    assert problem["remedy"] == "ask for less at once, or have the policy changed"
+    looked_at = (await bench.get(f"/v1/commands/{command['id']}", aggregator)).json()
+    assert (looked_at["state"], looked_at["outcome"]["data"]["state"]) == ("refused", "rejected")
+
+
 async def test_without_an_outcome_in_time_the_answer_is_202(bench: Bench) -> None:
     aggregator, _ = await tree(bench)
     wallet = await bench.wallet("ann")

@@ -18,6 +18,7 @@ from tally_gateway.domain.access import (
     reaches_thing,
 )
 from tally_gateway.domain.concerns import concerned, is_refusal
+from tally_gateway.domain.outcomes import Refusal, refusal_of, state_of
 from tally_gateway.domain.rate import Allowed, Bucket, Exceeded
 from tally_gateway.domain.redaction import FIELDS, redacted
 from tally_gateway.handlers import FACT_TOPICS, build_router
@@ -161,3 +162,33 @@ def test_a_refusal_is_its_senders_business_alone() -> None:
     assert is_refusal("directory.command.refused.v1")
     assert list(concerned("directory.command.refused.v1", payload)) == ["sender"]
     assert not is_refusal("directory.party.registered.v1")
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload", "state"),
+    [
+        ("payouts.payout.changed.v1", {"state": "approved"}, "succeeded"),
+        ("payouts.payout.changed.v1", {"state": "rejected"}, "refused"),
+        ("payouts.command.taken.v1", {"state": "rejected"}, "refused"),
+        ("payouts.method.chosen.v1", {"state": "awaiting"}, "succeeded"),
+        ("payouts.method.chosen.v1", {"state": "refused"}, "refused"),
+        ("payouts.method.chosen.v1", {"state": "disabled"}, "refused"),
+        # Who rejects a claim or a payment wanted just that.
+        ("programs.budget_claim.changed.v1", {"state": "rejected"}, "succeeded"),
+        ("programs.payment.changed.v1", {"state": "rejected"}, "succeeded"),
+        ("ledger.journal.rejected.v1", {}, "refused"),
+    ],
+)
+def test_a_command_is_refused_when_what_it_asks_for_is_not_to_be(
+    event_type: str, payload: dict[str, str], state: str
+) -> None:
+    assert state_of(event_type, payload) == state
+
+
+def test_a_refusal_is_told_in_the_facts_own_words_and_a_code_alone_is_explained() -> None:
+    told = {"code": "insufficient_funds", "detail": "no money", "field": "/amount", "remedy": "pay"}
+    assert refusal_of(told) == Refusal("insufficient_funds", "no money", "/amount", "pay")
+    explained = refusal_of({"reason_code": "currency_mismatch"})
+    assert (explained.code, explained.field) == ("currency_mismatch", "/amount/currency")
+    assert explained.remedy == "ask in the wallet's currency"
+    assert refusal_of({"reason_code": "new_code"}).code == "new_code"

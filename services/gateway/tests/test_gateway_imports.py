@@ -201,6 +201,13 @@ async def test_no_bytes_break_the_reader(data: bytes, size: int, media: str) -> 
     assert all((row.fields is None) == (row.fault is not None) for row in read)
 
 
+@pytest.mark.parametrize("header", [b"a,b\rc", b'"a,b'])
+async def test_under_a_header_that_cannot_be_read_no_row_is_taken_in(header: bytes) -> None:
+    read = [row async for row in rows(chunked(header + b"\n1,2\n", 10), CSV)]
+    assert [row.fields for row in read] == [None]
+    assert str(read[0].fault).startswith("the header")
+
+
 async def test_a_line_longer_than_a_row_is_refused_and_the_next_one_read() -> None:
     data = b"x" * (3 * LINE_BYTES_MAX) + b"\n{}\n"
     read = [row async for row in rows(chunked(data, 10_000), NDJSON)]

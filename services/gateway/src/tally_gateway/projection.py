@@ -16,7 +16,8 @@ from tally_contracts.directory_facts import (
     ReferenceClaimed,
 )
 from tally_gateway.domain.access import OPERATOR, Node, Thing
-from tally_gateway.domain.concerns import THINGS, concerned, is_refusal
+from tally_gateway.domain.concerns import THINGS, concerned
+from tally_gateway.domain.outcomes import state_of
 from tally_gateway.routes.model import OPERATOR_TENANT
 from tally_gateway.store import EVERY_TENANT, commands, log, scoped, tree
 from tally_gateway.store.commands import Outcome
@@ -88,7 +89,7 @@ async def fold(uow: UnitOfWork, facts: Sequence[Fact], ring: Ring) -> None:
     await changes.save(conn, uow.now)
     known = await _save_things(conn, facts, payloads)
     parties = await _append(conn, facts, payloads, known, uow.now)
-    decided = await _decide(conn, facts, uow.now)
+    decided = await _decide(conn, facts, payloads, uow.now)
     ring((*parties, *decided))
 
 
@@ -204,15 +205,20 @@ def _when(fact: Fact, now: datetime) -> datetime:
     return occurred_at
 
 
-async def _decide(conn: Connection, facts: Sequence[Fact], now: datetime) -> list[str]:
+async def _decide(
+    conn: Connection,
+    facts: Sequence[Fact],
+    payloads: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[str]:
     """Give commands the first fact they led to as their outcome."""
     outcomes: dict[uuid.UUID, Outcome] = {}
-    for fact in facts:
+    for fact, payload in zip(facts, payloads, strict=True):
         caused_by = _uuid(fact.envelope.cause.causation_id)
         if caused_by is not None and caused_by not in outcomes:
             outcomes[caused_by] = Outcome(
                 event_id=caused_by,
-                state="refused" if is_refusal(fact.event.TYPE) else "succeeded",
+                state=state_of(fact.event.TYPE, payload),
                 fact_id=fact.event_key,
                 fact_type=fact.event.TYPE,
                 payload=fact.record.value or b"",

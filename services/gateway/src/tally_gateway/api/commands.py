@@ -27,6 +27,7 @@ from tally_gateway.api.model import (
 from tally_gateway.bell import heard_within
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import OPERATOR, Access, World, reaches
+from tally_gateway.domain.outcomes import REFUSED, refusal_of
 from tally_gateway.errors import Problem, not_found
 from tally_gateway.intake import COMMAND_PREFIX
 from tally_gateway.intake import Request as Asking
@@ -220,14 +221,14 @@ async def _outcome(gateway: Gateway, command: Command, wait_s: int) -> Command:
 async def _decided(gateway: Gateway, caller: Caller, command: Command) -> Response:
     assert command.outcome is not None, "a decided command has an outcome"
     payload = decoded(command.outcome)
-    if command.state == "refused":
-        code = payload.get("code") or payload.get("reason_code") or "command_refused"
+    if command.state == REFUSED:
+        refusal = refusal_of(payload)
         raise Problem(
             "command_refused",
-            str(payload.get("detail") or "The command was refused."),
-            problem_code=str(code),
-            pointer=payload.get("field"),
-            remedy=payload.get("remedy"),
+            refusal.detail,
+            problem_code=refusal.code,
+            pointer=refusal.field,
+            remedy=refusal.remedy,
             headers={"Content-Location": f"/v1/commands/{command.id}"},
         )
     return answer(await _shown(gateway, caller, command))

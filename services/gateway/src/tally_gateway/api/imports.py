@@ -23,6 +23,7 @@ from tally_gateway.api.model import (
 )
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import OPERATOR, Access, World, reaches
+from tally_gateway.domain.outcomes import refusal_of
 from tally_gateway.domain.rows import CSV, NDJSON
 from tally_gateway.errors import Problem, not_found
 from tally_gateway.importing import KINDS, Importing
@@ -216,13 +217,14 @@ async def _rows(
 
 def _row(row: RowStanding) -> dict[str, Any]:
     found = row.answer
-    refusal = decoded(row.outcome) if row.outcome is not None else {}
+    refusal = None if row.outcome is None else refusal_of(decoded(row.outcome))
     return {
         "row": found.number,
         "state": row.state or "invalid",
         "command": found.command_id,
         "subject": found.subject,
-        "code": found.code or refusal.get("code"),
-        "field": found.field or refusal.get("field"),
-        "detail": found.detail or refusal.get("detail"),
+        "code": found.code if refusal is None else refusal.code,
+        "field": found.field if refusal is None else refusal.field,
+        "detail": found.detail if refusal is None else refusal.detail,
+        "remedy": None if refusal is None else refusal.remedy,
     }

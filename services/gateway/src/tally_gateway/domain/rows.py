@@ -77,8 +77,12 @@ def nested(flat: dict[str, str]) -> dict[str, Any]:
 
 
 def _header(raw: bytes) -> list[str]:
+    """The names of the columns; none when the line is not CSV, which each row then says."""
     text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    return [name.strip() for name in next(csv.reader([text]))]
+    try:
+        return [name.strip() for name in next(csv.reader([text], strict=True))]
+    except csv.Error:
+        return []
 
 
 def _ndjson(number: int, raw: bytes) -> Row:
@@ -94,6 +98,8 @@ def _ndjson(number: int, raw: bytes) -> Row:
 
 
 def _csv(number: int, raw: bytes, header: list[str]) -> Row:
+    if not header:
+        return Row(number, raw, None, "the header before it is not CSV in UTF-8, one row a line")
     if len(raw) > LINE_BYTES_MAX:
         return Row(number, raw, None, f"a row has at most {LINE_BYTES_MAX} bytes")
     try:

@@ -1,0 +1,89 @@
+"""What a request costs in counts that no busy machine changes: statements, and rows that are read."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from tally_gateway.store import EVERY_TENANT, log, scoped
+from tally_runtime import derived_uuid
+
+from .gateway_bench import START, Bench, party
+from .test_gateway_commands import payout, tree
+
+KIND, RARE = "payouts.payout.changed.v1", "rails.instrument.registered.v1"
+LINES, PAGE = 2_000, 20
+
+
+@asynccontextmanager
+async def statements(bench: Bench) -> AsyncIterator[list[str]]:
+    """The statements of all the pool's sessions, as long as it opens no other."""
+    seen: list[str] = []
+
+    def note(logged: Any) -> None:
+        seen.append(logged.query)
+
+    async def each_session(act: str) -> None:
+        async with AsyncExitStack() as held:
+            for _ in range(bench.pool.get_size()):
+                session = await held.enter_async_context(bench.pool.acquire())
+                getattr(session._con, act)(note)  # type: ignore[attr-defined]
+
+    sessions = bench.pool.get_size()
+    await each_session("add_query_logger")
+    yield seen
+    await each_session("remove_query_logger")
+    assert bench.pool.get_size() == sessions, "every statement was seen"
+
+
+async def test_commands_that_come_together_are_a_constant_number_of_statements(
+    bench: Bench,
+) -> None:
+    key, _ = await tree(bench)
+    wallet = await bench.wallet("ann")
+    assert (await bench.post("/v1/payouts", key, payout(wallet))).status_code == 202
+    counts = []
+    for size in (1, 40):
+        async with statements(bench) as seen:
+            answers = await asyncio.gather(
+                *(bench.post("/v1/payouts", key, payout(wallet)) for _ in range(size))
+            )
+        assert {each.status_code for each in answers} == {202}
+        counts.append(len(seen))
+    assert counts[0] == counts[1], "the key was read before, and all are committed together"
+    assert counts[0] <= 10
+
+
+async def test_a_page_of_a_log_reads_no_more_lines_than_it_shows(bench: Bench) -> None:
+    await bench.register("agg", "aggregator")
+    owner = party("agg")
+
+    async def plan(query: str, *arguments: object) -> int:
+        async with bench.pool.acquire() as conn, conn.transaction():
+            await scoped(conn, owner)
+            asked = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}"
+            (found,) = await conn.fetchval(asked, *arguments)
+        return max(_read(found["Plan"]))
+
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await scoped(conn, EVERY_TENANT)
+        ids = [derived_uuid("event", str(number)) for number in range(LINES)]
+        await log.append(
+            conn,
+            [log.EventCopy(owner, each, KIND, START, json.dumps({}).encode()) for each in ids],
+            [log.Entry(owner, owner, each, KIND) for each in ids],
+            {owner: owner},
+        )
+    assert await plan(log._PAGE, owner, 100, PAGE) <= PAGE
+    # The planner knows nothing of a table this young; what it reads is bounded by the type at least.
+    assert await plan(log._PAGE_OF_TYPES, owner, 100, PAGE, [RARE]) == 0
+
+
+def _read(node: dict[str, Any]) -> list[int]:
+    """How many rows each scan of a plan looked at, in all its loops."""
+    found = [each for inner in node.get("Plans", ()) for each in _read(inner)]
+    if "Relation Name" in node:
+        looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        found.append(round(looked_at * node["Actual Loops"]))
+    return found
