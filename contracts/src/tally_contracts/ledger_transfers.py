@@ -119,8 +119,9 @@ class TransferRefused(MoneyEvent):
 class SettleTransit(MoneyEvent):
     """Command: bring the accounts in transit between two ledgers back to zero, for one asset.
 
-    `ledger` moves what stands on its account in transit for `other` to its clearing account for
-    `other`; `other` then mirrors it. What is on its way meanwhile stays for the next time.
+    `ledger` reserves what stands on its account in transit for `other` towards its clearing account
+    for `other`; `other` books the same or declines; `ledger` then captures or gives back. What is on
+    its way meanwhile stays for the next time. One at a time for a pair and an asset.
     """
 
     TYPE: ClassVar[str] = "ledger.transit.settle.v1"
@@ -131,8 +132,51 @@ class SettleTransit(MoneyEvent):
     currency: AssetCode
 
 
+class TransitStarted(MoneyEvent):
+    """`ledger` has reserved `amount`, owed by `owed_by`; `other` is to book or decline the same.
+
+    May be published again, under another event id, as long as no answer has come.
+    """
+
+    TYPE: ClassVar[str] = "ledger.transit.started.v1"
+
+    settlement_id: TypeId
+    ledger: Slug
+    other: Slug
+    amount: AssetAmount
+    owed_by: Slug
+
+
+class TransitMirrored(MoneyEvent):
+    """`other` has booked its side of a settlement, for good."""
+
+    TYPE: ClassVar[str] = "ledger.transit.mirrored.v1"
+
+    settlement_id: TypeId
+    ledger: Slug
+    other: Slug
+    journal_id: TypeId
+    amount: AssetAmount
+
+
+class TransitDeclined(MoneyEvent):
+    """`other` has refused its side, for good: `ledger` gives back what it reserved.
+
+    `code` as in JournalRejected (more may come).
+    """
+
+    TYPE: ClassVar[str] = "ledger.transit.declined.v1"
+
+    settlement_id: TypeId
+    ledger: Slug
+    other: Slug
+    amount: AssetAmount
+    code: Slug
+    detail: Text
+
+
 class TransitSettled(MoneyEvent):
-    """`ledger` has moved `amount`, owed by `owed_by`, to its clearing account; `other` mirrors it.
+    """Both ledgers have moved `amount`, owed by `owed_by`, to their clearing accounts.
 
     Nothing moved if the amount is zero.
     """
@@ -149,7 +193,8 @@ class TransitSettled(MoneyEvent):
 class TransitRefused(MoneyEvent):
     """The settlement was refused and changed nothing; asked again, the same id gets the same answer.
 
-    `code` as in JournalRejected, and same_ledger (more may come).
+    `side`: source, destination. `code`: that of the ledger that refused, as in HoldRejected and
+    TransitDeclined, and same_ledger, currency_unknown, settlement_open, id_conflict (more may come).
     """
 
     TYPE: ClassVar[str] = "ledger.transit.refused.v1"
@@ -157,6 +202,7 @@ class TransitRefused(MoneyEvent):
     settlement_id: TypeId
     ledger: Slug
     other: Slug
+    side: Slug = "source"
     code: Slug
     detail: Text
 
@@ -168,6 +214,9 @@ FACTS: tuple[type[Event], ...] = (
     TransferDeclined,
     TransferCompleted,
     TransferRefused,
+    TransitStarted,
+    TransitMirrored,
+    TransitDeclined,
     TransitSettled,
     TransitRefused,
 )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from tally_contracts.base import AskedAmount
 from tally_contracts.ledger_transfers import SettleTransit, StartTransfer
 from tally_ledger import service
@@ -42,6 +44,10 @@ FROM account WHERE purpose = 'in_transit' GROUP BY asset
 """
 
 
+class DiedError(Exception):
+    """A process ended in the middle of its work."""
+
+
 @dataclass(frozen=True)
 class BusRecord:
     """A record on the bus, as a consumer hands it over."""
@@ -67,11 +73,34 @@ class Shard:
 
     async def take(self, records: Sequence[BusRecord]) -> None:
         """One batch, without an inbox: what comes again is applied again."""
-        expected = self.router.expected()
-        read = [parse_record(record, expected[record.topic]) for record in records]
-        messages = [item for item in read if isinstance(item, Received)]
+        messages = self._read(records)
         if messages:
             await self.transactor.run(lambda uow: self.router.dispatch(uow, messages))
+
+    def _read(self, records: Sequence[BusRecord]) -> list[Received[Any]]:
+        expected = self.router.expected()
+        read = [parse_record(record, expected[record.topic]) for record in records]
+        return [item for item in read if isinstance(item, Received)]
+
+    async def take_dying(self, records: Sequence[BusRecord]) -> None:
+        """The same by a process that dies before it commits."""
+
+        async def unit(uow: UnitOfWork) -> None:
+            await self.router.dispatch(uow, messages)
+            raise DiedError
+
+        messages = self._read(records)
+        if messages:
+            with pytest.raises(DiedError):
+                await self.transactor.run(unit)
+
+    async def owed(self) -> dict[str, int]:
+        """What stands on clearing accounts with other ledgers, by asset."""
+        rows = await self.pool.fetch(
+            "SELECT asset, sum(credits_posted - debits_posted)::bigint AS posted FROM account"
+            " WHERE path LIKE 'clearing/shards/%' GROUP BY asset"
+        )
+        return {row["asset"]: row["posted"] for row in rows}
 
     async def publish(self) -> list[BusRecord]:
         """What came into the outbox since the last call."""
@@ -142,6 +171,14 @@ class Pair:
             await shard.take(records)
             self.bus += [r for r in await shard.publish() if r.topic == TRANSFERS]
 
+    async def deliver_dying(self, records: Sequence[BusRecord]) -> None:
+        """The same, but each side dies over them first, and does them twice when it is back."""
+        for shard in self.shards.values():
+            await shard.take_dying(records)
+            assert await shard.publish() == [], "nothing is told of what was not committed"
+        await self.deliver(records)
+        await self.deliver(records)
+
     async def run(self) -> None:
         """In order, once each."""
         while self.bus:
@@ -181,6 +218,17 @@ class Pair:
                         (kind, json.loads(record.value))
                     )
         return told
+
+    async def mirrored(self) -> None:
+        """Accounts in transit mirror each other and nothing is pending."""
+        main, us = [await shard.in_transit() for shard in self.shards.values()]
+        assert main.keys() == us.keys()
+        for asset, (posted, pending) in main.items():
+            assert (posted + us[asset][0], pending, us[asset][1]) == (0, 0, 0)
+
+    async def close(self) -> None:
+        for shard in self.shards.values():
+            await shard.pool.close()
 
     async def ask_again(self, ledger: str, overdue_s: int = 60) -> int:
         """One turn of the worker that asks again."""

@@ -265,8 +265,8 @@ async def test_look_ups_use_their_index_even_while_tables_are_small(
             assert "Seq Scan" not in str(plan)
 
 
-def test_migrations_pass_the_linter() -> None:
-    folder = Path(tally_ledger.__file__).parent / "migrations"
-    files = sorted(folder.glob("*.sql"))
+@pytest.mark.parametrize("folder", ["migrations", "transfers/migrations"])
+def test_migrations_pass_the_linter(folder: str) -> None:
+    files = sorted((Path(tally_ledger.__file__).parent / folder).glob("*.sql"))
     assert files
     assert lint(files) == []

@@ -195,7 +195,7 @@ async def test_two_sound_databases_are_green_together(two: Two) -> None:
     told = [line for check in wrong for line in (check.line(), *map(str, check.faults))]
     assert "\n".join(told) == ""
     l15 = report.check("L15")
-    assert l15.summary == "1 pairs, 3 transfers"
+    assert l15.summary == "1 pairs, 3 transfers, 1 settlements"
     assert "west: " in report.check("L4").summary
     rich = {h.purpose: h for h in report.money if h.currency == "USD"}["wallet"]
     assert rich.accounts >= 4, "wallets of both databases"
@@ -221,6 +221,8 @@ class Wrong:
 
 _RICH = "WHERE purpose = 'wallet' AND owner = 'rich'"
 _CREDIT = "UPDATE ledger.cross_credit SET code = {0}, detail = {0} WHERE id = '" + XFR + "'"
+_STL = derived_id("stl", "s1")
+_MIRROR = "UPDATE ledger.transit_mirror SET {} WHERE id = '" + _STL + "'"
 _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
 
 
@@ -236,6 +238,13 @@ _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
         ),
         Wrong("west", _CREDIT.format("'x'"), _CREDIT.format("NULL"), "L15", {"id": XFR}),
         Wrong(
+            "core",
+            _MIRROR.format("code = 'x', detail = 'x'"),
+            _MIRROR.format("code = NULL, detail = NULL"),
+            "L15",
+            {"id": _STL},
+        ),
+        Wrong(
             "west",
             _INBOX.format("lost", "ledger.west"),
             _INBOX.format("ledger.west", "lost"),
@@ -250,7 +259,7 @@ _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
             {"consumer": "ledger", "service": "ledger.west"},
         ),
     ],
-    ids=["balance", "credit", "inbox_of_west", "inbox_of_core"],
+    ids=["balance", "credit", "mirror", "inbox_of_west", "inbox_of_core"],
 )
 async def test_what_is_wrong_in_one_database_is_named_with_it(two: Two, wrong: Wrong) -> None:
     database = (two.west if wrong.side == "west" else two.core).database

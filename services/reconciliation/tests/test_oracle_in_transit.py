@@ -11,8 +11,10 @@ QUIET, MOVING = Quiet(()), Quiet(("ledger is 1 records behind",))
 
 
 def sound() -> Sides:
-    """One transfer of 5.00 completed, one refused, at rest."""
+    """One transfer of 5.00 completed, one refused; one settlement of 1.00, one refused; at rest."""
     row: dict[str, Any] = {"ledger": "main", "to_ledger": "us", "asset": "EUR", "amount": "5.00"}
+    settled: dict[str, Any] = {**row, "amount": "1.00", "owed_by": "main", "answered": True}
+    mirror = {"from_ledger": "main", "asset": "EUR", "amount": "1.00", "owed_by": "main"}
     return Sides(
         ledgers={"main": 1, "us": 1},
         accounts={
@@ -27,6 +29,11 @@ def sound() -> Sides:
             "t1": {**row, "id": "t1", "code": None},
             "t2": {**row, "id": "t2", "code": "account_closed"},
         },
+        settlements={
+            "s1": {**settled, "state": "completed", "side": None, "overdue": True},
+            "s2": {**settled, "state": "refused", "side": "destination", "overdue": True},
+        },
+        mirrors={"s1": {**mirror, "code": None}, "s2": {**mirror, "code": "account_frozen"}},
     )
 
 
@@ -46,6 +53,14 @@ def test_a_pair_that_mirrors_is_green() -> None:
         (lambda s: s.credits["t1"].update(amount="4.99"), "amounts_differ"),
         (lambda s: s.sources["t1"].update(state="started"), "transfer_open"),
         (lambda s: s.ledgers.update(us=2), "ledger_in_two_databases"),
+        (lambda s: s.mirrors.pop("s1"), "settled_not_mirrored"),
+        (lambda s: s.mirrors["s1"].update(code="account_frozen"), "settled_not_mirrored"),
+        (lambda s: s.mirrors["s2"].update(code=None), "mirrored_not_settled"),
+        (lambda s: s.mirrors["s1"].update(amount="1.01"), "settlements_differ"),
+        (lambda s: s.mirrors["s1"].update(owed_by="us"), "settlements_differ"),
+        (lambda s: s.mirrors["s1"].update(asset="USD"), "settlements_differ"),
+        (lambda s: s.settlements.pop("s2"), "mirrored_not_asked"),
+        (lambda s: s.settlements["s1"].update(state="started"), "settlement_open"),
     ],
 )  # fmt: skip
 def test_a_disagreement_is_red_and_named(spoil: Any, what: str) -> None:
@@ -63,9 +78,25 @@ def test_what_is_on_its_way_is_no_fault_while_something_moves() -> None:
     assert judge_sides(sides, MOVING).verdict == "skipped"
 
 
+def test_a_settlement_that_waits_is_a_fault_only_at_rest_or_when_old() -> None:
+    sides = sound()
+    sides.settlements["s1"] = {**sides.settlements["s1"], "state": "started", "overdue": False}
+    assert judge_sides(sides, MOVING).verdict == "skipped"
+    sides.settlements["s1"] = {**sides.settlements["s1"], "overdue": True}
+    assert judge_sides(sides, MOVING).verdict == "red"
+
+
+def test_a_settlement_of_a_release_without_answers_needs_no_mirror() -> None:
+    sides = sound()
+    sides.settlements["s1"] = {**sides.settlements["s1"], "answered": False}
+    del sides.mirrors["s1"]
+    assert judge_sides(sides, QUIET).verdict == "green"
+
+
 def test_a_ledger_kept_elsewhere_is_not_judged_by_one_side_alone() -> None:
     sides = sound()
     del sides.ledgers["us"]
     sides.accounts.pop(("us", "main", "EUR"))
     sides.credits.clear()
+    sides.mirrors.clear()
     assert judge_sides(sides, QUIET).verdict == "green"

@@ -9,12 +9,16 @@ from tally_contracts.ledger_transfers import (
     TransferDeclined,
     TransferRefused,
     TransferStarted,
+    TransitDeclined,
+    TransitMirrored,
     TransitRefused,
     TransitSettled,
+    TransitStarted,
 )
 from tally_ledger.transfers import plan
 from tally_ledger.transfers.domain import CrossState, CrossTransfer, Refusal, Side
-from tally_ledger.transfers.store import Settlement, StoredTransfer
+from tally_ledger.transfers.settlement_store import Settlement
+from tally_ledger.transfers.store import StoredTransfer
 
 TRANSFERS = "ledger.transfers.v1"
 
@@ -90,17 +94,20 @@ def of_credit(
     )
 
 
-def of_settlement(done: Settlement) -> TransitSettled | TransitRefused:
-    """What came of a settlement, always in the same words."""
-    asked = done.request
-    if done.refusal is not None:
+def of_settlement(done: Settlement) -> TransitStarted | TransitSettled | TransitRefused:
+    """Where a settlement stands, always told in the same words."""
+    asked, state = done.request, done.state
+    if state.state is CrossState.STARTED:
+        return transit_started(done)
+    if state.refusal is not None:
         return TransitRefused(
             settlement_id=asked.settlement_id,
             ledger=asked.ledger,
             other=asked.other,
-            code=done.refusal.code,
-            detail=done.refusal.detail,
-            **plan.five_ws(asked, done.settled_at),
+            side=state.side or Side.SOURCE,
+            code=state.refusal.code,
+            detail=state.refusal.detail,
+            **plan.five_ws(asked, done.ended_at or done.at),
         )
     return TransitSettled(
         settlement_id=asked.settlement_id,
@@ -108,7 +115,44 @@ def of_settlement(done: Settlement) -> TransitSettled | TransitRefused:
         other=asked.other,
         amount=_amount(asked.currency, done.amount),
         owed_by=done.owed_by,
-        **plan.five_ws(asked, done.settled_at),
+        **plan.five_ws(asked, done.ended_at or done.at),
+    )
+
+
+def transit_started(begun: Settlement) -> TransitStarted:
+    """What the other ledger is asked to book, whatever became of it since."""
+    asked = begun.request
+    return TransitStarted(
+        settlement_id=asked.settlement_id,
+        ledger=asked.ledger,
+        other=asked.other,
+        amount=_amount(asked.currency, begun.amount),
+        owed_by=begun.owed_by,
+        **plan.five_ws(asked, begun.at),
+    )
+
+
+def of_mirror(
+    begun: TransitStarted | TransitSettled, refusal: Refusal | None, at: datetime
+) -> TransitMirrored | TransitDeclined:
+    """What the other ledger has decided about a settlement."""
+    if refusal is None:
+        return TransitMirrored(
+            settlement_id=begun.settlement_id,
+            ledger=begun.ledger,
+            other=begun.other,
+            journal_id=plan.settlement_journal_id(begun.settlement_id, begun.other),
+            amount=begun.amount,
+            **plan.five_ws(begun, at),
+        )
+    return TransitDeclined(
+        settlement_id=begun.settlement_id,
+        ledger=begun.ledger,
+        other=begun.other,
+        amount=begun.amount,
+        code=refusal.code,
+        detail=refusal.detail,
+        **plan.five_ws(begun, at),
     )
 
 

@@ -1,7 +1,8 @@
 """Transfers between ledgers as this process takes part in them: as source, as destination, or both."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,19 +19,14 @@ from tally_ledger.transfers import facts, plan, store
 from tally_ledger.transfers.books import carry_out
 from tally_ledger.transfers.domain import (
     CreditStep,
-    CrossTransfer,
     Refusal,
-    Step,
     begun,
     decide_credit,
-    decide_outcome,
-    ended,
 )
+from tally_ledger.transfers.ends import OtherSaid, Reserved, take_in, waves
 from tally_ledger.transfers.store import StoredTransfer
 from tally_messaging import Received, Router, Subscription, UnitOfWork
-from tally_runtime import get_logger
 
-_LOG = get_logger("tally_ledger.transfers")
 Asked = list[tuple[Received[Any], BaseModel]]
 
 
@@ -53,7 +49,7 @@ class Transfers:
 
     async def start(self, uow: UnitOfWork, messages: Sequence[Received[StartTransfer]]) -> None:
         """Reserve the money, or refuse; asked again, say where the transfer stands."""
-        for wave in waves(messages):
+        for wave in waves(messages, _id_of):
             known = await store.transfers(uow.conn, [m.event.transfer_id for m in wave])
             fresh = [m for m in wave if m.event.transfer_id not in known]
             refused = {m.event.transfer_id: self._senseless(m.event, uow) for m in fresh}
@@ -77,7 +73,7 @@ class Transfers:
     async def credit(self, uow: UnitOfWork, messages: Sequence[Received[TransferStarted]]) -> None:
         """Credit the payee or decline, once for good; asked again, give the same answer."""
         ours = [m for m in messages if self.placement.answers_for(m.event.to_ledger)]
-        for wave in waves(ours):
+        for wave in waves(ours, _id_of):
             known = await store.credits_(uow.conn, [m.event.transfer_id for m in wave])
             decided: dict[str, Refusal | None] = dict(known)
             asked: Asked = []
@@ -113,36 +109,13 @@ class Transfers:
     ) -> None:
         """Capture or release what was reserved, by the other ledger's answer; a repeat is no news."""
         ours = [m for m in messages if self.placement.answers_for(m.event.ledger)]
-        for wave in waves(ours):
-            known = await store.transfers(uow.conn, [m.event.transfer_id for m in wave])
-            asked: Asked = []
-            for message in wave:
-                stored = known.get(message.event.transfer_id)
-                credited = isinstance(message.event, TransferCredited)
-                step = decide_outcome(
-                    None if stored is None else stored.transfer, credited=credited
-                )
-                if stored is None or step in {Step.UNKNOWN, Step.CONTRADICTION}:
-                    _report(message, step)
-                elif step is Step.CAPTURE:
-                    asked.append((message, plan.capture(stored.start)))
-                elif step is Step.RELEASE:
-                    asked.append((message, plan.release(stored.start)))
-            answers = await carry_out(uow, asked)
-            changed: list[tuple[Received[Any], CrossTransfer]] = []
-            for message, _ in asked:
-                event = message.event
-                credited = isinstance(event, TransferCredited)
-                made = plan.capture_id if credited else plan.release_id
-                if answers[made(event.transfer_id)] is not None:
-                    # Somebody else ended the reservation: an operator has to look.
-                    _report(message, Step.CONTRADICTION)
-                    continue
-                refusal = None if credited else Refusal(event.code, event.detail)
-                changed.append((message, ended(known[event.transfer_id].transfer, refusal)))
-            await store.end(uow.conn, [transfer for _, transfer in changed], uow.now)
-            for message, transfer in changed:
-                self._tell(uow, message, replace(known[transfer.id], transfer=transfer))
+        for wave in waves(ours, _id_of):
+            known = await store.transfers(uow.conn, [_id_of(m.event) for m in wave])
+            said = [_said(message, known.get(_id_of(message.event))) for message in wave]
+            done = await take_in(uow, said)
+            await store.end(uow.conn, [end for _, end in done], uow.now)
+            for one, end in done:
+                self._tell(uow, one.message, replace(known[one.id], transfer=end))
 
     def _senseless(self, start: StartTransfer, uow: UnitOfWork) -> Refusal | None:
         """Why a transfer is refused before the books are asked."""
@@ -170,27 +143,22 @@ def same_request(one: StartTransfer, other: StartTransfer) -> bool:
     return one.model_copy(update={"occurred_at": other.occurred_at}) == other
 
 
-def waves(messages: Sequence[Received[Any]]) -> Iterator[list[Received[Any]]]:
-    """Runs without a transfer occurring twice, so that a repeat finds what the one before left."""
-    left = list(messages)
-    while left:
-        seen: set[str] = set()
-        wave: list[Received[Any]] = []
-        later: list[Received[Any]] = []
-        for message in left:
-            (later if message.event.transfer_id in seen else wave).append(message)
-            seen.add(message.event.transfer_id)
-        yield wave
-        left = later
-
-
-def _report(message: Received[Any], step: Step) -> None:
+def _said(
+    message: Received[TransferCredited | TransferDeclined], stored: StoredTransfer | None
+) -> OtherSaid:
     event = message.event
-    _LOG.error(
-        f"transfer_{step}",
-        transfer_id=event.transfer_id,
-        answer=event.TYPE,
-        ledger=event.ledger,
-        to_ledger=event.to_ledger,
-        runbook="services/ledger/README.md: transfers between ledgers",
-    )
+    reserved = None
+    if stored is not None:
+        reserved = Reserved(
+            stored.transfer,
+            partial(plan.capture, stored.start),
+            partial(plan.release, stored.start),
+        )
+    refusal = Refusal(event.code, event.detail) if isinstance(event, TransferDeclined) else None
+    return OtherSaid(message, "transfer", event.transfer_id, reserved, refusal)
+
+
+def _id_of(
+    event: StartTransfer | TransferStarted | TransferCredited | TransferDeclined,
+) -> str:
+    return event.transfer_id

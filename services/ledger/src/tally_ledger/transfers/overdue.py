@@ -1,14 +1,14 @@
-"""The worker that watches open transfers: how many, how old, and asking again where no answer came."""
+"""The worker that watches what waits for another ledger: how many, how old, and asking once more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from tally_ledger.transfers import facts, store
+from tally_ledger.transfers import facts, settlement_store, store
 from tally_messaging import Cause, UnitOfWork, WorkerContext
 from tally_runtime import Metrics, get_logger
 
@@ -22,6 +22,8 @@ class TransferMetrics:
 
     open: Callable[..., Gauge]
     open_age_seconds: Callable[..., Gauge]
+    settlements_open: Callable[..., Gauge]
+    settlements_open_age_seconds: Callable[..., Gauge]
     asked_again: Callable[..., Counter]
 
     @classmethod
@@ -35,16 +37,23 @@ class TransferMetrics:
                 "ledger_transfers_open_age_seconds",
                 "Age of the oldest transfer to another ledger without an answer",
             ),
+            settlements_open=metrics.gauge(
+                "ledger_settlements_open", "Settlements with other ledgers without an answer"
+            ),
+            settlements_open_age_seconds=metrics.gauge(
+                "ledger_settlements_open_age_seconds",
+                "Age of the oldest settlement with another ledger without an answer",
+            ),
             asked_again=metrics.counter(
                 "ledger_transfers_asked_again_total",
-                "Times an overdue transfer was put to the other ledger again",
+                "Times an overdue transfer or settlement was put to the other ledger again",
             ),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class OverdueTransfers:
-    """Measures open transfers; those older than `overdue_s` are reported and asked again."""
+    """Measures open transfers and settlements; those older than `overdue_s` are reported and asked again."""
 
     metrics: TransferMetrics
     poll_s: float
@@ -65,31 +74,64 @@ class OverdueTransfers:
 
     async def measure(self, context: WorkerContext) -> None:
         """Set the gauges to what stands in the database."""
+        now = context.clock.now()
         number, oldest = await store.open_transfers(context.pool)
-        age = timedelta(0) if oldest is None else context.clock.now() - oldest
         self.metrics.open().set(number)
-        self.metrics.open_age_seconds().set(max(age.total_seconds(), 0))
+        self.metrics.open_age_seconds().set(_age_s(oldest, now))
+        number, oldest = await settlement_store.open_settlements(context.pool)
+        self.metrics.settlements_open().set(number)
+        self.metrics.settlements_open_age_seconds().set(_age_s(oldest, now))
 
     async def ask_again(self, uow: UnitOfWork) -> int:
-        """Tell of overdue transfers once more, word for word: whoever acted already answers again."""
+        """Tell of what is overdue once more, word for word: whoever acted already answers again."""
         before = uow.now - timedelta(seconds=self.overdue_s)
-        overdue = await store.overdue(uow.conn, before, _BATCH)
-        for stored in overdue:
-            start = stored.start
-            _LOG.warning(
-                "transfer_overdue",
-                transfer_id=start.transfer_id,
-                ledger=start.ledger,
-                to_ledger=start.to_ledger,
-                since=stored.asked_at.isoformat(),
-                runbook="services/ledger/README.md: transfers between ledgers",
-            )
-            uow.emit(
-                facts.of_transfer(stored, uow.now),
-                topic=facts.TRANSFERS,
-                key=start.transfer_id,
-                cause=Cause.from_text(stored.cause),
-            )
-        if overdue:
-            await store.asked_again(uow.conn, [one.transfer.id for one in overdue], uow.now)
-        return len(overdue)
+        return await _transfers(uow, before) + await _settlements(uow, before)
+
+
+async def _transfers(uow: UnitOfWork, before: datetime) -> int:
+    overdue = await store.overdue(uow.conn, before, _BATCH)
+    for stored in overdue:
+        start = stored.start
+        _warn("transfer", start.transfer_id, (start.ledger, start.to_ledger), stored.asked_at)
+        uow.emit(
+            facts.of_transfer(stored, uow.now),
+            topic=facts.TRANSFERS,
+            key=start.transfer_id,
+            cause=Cause.from_text(stored.cause),
+        )
+    if overdue:
+        await store.asked_again(uow.conn, [one.transfer.id for one in overdue], uow.now)
+    return len(overdue)
+
+
+async def _settlements(uow: UnitOfWork, before: datetime) -> int:
+    overdue = await settlement_store.overdue(uow.conn, before, _BATCH)
+    for stored in overdue:
+        asked = stored.request
+        _warn("settlement", asked.settlement_id, (asked.ledger, asked.other), stored.at)
+        uow.emit(
+            facts.of_settlement(stored),
+            topic=facts.TRANSFERS,
+            key=asked.settlement_id,
+            cause=Cause.from_text(stored.cause),
+        )
+    if overdue:
+        ids = [one.request.settlement_id for one in overdue]
+        await settlement_store.asked_again(uow.conn, ids, uow.now)
+    return len(overdue)
+
+
+def _warn(what: str, id_: str, ledgers: tuple[str, str], since: datetime) -> None:
+    _LOG.warning(
+        f"{what}_overdue",
+        id=id_,
+        ledger=ledgers[0],
+        to_ledger=ledgers[1],
+        since=since.isoformat(),
+        runbook="services/ledger/README.md: transfers between ledgers",
+    )
+
+
+def _age_s(oldest: datetime | None, now: datetime) -> float:
+    age = timedelta(0) if oldest is None else now - oldest
+    return max(age.total_seconds(), 0)

@@ -12,7 +12,12 @@ from tally_contracts.ledger import (
     PostJournal,
     ReleaseHold,
 )
-from tally_contracts.ledger_transfers import StartTransfer, TransferStarted, TransitSettled
+from tally_contracts.ledger_transfers import (
+    StartTransfer,
+    TransferStarted,
+    TransitSettled,
+    TransitStarted,
+)
 from tally_runtime import derived_id
 
 _OWNER = "platform"
@@ -56,6 +61,11 @@ def release_id(transfer_id: str) -> str:
 def settlement_journal_id(settlement_id: str, ledger: str) -> str:
     """A ledger's side of a settlement."""
     return derived_id("xjrn", settlement_id, ledger)
+
+
+def settlement_hold_id(settlement_id: str, ledger: str) -> str:
+    """The reservation of a settlement at the ledger that was asked."""
+    return derived_id("xhld", settlement_id, ledger)
 
 
 def in_transit(ledger: str, other: str, currency: str) -> AccountSpec:
@@ -133,28 +143,79 @@ def release(start: StartTransfer) -> ReleaseHold:
     )
 
 
-def settlement(settled: TransitSettled, ledger: str) -> PostJournal:
-    """A ledger's side of a settlement: the account in transit against the clearing account."""
-    other = settled.other if ledger == settled.ledger else settled.ledger
-    currency = settled.amount.currency
-    transit, owed = in_transit(ledger, other, currency), clearing(ledger, other, currency)
-    debit, credit_ = (transit, owed) if settled.owed_by == ledger else (owed, transit)
+def settlement_hold(started: TransitStarted) -> PlaceHold:
+    """Reserve what is to be settled at the ledger that was asked; it outlives the other's answer."""
+    debit, credit_ = _sides(started, started.ledger)
+    return PlaceHold(
+        hold_id=settlement_hold_id(started.settlement_id, started.ledger),
+        ledger=started.ledger,
+        reference=started.settlement_id,
+        open_accounts=(debit, credit_),
+        debit=debit.id,
+        credit=credit_.id,
+        amount=_asked(started),
+        code=_SETTLEMENT,
+        **five_ws(started, started.occurred_at),
+    )
+
+
+def settlement_capture(started: TransitStarted) -> CaptureHold:
+    """Let what was reserved go, as the other ledger has booked its side."""
+    return CaptureHold(
+        transfer_id=capture_id(started.settlement_id),
+        hold_id=settlement_hold_id(started.settlement_id, started.ledger),
+        ledger=started.ledger,
+        reference=started.settlement_id,
+        amount=_asked(started),
+        code=_SETTLEMENT,
+        **five_ws(started, started.occurred_at),
+    )
+
+
+def settlement_release(started: TransitStarted) -> ReleaseHold:
+    """Give back what was reserved, as the other ledger has refused its side."""
+    return ReleaseHold(
+        transfer_id=release_id(started.settlement_id),
+        hold_id=settlement_hold_id(started.settlement_id, started.ledger),
+        ledger=started.ledger,
+        reference=started.settlement_id,
+        code=_SETTLEMENT,
+        **five_ws(started, started.occurred_at),
+    )
+
+
+def settlement(settled: TransitStarted | TransitSettled, ledger: str) -> PostJournal:
+    """The other ledger's side: the account in transit against the clearing account."""
+    debit, credit_ = _sides(settled, ledger)
     leg = Leg(
         id=derived_id("xtr", settled.settlement_id, ledger),
         debit=debit.id,
         credit=credit_.id,
-        amount=AskedAmount.model_construct(currency=currency, amount=settled.amount.amount),
+        amount=_asked(settled),
         code=_SETTLEMENT,
     )
     return PostJournal(
         journal_id=settlement_journal_id(settled.settlement_id, ledger),
         ledger=ledger,
         reference=settled.settlement_id,
-        open_accounts=(transit, owed),
+        open_accounts=(debit, credit_),
         legs=(leg,),
         effective_at=settled.occurred_at,
         **five_ws(settled, settled.occurred_at),
     )
+
+
+def _sides(event: TransitStarted | TransitSettled, ledger: str) -> tuple[AccountSpec, AccountSpec]:
+    """The accounts a ledger debits and credits."""
+    other = event.other if ledger == event.ledger else event.ledger
+    currency = event.amount.currency
+    transit, owed = in_transit(ledger, other, currency), clearing(ledger, other, currency)
+    return (transit, owed) if event.owed_by == ledger else (owed, transit)
+
+
+def _asked(event: TransitStarted | TransitSettled) -> AskedAmount:
+    amount = event.amount
+    return AskedAmount.model_construct(currency=amount.currency, amount=amount.amount)
 
 
 def _account(ledger: str, purpose: str, path: str, currency: str) -> AccountSpec:

@@ -1,10 +1,10 @@
-"""Rows of transfers and settlements between ledgers."""
+"""Rows of transfers between ledgers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tally_contracts.ledger_transfers import SettleTransit, StartTransfer, TransferStarted
+from tally_contracts.ledger_transfers import StartTransfer, TransferStarted
 from tally_ledger.transfers.domain import CrossState, CrossTransfer, Refusal, Side
 from tally_postgres import Connection, Pool, Record
 
@@ -57,23 +57,6 @@ _OPEN = (
     "SELECT count(*) AS number, min(asked_at) AS oldest FROM cross_transfer WHERE state = 'started'"
 )
 
-_SETTLEMENT = """
-SELECT request, asset, amount, owed_by, code, detail, settled_at
-FROM transit_settlement WHERE id = $1
-"""
-
-_ADD_SETTLEMENT = """
-INSERT INTO transit_settlement (id, ledger, other, asset, amount, owed_by, request, code, detail,
-                                settled_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-"""
-
-_STANDING = """
-SELECT coalesce(sum(credits_posted - debits_posted), 0)::numeric(38, 0) FROM account WHERE id = $1
-"""
-
-_SCALE = "SELECT scale FROM asset WHERE code = $1"
-
 
 @dataclass(frozen=True, slots=True)
 class StoredTransfer:
@@ -83,17 +66,6 @@ class StoredTransfer:
     start: StartTransfer
     cause: str
     asked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What a ledger has moved out of its account in transit; `amount` is decimal, not negative."""
-
-    request: SettleTransit
-    amount: str
-    owed_by: str
-    refusal: Refusal | None
-    settled_at: datetime
 
 
 async def transfers(conn: Connection, ids: Sequence[str]) -> Mapping[str, StoredTransfer]:
@@ -114,7 +86,7 @@ async def add(conn: Connection, begun: Sequence[StoredTransfer]) -> None:
                 one.start.to_ledger,
                 one.start.amount.currency,
                 one.start.amount.amount,
-                *_decision(one.transfer),
+                *decision_of(one.transfer),
                 one.start.model_dump_json(),
                 one.cause,
             )
@@ -129,7 +101,7 @@ async def end(conn: Connection, ended: Sequence[CrossTransfer], now: datetime) -
     """Enter the ends of open transfers."""
     if not ended:
         return
-    columns = zip(*((one.id, *_decision(one)) for one in ended), strict=True)
+    columns = zip(*((one.id, *decision_of(one)) for one in ended), strict=True)
     status = await conn.execute(_END_TRANSFERS, *map(list, columns), now)
     assert status == f"UPDATE {len(ended)}", f"open transfers ended: {status!r} of {len(ended)}"
 
@@ -137,7 +109,7 @@ async def end(conn: Connection, ended: Sequence[CrossTransfer], now: datetime) -
 async def credits_(conn: Connection, ids: Sequence[str]) -> Mapping[str, Refusal | None]:
     """What was decided about transfers to a ledger here: None is credited."""
     rows = await conn.fetch(_CREDITS, list(ids))
-    return {row["id"]: _refusal(row) for row in rows}
+    return {row["id"]: refusal_of(row) for row in rows}
 
 
 async def add_credits(
@@ -181,60 +153,24 @@ async def open_transfers(pool: Pool) -> tuple[int, datetime | None]:
     return row["number"], row["oldest"]
 
 
-async def settlement(conn: Connection, settlement_id: str) -> Settlement | None:
-    """A settlement this ledger began, if it did."""
-    row = await conn.fetchrow(_SETTLEMENT, settlement_id)
-    if row is None:
-        return None
-    request = SettleTransit.model_validate_json(row["request"])
-    return Settlement(request, row["amount"], row["owed_by"], _refusal(row), row["settled_at"])
-
-
-async def add_settlement(conn: Connection, done: Settlement) -> None:
-    """Enter a settlement."""
-    asked, refusal = done.request, done.refusal
-    await conn.execute(
-        _ADD_SETTLEMENT,
-        asked.settlement_id,
-        asked.ledger,
-        asked.other,
-        asked.currency,
-        done.amount,
-        done.owed_by,
-        asked.model_dump_json(),
-        None if refusal is None else refusal.code,
-        None if refusal is None else refusal.detail,
-        done.settled_at,
-    )
-
-
-async def standing(conn: Connection, account: str) -> int:
-    """The posted balance of an account in minor units, credits minus debits; 0 if it is not open."""
-    return int(await conn.fetchval(_STANDING, account))
-
-
-async def scale(conn: Connection, asset: str) -> int | None:
-    """Decimals of an asset, None if the books do not know it."""
-    found: int | None = await conn.fetchval(_SCALE, asset)
-    return found
-
-
 def _stored(row: Record) -> StoredTransfer:
     transfer = CrossTransfer(
         row["id"],
         CrossState(row["state"]),
         None if row["side"] is None else Side(row["side"]),
-        _refusal(row),
+        refusal_of(row),
     )
     start = StartTransfer.model_validate_json(row["request"])
     return StoredTransfer(transfer, start, row["cause"], row["asked_at"])
 
 
-def _refusal(row: Record) -> Refusal | None:
+def refusal_of(row: Record) -> Refusal | None:
+    """Why a ledger did not take part, None if it did."""
     return None if row["code"] is None else Refusal(row["code"], row["detail"])
 
 
-def _decision(transfer: CrossTransfer) -> tuple[str | None, ...]:
+def decision_of(transfer: CrossTransfer) -> tuple[str | None, ...]:
+    """State, side, code and detail, as rows have them."""
     refusal = transfer.refusal
     return (
         str(transfer.state),

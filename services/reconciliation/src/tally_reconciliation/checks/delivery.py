@@ -30,6 +30,9 @@ MUST_READ: Mapping[str, frozenset[str]] = {
             "ledger.transfer.started.v1",
             "ledger.transfer.credited.v1",
             "ledger.transfer.declined.v1",
+            "ledger.transit.started.v1",
+            "ledger.transit.mirrored.v1",
+            "ledger.transit.declined.v1",
             "ledger.transit.settled.v1",
         }
     ),

@@ -1,4 +1,4 @@
-"""L15: money on its way between two ledgers is on both sides alike, and every transfer ends alike."""
+"""L15: money on its way between two ledgers is on both sides alike; what moves or settles it ends alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,8 @@ OVERDUE = timedelta(hours=1)
 """Age after which a transfer still open is a fault, whatever else is going on."""
 
 _TITLE = (
-    "accounts in transit between two ledgers mirror each other; transfers end alike on both sides"
+    "accounts in transit between two ledgers mirror each other; transfers and settlements end alike"
+    " on both sides"
 )
 
 _ACCOUNTS = """
@@ -27,6 +28,17 @@ FROM ledger.cross_transfer ORDER BY id
 """
 
 _CREDITS = "SELECT id, ledger, asset, amount, code FROM ledger.cross_credit ORDER BY id"
+
+_SETTLEMENTS = """
+SELECT id, ledger, other AS to_ledger, asset, amount, owed_by, state, side,
+       ended_at IS NOT NULL AND amount ~ '[1-9]' AS answered,
+       settled_at < now() - $1::interval AS overdue
+FROM ledger.transit_settlement ORDER BY id
+"""
+
+_MIRRORS = """
+SELECT id, from_ledger, asset, amount, owed_by, code FROM ledger.transit_mirror ORDER BY id
+"""
 
 _LEDGERS = "SELECT shard FROM ledger.shard_state ORDER BY shard"
 
@@ -44,6 +56,8 @@ class Sides:
     accounts: dict[tuple[str, str, str], tuple[str, int, int]] = field(default_factory=dict)
     sources: dict[str, Mapping[str, object]] = field(default_factory=dict)
     credits: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    settlements: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    mirrors: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
     async def look(self, snap: Snapshot) -> None:
         """Add one database's ledgers."""
@@ -57,6 +71,10 @@ class Sides:
             self.sources[row["id"]] = dict(row)
         async for row in snap.rows(_CREDITS):
             self.credits[row["id"]] = dict(row)
+        async for row in snap.rows(_SETTLEMENTS, OVERDUE):
+            self.settlements[row["id"]] = dict(row)
+        async for row in snap.rows(_MIRRORS):
+            self.mirrors[row["id"]] = dict(row)
 
 
 async def check_in_transit(snap: Snapshot, quiet: Quiet, *further: Snapshot) -> Check:
@@ -75,8 +93,11 @@ def judge_sides(sides: Sides, quiet: Quiet) -> Check:
             found.wrong("ledger_in_two_databases", ledger=ledger)
     pairs = _judge_accounts(sides, found)
     _judge_transfers(sides, found)
+    _judge_settlements(sides, found)
     found.figures["transfers"] = len(sides.sources)
-    return found.once_quiet(f"{pairs} pairs, {len(sides.sources)} transfers", quiet)
+    found.figures["settlements"] = len(sides.settlements)
+    told = f"{len(sides.sources)} transfers, {len(sides.settlements)} settlements"
+    return found.once_quiet(f"{pairs} pairs, {told}", quiet)
 
 
 def _judge_accounts(sides: Sides, found: Findings) -> int:
@@ -122,3 +143,29 @@ def _judge_transfers(sides: Sides, found: Findings) -> None:
             row["amount"],
         ):
             found.wrong("amounts_differ", id=transfer_id, to_ledger=there)
+
+
+def _judge_settlements(sides: Sides, found: Findings) -> None:
+    for settlement_id, row in sides.settlements.items():
+        state, there = row["state"], str(row["to_ledger"])
+        mirror = sides.mirrors.get(settlement_id)
+        if state == "started":
+            report = found.wrong if row["overdue"] else found.unfinished
+            report("settlement_open", id=settlement_id, to_ledger=there)
+        elif there not in sides.ledgers:
+            continue
+        elif state == "completed" and row["answered"] and (mirror is None or mirror["code"]):
+            late = mirror is None and sides.databases > 1
+            report = found.unfinished if late else found.wrong
+            report("settled_not_mirrored", id=settlement_id, to_ledger=there)
+        elif state == "refused" and mirror is not None and mirror["code"] is None:
+            found.wrong("mirrored_not_settled", id=settlement_id, to_ledger=there)
+        if mirror is not None and any(
+            mirror[of] != row[of] for of in ("asset", "amount", "owed_by")
+        ):
+            found.wrong("settlements_differ", id=settlement_id, to_ledger=there)
+    for settlement_id, mirror in sides.mirrors.items():
+        if settlement_id not in sides.settlements and mirror["from_ledger"] in sides.ledgers:
+            found.unfinished(
+                "mirrored_not_asked", id=settlement_id, ledger=str(mirror["from_ledger"])
+            )
