@@ -166,3 +166,13 @@ def test_a_type_that_belongs_to_another_topic_is_unknown_on_this_one() -> None:
     assert isinstance(slipped_in, Refused)
     assert slipped_in.code == "unknown_type"
     assert isinstance(parse(record({"text": "a"}), expected["theirs"]), Received)
+
+
+def test_an_event_that_is_not_heeded_is_skipped_and_a_broken_one_is_refused_all_the_same() -> None:
+    def says_a(event: BaseModel) -> bool:
+        return isinstance(event, Sent) and event.text == "a"
+
+    expected = Expected(models={Sent.TYPE: Sent}, heeds=says_a)
+    assert isinstance(parse(record({"text": "a"}), expected), Received)
+    assert isinstance(parse(record({"text": "b"}), expected), Skipped)
+    assert isinstance(parse(record({"text": 1}), expected), Refused)

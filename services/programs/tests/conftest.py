@@ -385,10 +385,12 @@ _OFFSETS = itertools.count()
 def make_raw(event: Event, *, event_id: str | None = None) -> Raw:
     """The record a neighbour would publish; a new event id unless one is given."""
     own = event_id or f"event-{next(_OFFSETS)}"
+    # The ledger keys its journals by their reference.
+    key = event.reference if isinstance(event, JournalPosted | JournalRejected) else "k"
     return Raw(
         event.model_dump_json().encode(),
         tuple(event_headers(own, event.TYPE)),
-        b"k",
+        key.encode(),
         next(_OFFSETS),
         TOPIC_OF.get(type(event), "programs.commands.v1"),
     )

@@ -57,13 +57,14 @@ class Expected:
     `open_to_unknown` topics may carry types the consumer has no use for; on others an unknown type
     is refused. On an `untrusted` topic event ids are the publisher's own: they count within the
     topic only, so that nobody can use up another's ids. Records whose key `wants` turns down are
-    skipped unread.
+    skipped unread, events that `heeds` turns down once they are read.
     """
 
     models: Mapping[str, type[BaseModel]]
     open_to_unknown: bool = True
     untrusted: bool = False
     wants: Callable[[bytes | None], bool] | None = None
+    heeds: Callable[[BaseModel], bool] | None = None
     stems: Collection[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +101,8 @@ def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused 
         event = model.model_validate_json(value)
     except ValidationError as error:
         return _refused(error, record)
+    if expected.heeds is not None and not expected.heeds(event):
+        return Skipped(event_type, record)
     read = _envelope(headers)
     return Received(
         event=event,

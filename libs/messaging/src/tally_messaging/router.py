@@ -25,6 +25,8 @@ class Subscription:
     can slip a fact of one topic in on another. None: whatever the router handles.
     `wants` tells by a record's key, before anything else of it is read, whether it is this consumer's
     business: where groups share a topic out by key. It sees null keys too and must not raise.
+    `heeds` tells by the event once it is read; what it turns down enters no inbox, and a batch of
+    nothing else opens no transaction. It must decide by the event alone, the same every time.
     """
 
     topic: str
@@ -32,6 +34,7 @@ class Subscription:
     untrusted: bool = False
     types: Collection[str] | None = None
     wants: Callable[[bytes | None], bool] | None = None
+    heeds: Callable[[BaseModel], bool] | None = None
 
 
 class Router:
@@ -81,6 +84,7 @@ class Router:
                 open_to_unknown=not subscription.untrusted,
                 untrusted=subscription.untrusted,
                 wants=subscription.wants,
+                heeds=subscription.heeds,
             )
             for subscription in self.subscriptions
         }

@@ -42,7 +42,12 @@ class MessagingSettings(ServiceSettings):
     )
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=120_000)
     max_poll_interval_ms: int = Field(default=300_000, ge=10_000, le=3_600_000)
-    offset_commit_interval_ms: int = Field(default=250, ge=10, le=60_000)
+    offset_commit_interval_ms: int = Field(
+        default=1_000,
+        ge=10,
+        le=60_000,
+        description="how often offsets move: a crash delivers as much again, and the inbox drops it",
+    )
     record_attempts_max: int = Field(
         default=3, ge=1, le=20, description="tries of a failing record before quarantine"
     )
@@ -69,7 +74,7 @@ class MessagingSettings(ServiceSettings):
     relay_page_records: int = Field(default=1000, ge=1, le=10_000)
     relay_poll_ms: int = Field(default=200, ge=5, le=10_000)
     relay_position_interval_ms: int = Field(
-        default=250,
+        default=1_000,
         ge=0,
         le=2_000,
         description="how often the position moves: a crash publishes as much again, under the same ids",

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+
 from tally_contracts.catalogue import topic
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
@@ -17,7 +19,20 @@ from tally_funding.parties import handlers as parties
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS = "funding.agreements.commands.v1"
-TOPICS = ("ledger.journals.v1", "funding.pay_in.v1", "payouts.payout.v1", parties.PARTIES)
+JOURNALS = "ledger.journals.v1"
+PAYOUTS = "payouts.payout.v1"
+TOPICS = ("funding.pay_in.v1", parties.PARTIES)
+_OF_PAY_INS = tuple(prefix.encode() for prefix in following.BY_PAY_INS)
+
+
+def _may_concern(key: bytes | None) -> bool:
+    """Whether a journal may move what is kept here: those of pay-ins, nearly all, funding tells itself."""
+    return key is None or not key.startswith(_OF_PAY_INS)
+
+
+def _is_paid(event: BaseModel) -> bool:
+    """Whether a payout has come to the one state that a condition can name."""
+    return not isinstance(event, PayoutChanged) or event.state == escrow.PAID
 
 
 def build_router(claims: Claims) -> Router:
@@ -27,6 +42,8 @@ def build_router(claims: Claims) -> Router:
         [
             Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
             *(Subscription(name, types=topic(name).types) for name in TOPICS),
+            Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_may_concern),
+            Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid),
         ],
     )
     parties.register(router)

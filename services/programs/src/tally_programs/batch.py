@@ -109,11 +109,10 @@ class Needs:
         if type(event) in SUBJECT:
             self._command(event)
         elif isinstance(event, JournalPosted | JournalRejected):
-            if event.reference.startswith(PAYMENT_PREFIX):
-                self.payments.add(event.reference)
+            self.payments.add(event.reference)
         elif isinstance(event, PayInAllocated):
             self._money(event.why.program, event.why.event, event.pay_in_id)
-        elif isinstance(event, PayoutChanged) and event.state in COUNTING_STATES:
+        elif isinstance(event, PayoutChanged):
             self._money(event.why.program, event.why.event, event.payout_id)
 
     def _command(self, event: Any) -> None:

@@ -13,7 +13,7 @@ class ProgramsSettings(MessagingSettings):
         description="postgresql://role:password@host:port/database of the programs schema",
     )
     batch_interval_ms: int = Field(
-        default=200,
+        default=400,
         ge=0,
         le=10_000,
         description="no payment waits for this service: fewer, fuller batches cost less",

@@ -28,6 +28,8 @@ AGREEMENTS_TOPIC = "funding.agreements.v1"
 LEDGER_TOPIC = "ledger.commands.v1"
 ACTOR = "svc:funding"
 """Who acts where only time does."""
+PAID = "paid"
+"""The state of a payout that a condition can wait for."""
 
 LedgerFact = JournalPosted | JournalReversed | JournalRejected
 Fact = PayInAllocated | PayoutChanged
@@ -305,7 +307,7 @@ def _sights(message: Received[Fact]) -> Iterable[_Sight]:
         references = frozenset({event.pay_in_id, event.external_id, event.why.event})
         parties_named = frozenset({event.company, *owners})
         yield _Sight("pay_in_allocated", references, parties_named, message.cause)
-    elif event.state == "paid":
+    elif event.state == PAID:
         references = frozenset({event.payout_id, event.why.event})
         yield _Sight(
             "payout_paid", references, frozenset({event.company, event.owner}), message.cause

@@ -15,7 +15,6 @@ from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received, UnitOfWork
 from tally_money import MoneyError
 from tally_programs.batch import (
-    COUNTING_STATES,
     Batch,
     Needs,
     Rows,
@@ -151,8 +150,7 @@ class Turn:
             case PayInAllocated():
                 self._emit(payables.pay_in_allocated(self.desk, event))
             case PayoutChanged():
-                if event.state in COUNTING_STATES:
-                    self._emit(payables.payout_changed(self.desk, event))
+                self._emit(payables.payout_changed(self.desk, event))
             case WalletOpened():
                 wallet = Wallet(event.account, event.tenant, event.owner, event.currency)
                 self.desk.batch.wallets.put(wallet.account, wallet)

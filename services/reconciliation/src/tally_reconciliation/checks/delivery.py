@@ -52,6 +52,18 @@ MUST_READ: Mapping[str, frozenset[str]] = {
     "portfolio": frozenset({"payouts.payout.changed.v1"}),
 }
 
+# What a consumer reads of a type, where it is not all or none: by the record's key, or by its value.
+_READS_OF: Mapping[tuple[str, str], str] = {
+    ("gateway", "ledger.journal.posted.v1"): "starts_with(o.record_key, 'wtr_')",
+    ("gateway", "ledger.journal.rejected.v1"): "starts_with(o.record_key, 'wtr_')",
+    ("programs", "ledger.journal.posted.v1"): "starts_with(o.record_key, 'pmt_')",
+    ("programs", "ledger.journal.rejected.v1"): "starts_with(o.record_key, 'pmt_')",
+    ("programs", "payouts.payout.changed.v1"): (
+        '(position(\'"state":"paid"\'::bytea IN o.payload) > 0'
+        ' OR position(\'"state":"returned"\'::bytea IN o.payload) > 0)'
+    ),
+}
+
 LANES = """
 SELECT coalesce(l.lane, r.lane) AS lane, l.head, l.kept_from, r.position,
        (SELECT count(*) FROM {schema}.outbox o WHERE o.lane = l.lane) AS kept,
@@ -85,7 +97,7 @@ _MISSED = """
 SELECT o.lane, o.seq, o.event_id::text AS event_id, o.record_key
 FROM {schema}.outbox o
 LEFT JOIN {consumer}.inbox i ON i.consumer = '{consumer}' AND i.event_key = o.event_id
-WHERE o.topic = $1 AND {type} = $2 AND i.event_key IS NULL
+WHERE o.topic = $1 AND {type} = $2 AND i.event_key IS NULL AND {reads}
 ORDER BY o.lane, o.seq
 """
 
@@ -236,7 +248,8 @@ async def _taken_in(snap: Snapshot, found: Findings, events: _Events, consumer: 
         return
     if missing <= await snap.value(_REFUSED.format(consumer=consumer), events.topic):
         return
-    query = _MISSED.format(schema=events.service, consumer=consumer, type=TYPE)
+    reads = _READS_OF.get((consumer, events.type), "true")
+    query = _MISSED.format(schema=events.service, consumer=consumer, type=TYPE, reads=reads)
     async for row in snap.rows(query, events.topic, events.type):
         found.unfinished(
             "event_not_taken_in",
