@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -198,3 +200,24 @@ class Bench:
             )
             for row in rows
         ]
+
+
+@asynccontextmanager
+async def statements(bench: Bench) -> AsyncIterator[list[str]]:
+    """The statements of all the pool's sessions, as long as it opens no other."""
+    seen: list[str] = []
+
+    def note(logged: Any) -> None:
+        seen.append(logged.query)
+
+    async def each_session(act: str) -> None:
+        async with AsyncExitStack() as held:
+            for _ in range(bench.pool.get_size()):
+                session = await held.enter_async_context(bench.pool.acquire())
+                getattr(session._con, act)(note)  # type: ignore[attr-defined]
+
+    sessions = bench.pool.get_size()
+    await each_session("add_query_logger")
+    yield seen
+    await each_session("remove_query_logger")
+    assert bench.pool.get_size() == sessions, "every statement was seen"

@@ -2,39 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from tally_gateway.store import EVERY_TENANT, log, scoped
 from tally_runtime import derived_uuid
 
-from .gateway_bench import START, Bench, party
+from .gateway_bench import START, Bench, party, statements
 from .test_gateway_commands import payout, tree
 
 KIND, RARE = "payouts.payout.changed.v1", "rails.instrument.registered.v1"
 LINES, PAGE = 2_000, 20
-
-
-@asynccontextmanager
-async def statements(bench: Bench) -> AsyncIterator[list[str]]:
-    """The statements of all the pool's sessions, as long as it opens no other."""
-    seen: list[str] = []
-
-    def note(logged: Any) -> None:
-        seen.append(logged.query)
-
-    async def each_session(act: str) -> None:
-        async with AsyncExitStack() as held:
-            for _ in range(bench.pool.get_size()):
-                session = await held.enter_async_context(bench.pool.acquire())
-                getattr(session._con, act)(note)  # type: ignore[attr-defined]
-
-    sessions = bench.pool.get_size()
-    await each_session("add_query_logger")
-    yield seen
-    await each_session("remove_query_logger")
-    assert bench.pool.get_size() == sessions, "every statement was seen"
 
 
 async def test_commands_that_come_together_are_a_constant_number_of_statements(

@@ -1,14 +1,18 @@
 """API keys and OAuth clients: scopes, expiry, rotation, revocation, pace; never more than one's own."""
 
+import asyncio
 import base64
+import contextlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tally_gateway.credentials import OAUTH_CLIENT
+from tally_gateway.credentials import OAUTH_CLIENT, Credentials
+from tally_gateway.errors import Problem
 
-from .gateway_bench import Bench, party
+from .gateway_bench import Bench, party, statements
 
 MAKE = {"label": "Export", "scopes": ["events:read"]}
 
@@ -106,8 +110,48 @@ async def test_requests_beyond_the_limit_are_told_when_to_come_back(bench: Bench
     answers = [await bench.get("/v1/events", slow) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
     assert answers[2].headers["retry-after"] == "30"
+    told = [
+        [each.headers[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")]
+        for each in answers
+    ]
+    assert told == [["2", "1", "30"], ["2", "0", "60"], ["2", "0", "60"]]
     bench.clock.advance(timedelta(seconds=30))
     assert (await bench.get("/v1/events", slow)).status_code == 200
+
+
+async def test_replicas_draw_from_one_limit_and_give_back_what_they_did_not_need(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    key = await bench.key("acme", requests_per_minute=60)
+    one = bench.gateway.credentials
+    replicas = [one, Credentials(one.pool, one.clock, one.ids, one.tokens)]
+
+    async def passed(times: int, asked: Sequence[Credentials] = replicas) -> int:
+        count = 0
+        for _ in range(times):
+            for replica in asked:
+                with contextlib.suppress(Problem):
+                    await replica.recognise(f"Bearer {key}")
+                    count += 1
+        return count
+
+    assert await passed(50) == 60, "a full bucket, and nothing left in a block of either"
+    bench.clock.advance(timedelta(seconds=10))
+    assert await passed(2) == 4, "each has drawn a block of two"
+    bench.clock.advance(timedelta(seconds=4))
+    assert await passed(100, [one]) == 10, "what filled in since goes to whoever asks"
+
+
+async def test_however_many_requests_wait_for_a_credential_it_is_read_once(bench: Bench) -> None:
+    await grown(bench)
+    key = await bench.key("acme", requests_per_minute=6_000)
+    for _ in range(2):
+        async with statements(bench) as seen:
+            answers = [bench.gateway.credentials.recognise(f"Bearer {key}") for _ in range(100)]
+            assert len(await asyncio.gather(*answers)) == 100
+        assert len([text for text in seen if "FROM credential" in text]) <= 2
+        bench.clock.advance(timedelta(seconds=3))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tally_gateway.domain.access import (
 )
 from tally_gateway.domain.concerns import concerned, is_refusal
 from tally_gateway.domain.outcomes import Refusal, refusal_of, state_of
-from tally_gateway.domain.rate import Allowed, Bucket, Exceeded
+from tally_gateway.domain.rate import Bucket, Drawn
 from tally_gateway.domain.redaction import FIELDS, redacted
 from tally_gateway.handlers import FACT_TOPICS, build_router
 
@@ -73,29 +73,40 @@ def test_a_thing_is_reached_by_each_of_its_parties_and_an_unknown_one_by_nobody(
 
 @given(
     st.integers(1, 600),
-    st.lists(st.integers(0, 3_000_000), min_size=1, max_size=200),
+    st.lists(
+        st.tuples(st.integers(0, 3_000_000), st.integers(0, 50), st.integers(0, 50)),
+        min_size=1,
+        max_size=100,
+    ),
 )
 def test_no_minute_ever_passes_more_than_twice_the_limit_and_a_full_bucket_is_the_limit(
-    per_minute: int, gaps: list[int]
+    per_minute: int, draws: list[tuple[int, int, int]]
 ) -> None:
+    def bucket_after(drawn: Drawn) -> Bucket:
+        return Bucket(per_minute, drawn.full_at_us)
+
     bucket = Bucket(per_minute)
     now, passed = 0, []
-    for gap in gaps:
+    for gap, wanted, unused in draws:
         now += gap
-        if isinstance(bucket.take(now), Allowed):
-            passed.append(now)
-    for start in passed:
+        drawn = bucket.draw(now, wanted)
+        assert drawn.requests + drawn.left <= per_minute
+        used = max(0, drawn.requests - unused)
+        back = bucket_after(drawn).draw(now, 0, drawn.requests - used)
+        assert back.left <= drawn.left + drawn.requests - used, "no more comes back than was drawn"
+        bucket = bucket_after(back)
+        passed += [now] * used
+    for start in set(passed):
         assert len([at for at in passed if start <= at < start + 60_000_000]) <= 2 * per_minute
-    assert len([at for at in passed if at == passed[0]]) <= per_minute
 
 
 def test_whoever_waits_as_long_as_told_is_let_through() -> None:
-    bucket = Bucket(2)
-    assert bucket.take(0) == Allowed(1)
-    assert bucket.take(0) == Allowed(0)
-    refused = bucket.take(0)
-    assert refused == Exceeded(30)
-    assert isinstance(bucket.take(30_000_000), Allowed)
+    first = Bucket(2).draw(0, 3)
+    assert (first.requests, first.left, first.full_at_us) == (2, 0, 60_000_000)
+    refused = Bucket(2, first.full_at_us).draw(1, 1)
+    assert (refused.requests, refused.next_at_us) == (0, 30_000_000)
+    assert Bucket(2, refused.full_at_us).draw(29_999_999, 1).requests == 0
+    assert Bucket(2, refused.full_at_us).draw(30_000_000, 1).requests == 1
 
 
 def test_every_field_of_every_fact_is_shown_to_somebody_on_purpose_or_to_nobody() -> None:

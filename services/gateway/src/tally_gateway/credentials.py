@@ -1,12 +1,13 @@
 """Who calls: API keys and OAuth clients, made, rotated, revoked and recognised."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tally_gateway.domain.access import OPERATOR
-from tally_gateway.domain.rate import MICROSECONDS, Bucket, Exceeded
+from tally_gateway.domain.rate import MICROSECONDS, Pace, Purse, seconds
 from tally_gateway.errors import FieldError, Problem, not_found
 from tally_gateway.store import EVERY_TENANT, scoped
 from tally_gateway.store import credentials as store
@@ -23,6 +24,8 @@ TOKEN_LIFE: Final = timedelta(minutes=10)
 ROTATION_OVERLAP_MAX: Final = timedelta(days=30)
 CACHE_S: Final = 2.0
 _CACHED_MAX: Final = 10_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _BY_KIND: Final[Mapping[str, Persona]] = {
     "aggregator": Persona.AGGREGATOR,
     "company": Persona.COMPANY,
@@ -69,12 +72,12 @@ class NewCredential:
 
 @dataclass(slots=True)
 class _Known:
-    """A credential as it was read, the moment it has to be read again, and how much it may ask."""
+    """A credential as it was read, the moment it has to be read again, and what it may still ask."""
 
     credential: Credential
     party_kind: str | None
     until_s: float
-    bucket: Bucket
+    purse: Purse = field(default_factory=Purse)
 
 
 @dataclass(slots=True)
@@ -82,7 +85,8 @@ class Credentials:
     """Recognises callers.
 
     What it read of a credential holds for two seconds, so a revocation made by another replica takes
-    effect that much later; the limit of requests counts within this process.
+    effect that much later. The limit of requests counts in all replicas together: each draws blocks.
+    However many requests wait for the same credential, it is read once.
     """
 
     pool: Pool
@@ -90,9 +94,9 @@ class Credentials:
     ids: Ids
     tokens: Tokens
     _known: dict[str, _Known] = field(default_factory=dict)
-    _used: dict[str, datetime] = field(default_factory=dict)
+    _reading: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
 
-    async def recognise(self, authorization: str | None) -> Caller:
+    async def recognise(self, authorization: str | None) -> tuple[Caller, Pace]:
         """The caller of a request by its Authorization header; raises a Problem for anybody else."""
         scheme, _, bearer = (authorization or "").partition(" ")
         if not authorization:
@@ -104,9 +108,8 @@ class Credentials:
             scopes = known.credential.scopes
         else:
             known, scopes = await self._by_token(bearer)
-        self._count(known)
-        self._used[known.credential.id] = self.clock.now()
-        return _caller(known, scopes)
+        pace = await self._count(known.credential.id)
+        return _caller(known, scopes), pace
 
     async def token_for(
         self, client_id: str, client_secret: str, asked: frozenset[str] | None
@@ -115,7 +118,7 @@ class Credentials:
         known = await self._by_key(client_secret, OAUTH_CLIENT)
         if known.credential.id != client_id:
             raise _unauthorised("credentials_invalid", "The client is not known by this secret.")
-        self._count(known)
+        await self._count(known.credential.id)
         scopes = known.credential.scopes if asked is None else asked
         if not scopes <= known.credential.scopes:
             more = " ".join(sorted(scopes - known.credential.scopes))
@@ -160,11 +163,6 @@ class Credentials:
         """Read a credential again when it is next used: it has changed."""
         self._known.pop(credential_id, None)
 
-    def take_used(self) -> list[tuple[str, datetime]]:
-        """Credentials used since this was last asked, and when."""
-        used, self._used = self._used, {}
-        return sorted(used.items())
-
     async def _by_key(self, text: str, kind: str) -> _Known:
         try:
             key = ApiKey.parse(text)
@@ -191,34 +189,101 @@ class Credentials:
 
     async def _read(self, credential_id: str) -> _Known | None:
         """A live credential, read at most two seconds ago."""
+        known = self._fresh(credential_id)
+        if known is None:
+            await self._refresh(credential_id)
+            known = self._known.get(credential_id)
+        if known is None or not known.credential.is_live(self.clock.now()):
+            return None
+        return known
+
+    def _fresh(self, credential_id: str) -> _Known | None:
+        known = self._known.get(credential_id)
+        return known if known is not None and self.clock.monotonic() < known.until_s else None
+
+    async def _count(self, credential_id: str) -> Pace:
+        """Take one request from what the credential may ask; raises `rate_limited` without one."""
+        while True:
+            known = self._fresh(credential_id)
+            now_us = self._counter_us()
+            if known is not None:
+                purse = known.purse
+                if purse.held:
+                    purse.held -= 1
+                    remaining = purse.held + purse.left
+                    return Pace(
+                        known.credential.requests_per_minute,
+                        remaining,
+                        seconds(purse.full_at_us - now_us),
+                    )
+                if now_us < purse.none_until_us:
+                    raise _exceeded(known, now_us)
+            await self._refresh(credential_id, draws=True)
+            if credential_id not in self._known:
+                raise _unauthorised("credentials_invalid", "The credentials have ended.")
+
+    async def _refresh(self, credential_id: str, *, draws: bool = False) -> None:
+        """Read a credential, and draw a block of requests; together with whoever does so already."""
+        reading = self._reading.get(credential_id)
+        if reading is None:
+            reading = asyncio.create_task(self._read_again(credential_id, draws=draws))
+            self._reading[credential_id] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(credential_id, None))
+        # One request that is given up ends nobody else's reading.
+        await asyncio.shield(reading)
+
+    async def _read_again(self, credential_id: str, *, draws: bool) -> None:
         before = self._known.get(credential_id)
-        at_s = self.clock.monotonic()
-        if before is None or before.until_s <= at_s:
+        # A credential in use draws with each reading; with another's secret nothing can be drawn.
+        draws = draws or (before is not None and before.purse.held > 0)
+        held = 0 if before is None else before.purse.held
+        now = self.clock.now()
+        now_us = (now - _EPOCH) // _MICROSECOND
+        at_s, offset_us = self.clock.monotonic(), self._counter_us() - now_us
 
-            async def read(conn: Connection) -> tuple[Credential, str | None] | None:
-                return await store.find(await scoped(conn, EVERY_TENANT), credential_id)
-
-            found = await in_transaction(self.pool, read)
+        async def unit(conn: Connection) -> _Known | None:
+            await scoped(conn, EVERY_TENANT)
+            found = await store.find(conn, credential_id, to_draw=draws)
             if found is None:
-                self._known.pop(credential_id, None)
                 return None
-            credential, party_kind = found
-            bucket = Bucket(credential.requests_per_minute) if before is None else before.bucket
-            if len(self._known) >= _CACHED_MAX:
-                self._known.pop(next(iter(self._known)))
-            before = _Known(credential, party_kind, at_s + CACHE_S, bucket)
-            self._known[credential_id] = before
-        return before if before.credential.is_live(self.clock.now()) else None
+            known = _Known(found.credential, found.party_kind, at_s + CACHE_S)
+            if draws:
+                drawn = found.bucket.draw(now_us, found.bucket.block, held)
+                await store.drawn(conn, credential_id, drawn.full_at_us, now)
+                known.purse.put(drawn, offset_us)
+            return known
 
-    def _count(self, known: _Known) -> None:
-        taken = known.bucket.take(int(self.clock.monotonic() * MICROSECONDS))
-        if isinstance(taken, Exceeded):
-            limit = known.bucket.per_minute
-            raise Problem(
-                "rate_limited",
-                f"These credentials may ask {limit} times a minute.",
-                headers={"Retry-After": str(taken.retry_after_s)},
-            )
+        known = await in_transaction(self.pool, unit)
+        self._known.pop(credential_id, None)
+        if known is None:
+            return
+        if len(self._known) >= _CACHED_MAX:
+            self._known.pop(next(iter(self._known)))
+        self._known[credential_id] = known
+
+    def _counter_us(self) -> int:
+        return int(self.clock.monotonic() * MICROSECONDS)
+
+
+def _exceeded(known: _Known, now_us: int) -> Problem:
+    limit, purse = known.credential.requests_per_minute, known.purse
+    return Problem(
+        "rate_limited",
+        f"These credentials may ask {limit} times a minute.",
+        headers={
+            "Retry-After": str(max(1, seconds(purse.none_until_us - now_us))),
+            **pace_headers(Pace(limit, 0, seconds(purse.full_at_us - now_us))),
+        },
+    )
+
+
+def pace_headers(pace: Pace) -> Mapping[str, str]:
+    """What a caller is told of its limit with each answer."""
+    return {
+        "RateLimit-Limit": str(pace.per_minute),
+        "RateLimit-Remaining": str(pace.remaining),
+        "RateLimit-Reset": str(pace.reset_s),
+    }
 
 
 def make(ids: Ids, new: NewCredential, now: datetime) -> tuple[Credential, str]:
@@ -270,7 +335,7 @@ async def of_caller(conn: Connection, credential_id: str) -> Credential:
     found = await store.find(conn, credential_id)
     if found is None:
         raise not_found()
-    return found[0]
+    return found.credential
 
 
 def _caller(known: _Known, scopes: frozenset[str]) -> Caller:

@@ -21,7 +21,6 @@ from tally_gateway.intake import Intake
 from tally_gateway.sealers import Sealers
 from tally_gateway.settings import GatewaySettings
 from tally_gateway.store import EVERY_TENANT, commands, scoped
-from tally_gateway.store import credentials as credential_store
 from tally_messaging import WorkerContext
 from tally_postgres import Connection, in_transaction
 from tally_runtime import get_logger
@@ -148,14 +147,11 @@ class ApiServer:
 
 
 async def keep_house(gateway: Gateway) -> bool:
-    """Remember when credentials were used, forget old keys; True when there is more to forget."""
-    used = gateway.credentials.take_used()
+    """Forget old keys; True when there is more to forget."""
     before = gateway.clock.now() - timedelta(days=gateway.settings.idempotency_days)
 
     async def unit(conn: Connection) -> bool:
         await scoped(conn, EVERY_TENANT)
-        if used:
-            await credential_store.used(conn, used)
         return await commands.forget(conn, before, _FORGOTTEN_AT_ONCE)
 
     return await in_transaction(gateway.pool, unit)

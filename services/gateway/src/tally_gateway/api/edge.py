@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tally_gateway.batching import unavailable
+from tally_gateway.credentials import pace_headers
 from tally_gateway.errors import Problem
 from tally_gateway.problems import MEDIA_TYPE, document
 from tally_postgres import is_transient
@@ -45,8 +46,11 @@ class Edge:
             if message["type"] == "http.response.start":
                 begun = True
                 given = {name for name, _ in message["headers"]}
+                pace = scope["state"].get("pace")
+                told = {} if pace is None else pace_headers(pace)
                 message["headers"] = [
                     *message["headers"],
+                    *((name.lower().encode(), value.encode()) for name, value in told.items()),
                     (CORRELATION_HEADER, correlation_id.encode()),
                     *((name, value) for name, value in _HEADERS if name not in given),
                 ]

@@ -119,7 +119,8 @@ class Gateway:
 
     async def caller(self, request: Request, scope: str) -> Caller:
         """Who sends a request, once it is sure that they have the scope."""
-        caller = await self.credentials.recognise(request.headers.get("authorization"))
+        caller, pace = await self.credentials.recognise(request.headers.get("authorization"))
+        request.state.pace = pace
         caller.need(scope)
         return caller
 

@@ -11,6 +11,7 @@ from tally_gateway.api.model import Operation
 from tally_gateway.errors import KINDS, Problem
 from tally_gateway.problems import MEDIA_TYPE, document
 
+_LATER: Final = frozenset({429, 503})
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{model}"
 _CORRELATION: Final = "0192156b-1bb0-7d0f-a1d5-6e5f4c6b7a80"
@@ -55,6 +56,24 @@ _PROBLEM_SCHEMA: Final = {
         },
     },
 }
+_HEADERS: Final = {
+    name: {"description": description, "schema": {"type": "integer", "minimum": 0}}
+    for name, description in (
+        (
+            "RateLimit-Limit",
+            "Requests a minute these credentials may send, to all replicas together.",
+        ),
+        ("RateLimit-Remaining", "How many may follow at once."),
+        ("RateLimit-Reset", "Seconds until as many as the limit may be sent at once again."),
+        ("Retry-After", "Seconds to wait before the same request is sent again."),
+    )
+}
+_LIMITED: Final = {
+    name: {"$ref": f"#/components/headers/{name}"}
+    for name in _HEADERS
+    if name.startswith("RateLimit")
+}
+_RETRY: Final = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 _DESCRIPTION: Final = """\
 Commands are answered with 202 and an id, or with their outcome when `Prefer: wait=N` is sent. Every
 command has an `Idempotency-Key`: repeated with the same body it gets the same answer. What a caller
@@ -93,6 +112,7 @@ def openapi(operations: Iterable[Operation], public_url: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM_SCHEMA},
+            "headers": _HEADERS,
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key."},
                 "oauth": {
@@ -182,6 +202,7 @@ def _query_parameters(query: type[BaseModel]) -> Iterable[dict[str, Any]]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    limited = {} if operation.scope is None else _LIMITED
     for status, answer in operation.answers.items():
         schema = {"type": "string"} if answer.model is None else _ref(answer.model)
         content: dict[str, Any] = {"schema": schema}
@@ -189,6 +210,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
             content["example"] = answer.example
         found[str(status)] = {
             "description": answer.description,
+            "headers": limited,
             "content": {answer.media: content},
         }
     by_status: dict[int, list[str]] = {}
@@ -197,6 +219,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, kinds in sorted(by_status.items()):
         found[str(status)] = {
             "description": "; ".join(KINDS[kind].title for kind in kinds),
+            "headers": _RETRY if status in _LATER else {},
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tally_gateway.domain.rate import Bucket
 from tally_postgres import Connection, Record
 
 
@@ -42,9 +43,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 
 _FIND = f"""
-SELECT {_COLUMNS}, (SELECT kind FROM party_node n WHERE n.party_id = c.party) AS party_kind
+SELECT {_COLUMNS}, full_at_us,
+       (SELECT kind FROM party_node n WHERE n.party_id = c.party) AS party_kind
 FROM credential c WHERE credential_id = $1
 """
+
+_FIND_TO_DRAW = f"{_FIND} FOR NO KEY UPDATE OF c"
 
 _OF_PARTY = f"""
 SELECT {_COLUMNS} FROM credential
@@ -60,11 +64,19 @@ _REVOKE = """
 UPDATE credential SET revoked_at = coalesce(revoked_at, $2) WHERE credential_id = $1
 """
 
-_USED = """
-UPDATE credential c SET last_used_at = greatest(c.last_used_at, u.at)
-FROM unnest($1::text[], $2::timestamptz[]) AS u (credential_id, at)
-WHERE c.credential_id = u.credential_id
+_DRAWN = """
+UPDATE credential SET full_at_us = $2, last_used_at = greatest(last_used_at, $3)
+WHERE credential_id = $1
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A credential, the kind of its party where that is known, and its bucket of requests."""
+
+    credential: Credential
+    party_kind: str | None
+    bucket: Bucket
 
 
 async def insert(conn: Connection, credential: Credential) -> None:
@@ -88,10 +100,19 @@ async def insert(conn: Connection, credential: Credential) -> None:
     )
 
 
-async def find(conn: Connection, credential_id: str) -> tuple[Credential, str | None] | None:
-    """A credential and the kind of its party, where that is known."""
-    row = await conn.fetchrow(_FIND, credential_id)
-    return None if row is None else (_credential(row), row["party_kind"])
+async def find(conn: Connection, credential_id: str, *, to_draw: bool = False) -> Found | None:
+    """A credential; locked when requests are to be drawn from its bucket."""
+    row = await conn.fetchrow(_FIND_TO_DRAW if to_draw else _FIND, credential_id)
+    if row is None:
+        return None
+    credential = _credential(row)
+    bucket = Bucket(credential.requests_per_minute, row["full_at_us"])
+    return Found(credential, row["party_kind"], bucket)
+
+
+async def drawn(conn: Connection, credential_id: str, full_at_us: int, now: datetime) -> None:
+    """Requests were drawn from a credential's bucket, since it is used."""
+    await conn.execute(_DRAWN, credential_id, full_at_us, now)
 
 
 async def of_party(
@@ -109,11 +130,6 @@ async def end(conn: Connection, credential_id: str, at: datetime) -> None:
 async def revoke(conn: Connection, credential_id: str, now: datetime) -> None:
     """End a credential for good; the first time stands."""
     await conn.execute(_REVOKE, credential_id, now)
-
-
-async def used(conn: Connection, last: Sequence[tuple[str, datetime]]) -> None:
-    """Remember when credentials were last used."""
-    await conn.execute(_USED, [each[0] for each in last], [each[1] for each in last])
 
 
 def _credential(row: Record) -> Credential:
