@@ -165,6 +165,37 @@ async def test_money_for_a_contact_is_in_the_log_of_whoever_the_contact_became(
     assert [each["owner"] for each in found["data"]["allocations"]] == ["contact:tok1"]
 
 
+async def test_an_alarm_about_a_claim_is_in_the_log_of_whoever_issued_it_and_of_those_above(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    claim = {
+        "claim_id": derived_id("claim", "1"),
+        "owner": "event:race-7",
+        "tenant": party("agg"),
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    issued = {
+        **claim,
+        "contact": None,
+        "expires_at": "2026-12-31T00:00:00Z",
+        "expires_to": None,
+        "sealed_code": "k.n.c",
+        "who": {"actor": "key", "principal": party("acme")},
+        "why": {"program": "p", "event": "race-7", "reason": "r"},
+    }
+    alarm = {**claim, "attempted_by": party("bob"), "code": "claim_used", "who": WHO}
+    await bench.learn(bench.fact("funding.claims.v1", "funding.claim.issued.v1", issued))
+    await bench.learn(bench.fact("funding.claims.v1", "funding.claim.alarm_raised.v1", alarm))
+    types = "funding.claim.issued.v1,funding.claim.alarm_raised.v1"
+    seen = {name: await log(bench, name, types=types) for name in ("agg", "acme", "other", "bob")}
+    assert [each["data"].get("code") for each in seen["acme"]] == [None, "claim_used"]
+    assert seen["agg"][1]["data"]["attempted_by"] == party("bob")
+    assert "attempted_by" not in seen["acme"][1]["data"]
+    assert "sealed_code" not in str(seen)
+    assert (seen["other"], seen["bob"]) == ([], [])
+
+
 async def test_a_party_that_moves_takes_its_later_events_to_its_new_line(bench: Bench) -> None:
     await grown(bench)
     await pay_in(bench, allocated(1, "none", ann="1"))

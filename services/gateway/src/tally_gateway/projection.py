@@ -16,7 +16,7 @@ from tally_contracts.directory_facts import (
     ReferenceClaimed,
 )
 from tally_gateway.domain.access import OPERATOR, Node, Thing
-from tally_gateway.domain.concerns import THINGS, concerned
+from tally_gateway.domain.concerns import THINGS, concerned, field_of
 from tally_gateway.domain.outcomes import state_of
 from tally_gateway.routes.model import OPERATOR_TENANT
 from tally_gateway.store import EVERY_TENANT, commands, log, scoped, tree
@@ -136,7 +136,7 @@ def _things_of(
     event_type: str, payload: Mapping[str, Any], known: Mapping[str, Thing]
 ) -> Iterator[Thing]:
     for tells in THINGS.get(event_type, ()):
-        parties = {payload[name] for name in tells.parties if isinstance(payload.get(name), str)}
+        parties = {found for name in tells.parties if (found := field_of(payload, name))}
         for through in tells.through:
             other = known.get(str(payload.get(through)))
             parties |= set(other.parties) if other is not None else set()

@@ -25,7 +25,7 @@ PARTY_FIELDS: Final = frozenset(
 )
 """Fields that name a party, or an owner reference that may be a party's."""
 
-THING_FIELDS: Final = frozenset({"account", "wallet"})
+THING_FIELDS: Final = frozenset({"account", "claim_id", "wallet"})
 """Fields that name a thing whose owners the fact concerns."""
 
 LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -73,11 +73,20 @@ def _owner(beneficiary: Mapping[str, Any]) -> Iterator[str]:
         yield f"contact:{beneficiary['contact']}"
 
 
+def field_of(payload: Mapping[str, Any], name: str) -> str | None:
+    """A text field of a fact, or of an object in it (`who.principal`); None if it is no text."""
+    value: Any = payload
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Tells:
     """How a fact tells of a thing: the field of its id, of its parties, and what else to keep.
 
-    `through` are fields of things whose parties are this thing's too.
+    `parties` may name a field of an object, as `who.principal`; `through` are fields of things whose
+    parties are this thing's too.
     """
 
     thing: str
@@ -109,6 +118,7 @@ THINGS: Final[Mapping[str, tuple[Tells, ...]]] = {
     "funding.expectation.registered.v1": (Tells("expectation_id", ("company",)),),
     "funding.receivable.opened.v1": (Tells("receivable_id", ("owner", "company")),),
     "funding.agreement.changed.v1": (Tells("agreement_id", ("payer", "payee", "arbiter")),),
+    "funding.claim.issued.v1": (Tells("claim_id", ("who.principal",)),),
     "funding.rule.published.v1": (Tells("rule_id", ("tenant",)),),
 }
 """What facts tell of things, by type."""
