@@ -7,6 +7,7 @@ import pytest
 
 from tally_contracts.directory import RegisterParty
 from tally_contracts.payouts import RequestPayout
+from tally_runtime import derived_id
 
 from .gateway_bench import Bench, party
 
@@ -50,7 +51,7 @@ async def test_the_same_key_and_body_is_one_command_and_another_body_is_refused(
     bench: Bench,
 ) -> None:
     aggregator, _ = await tree(bench)
-    wallet = await bench.wallet("ann")
+    wallet = await bench.wallet("agg")
     first = await bench.post("/v1/payouts", aggregator, payout(wallet), idempotency="once")
     again = await bench.post("/v1/payouts", aggregator, payout(wallet), idempotency="once")
     assert first.status_code == again.status_code == 202, first.text
@@ -62,9 +63,9 @@ async def test_the_same_key_and_body_is_one_command_and_another_body_is_refused(
 
 async def test_requests_that_come_together_are_each_answered_for_themselves(bench: Bench) -> None:
     aggregator, company = await tree(bench)
-    wallet = await bench.wallet("ann")
+    wallet, mine = await bench.wallet("acme"), await bench.wallet("agg")
     answers = await asyncio.gather(
-        *(bench.post("/v1/payouts", aggregator, payout(wallet)) for _ in range(20)),
+        *(bench.post("/v1/payouts", aggregator, payout(mine)) for _ in range(20)),
         bench.post("/v1/payouts", company, payout(wallet), idempotency="twin"),
         bench.post("/v1/payouts", company, payout(wallet), idempotency="twin"),
         bench.post("/v1/payouts", company, payout(wallet, "9.00"), idempotency="twin"),
@@ -76,14 +77,51 @@ async def test_requests_that_come_together_are_each_answered_for_themselves(benc
 
 
 async def test_a_payout_leaves_the_account_of_the_wallet_in_its_owners_name(bench: Bench) -> None:
-    aggregator, _ = await tree(bench)
+    await tree(bench)
     wallet = await bench.wallet("ann")
-    await bench.post("/v1/payouts", aggregator, payout(wallet))
+    await bench.post("/v1/payouts", await bench.key("ann"), payout(wallet))
     ((_, _, told),) = await bench.commands_told()
     assert isinstance(told, RequestPayout)
     assert told.owner == party("ann")
     assert told.account.startswith("acc_")
     assert told.where.channel == "api"
+
+
+async def test_f07_to_stand_above_an_owner_is_no_mandate_and_a_connection_it_accepted_is(
+    bench: Bench,
+) -> None:
+    aggregator, company = await tree(bench)
+    wallet, to = await bench.wallet("ann"), await bench.wallet("acme")
+    transfer = {"to_wallet": to, "amount": payout(wallet)["amount"], "why": WHY}
+    method = {"currency": "USD", "rail": "wallet", "instrument": wallet}
+    asked = (
+        ("/v1/payouts", payout(wallet)),
+        (f"/v1/wallets/{wallet}/transfers", transfer),
+        (f"/v1/parties/{party('ann')}/methods", method),
+    )
+    operator = await bench.key("operator")
+    for path, body in asked:
+        for key in (aggregator, company, operator):
+            answered = await bench.post(path, key, body)
+            assert (answered.status_code, answered.json()["code"]) == (403, "mandate_missing"), path
+            assert answered.json()["remedy"]
+    assert await bench.commands_told() == []
+    accepted = {
+        "connection_id": derived_id("conn", "1"),
+        "from_party": party("acme"),
+        "to_party": party("ann"),
+        "access": "manage",
+        "state": "accepted",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party("ann")},
+        "reason": "They pay for me",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    fact = bench.fact("directory.parties.v1", "directory.connection.changed.v1", accepted)
+    await bench.learn(fact)
+    for path, body in asked[:2]:
+        assert (await bench.post(path, company, body)).status_code == 202, path
+        assert (await bench.post(path, aggregator, body)).status_code == 403, path
 
 
 @pytest.mark.parametrize("whose", ["other", "ann"])
@@ -211,7 +249,7 @@ async def test_a_payout_that_begins_rejected_is_a_refused_command(bench: Bench) 
 
 async def test_without_an_outcome_in_time_the_answer_is_202(bench: Bench) -> None:
     aggregator, _ = await tree(bench)
-    wallet = await bench.wallet("ann")
+    wallet = await bench.wallet("agg")
     answered = await bench.post("/v1/payouts", aggregator, payout(wallet), Prefer="wait=0")
     waited = await bench.post("/v1/payouts", aggregator, payout(wallet), Prefer="wait=1")
     assert (answered.status_code, waited.status_code) == (202, 202)
@@ -236,7 +274,7 @@ async def test_a_wrong_field_is_named_with_code_and_remedy(
     bench: Bench, change: dict[str, Any], field: str, code: str
 ) -> None:
     aggregator, _ = await tree(bench)
-    wallet = await bench.wallet("ann")
+    wallet = await bench.wallet("agg")
     answered = await bench.post("/v1/payouts", aggregator, {**payout(wallet), **change})
     assert answered.status_code == 422
     (error,) = answered.json()["errors"]

@@ -23,6 +23,7 @@ from tally_gateway.domain.rate import Bucket, Drawn
 from tally_gateway.domain.redaction import FIELDS, redacted
 from tally_gateway.handlers import FACT_TOPICS, build_router
 
+CONNECTED = (Access.PAY, Access.VIEW, Access.MANAGE)
 PERSONAS = ("operator", "aggregator", "company", "partner", "payee")
 
 
@@ -45,18 +46,32 @@ def test_a_party_reaches_itself_and_what_is_below_and_nothing_else(
     principal = data.draw(st.sampled_from(sorted(nodes)))
     party = data.draw(st.sampled_from(sorted(nodes)))
     below = principal in nodes[party].line
-    for access in Access:
+    for access in CONNECTED:
         assert reaches(World(nodes), principal, party, access) is below
     assert reaches(World(nodes), OPERATOR, party, Access.MANAGE)
+    assert reaches(World(nodes), principal, party, Access.DEBIT) is (principal == party)
+    assert not reaches(World(nodes), OPERATOR, party, Access.DEBIT)
 
 
-@pytest.mark.parametrize("held", [*Access, "unheard_of"])
-@pytest.mark.parametrize("needed", list(Access))
+def test_a_wallet_is_debited_by_its_owner_and_by_whom_the_owner_lets_manage() -> None:
+    nodes = {"owner": Node("owner", "root", "payee", ("root",)), "root": Node("root", "root", "x")}
+    things = {"w": Thing("w", "root", ("owner",))}
+    for held in (*CONNECTED, "debit"):
+        world = World(nodes, things, [Connection("friend", "owner", held)])
+        may = held == Access.MANAGE
+        assert reaches_thing(world, "friend", "w", Access.DEBIT) is may
+        assert reaches_thing(world, "owner", "w", Access.DEBIT)
+        for other in ("root", OPERATOR):
+            assert not reaches_thing(world, other, "w", Access.DEBIT)
+
+
+@pytest.mark.parametrize("held", [*CONNECTED, "unheard_of"])
+@pytest.mark.parametrize("needed", CONNECTED)
 def test_a_connection_gives_its_access_and_what_comes_before_it(held: str, needed: Access) -> None:
     nodes = {name: Node(name, name, "company") for name in ("a", "b")}
     nodes["below"] = Node("below", "b", "payee", ("b",))
     world = World(nodes, {}, [Connection("a", "b", held)])
-    order = [str(access) for access in Access]
+    order = [str(access) for access in CONNECTED]
     enough = held in order and order.index(held) >= order.index(needed)
     assert reaches(world, "a", "b", needed) is enough
     assert not reaches(world, "b", "a", needed), "a connection leads one way"

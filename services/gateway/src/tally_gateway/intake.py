@@ -14,6 +14,7 @@ from tally_contracts.base import Event
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import (
     OPERATOR,
+    Access,
     Thing,
     World,
     reaches,
@@ -189,7 +190,10 @@ def _answer_again(claim: Claim, known: Claim, before: Mapping[str, Command]) -> 
 
 
 def check_access(request: Request, world: World) -> None:
-    """Raise the problem `not_found` unless the principal reaches everything the request is about."""
+    """Raise a problem unless the principal reaches everything the request is about.
+
+    It is `not_found`, or `mandate_missing` where the principal may see the owner but not its money.
+    """
     principal = request.caller.party
     if request.route.operator_only and principal != OPERATOR:
         raise Problem("scope_missing", "Only the operator of the installation may do this.")
@@ -198,8 +202,21 @@ def check_access(request: Request, world: World) -> None:
         if named is None:
             continue
         within = reaches_thing if about.is_thing else reaches
-        if not within(world, principal, named, about.access):
-            raise not_found()
+        if within(world, principal, named, about.access):
+            continue
+        if about.access is Access.DEBIT and within(world, principal, named, Access.MANAGE):
+            raise _mandate_missing(about.field)
+        raise not_found()
+
+
+def _mandate_missing(field: str) -> Problem:
+    return Problem(
+        "scope_missing",
+        "Money leaves a wallet by its owner's word alone, and the owner has given you none.",
+        problem_code="mandate_missing",
+        pointer=f"/{field}",
+        remedy="Have the owner ask for this, or accept a connection from your party with access manage.",
+    )
 
 
 async def load_world(conn: Connection, requests: Sequence[Request]) -> World:
@@ -216,7 +233,7 @@ async def load_world(conn: Connection, requests: Sequence[Request]) -> World:
     parties |= {party for thing in things.values() for party in thing.parties}
     principals = {request.caller.party for request in requests} - {OPERATOR}
     nodes = await tree.nodes(conn, parties | principals)
-    beyond = [node.party for node in nodes.values() if not principals.issuperset(node.line)]
+    beyond = [node.party for node in nodes.values() if principals != {node.party}]
     granted = await tree.connections(conn, principals, beyond)
     return World(nodes, things, granted)
 

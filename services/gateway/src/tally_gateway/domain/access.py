@@ -1,8 +1,11 @@
 """Who may do what with which party: the tree of parties, and connections across it.
 
-A party reaches itself and everything below it, with any access. It reaches another party through a
-connection that was accepted, with the connection's access; what lies below that party stays closed.
-Everything else is answered as if it did not exist.
+A party reaches itself and everything below it, with any access but one. It reaches another party
+through a connection that was accepted, with the connection's access; what lies below that party stays
+closed. Everything else is answered as if it did not exist.
+
+The one: money leaves a wallet by its owner's word alone (F7). To stand above an owner is no mandate; a
+connection that the owner accepted with `manage` is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,11 +17,15 @@ OPERATOR = "operator"
 
 
 class Access(StrEnum):
-    """What somebody may do with a party; each includes the ones before it."""
+    """What somebody may do with a party; each includes the ones before it.
+
+    No connection says `debit`: the owner may, and who it lets manage.
+    """
 
     PAY = "pay"
     VIEW = "view"
     MANAGE = "manage"
+    DEBIT = "debit"
 
 
 _RANK: Mapping[str, int] = {
@@ -72,12 +79,16 @@ class World:
 def reaches(world: World, principal: str, party: str, needed: Access) -> bool:
     """Whether a principal may do something that needs this access with a party."""
     node = world.nodes.get(party)
+    if needed is Access.DEBIT:
+        return principal == party or _connected(world, principal, party, Access.MANAGE)
     if principal == OPERATOR:
         return True
     if node is None:
         return False
-    if principal in node.line:
-        return True
+    return principal in node.line or _connected(world, principal, party, needed)
+
+
+def _connected(world: World, principal: str, party: str, needed: Access) -> bool:
     return any(
         connection.from_party == principal
         and connection.to_party == party
@@ -91,6 +102,6 @@ def reaches_thing(world: World, principal: str, thing_id: str, needed: Access) -
     thing = world.things.get(thing_id)
     if thing is None:
         return False
-    if principal == OPERATOR:
+    if principal == OPERATOR and needed is not Access.DEBIT:
         return True
     return any(reaches(world, principal, party, needed) for party in thing.parties)

@@ -71,7 +71,7 @@ ROUTES: Final = (
         scope=PAYOUTS,
         subject="payout_id",
         makes={"payout_id": "po"},
-        about=(About("wallet", is_thing=True),),
+        about=(About("wallet", Access.DEBIT, is_thing=True),),
         owners=("wallet",),
         works_out=frozenset({"account", "owner", "company"}),
         drops=frozenset({"wallet"}),
@@ -126,7 +126,7 @@ ROUTES: Final = (
         summary="Choose how money of a currency leaves from now on",
         scope=PAYOUTS,
         subject="owner",
-        about=(About("owner"), About("instrument", is_thing=True)),
+        about=(About("owner", Access.DEBIT), About("instrument", is_thing=True)),
         example={
             "currency": "USD",
             "rail": "ach",
@@ -142,7 +142,7 @@ ROUTES: Final = (
         subject="journal_id",
         makes={"journal_id": "jrn"},
         about=(
-            About("wallet", is_thing=True),
+            About("wallet", Access.DEBIT, is_thing=True),
             About("to_wallet", Access.PAY, is_thing=True),
         ),
         works_out=frozenset({"reference", "open_accounts", "legs", "effective_at"}),
