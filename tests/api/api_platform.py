@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tally_cli.demo.api import Client
 from tally_contracts.catalogue import expand
 from tally_embedded import TopicSpec, ensure_topics
 from tally_gateway.app import build_app as build_gateway
@@ -25,38 +26,6 @@ from tally_runtime import Ids, SystemClock, load_settings
 from tally_testkit import ServiceDatabase
 
 SOURCES = ("cards", "bank")
-WAIT_S = 25
-
-
-@dataclass
-class Client:
-    """Calls the API with one key, each command with an Idempotency-Key of its own."""
-
-    http: httpx.AsyncClient
-    key: str
-    _count: int = 0
-
-    async def get(self, path: str, **parameters: Any) -> httpx.Response:
-        return await self.http.get(path, params=parameters, headers=self._headers())
-
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        self._count += 1
-        given = {
-            "Idempotency-Key": f"{self.key[3:20]}-{self._count}",
-            "Prefer": f"wait={WAIT_S}",
-            **headers,
-        }
-        return await self.http.post(path, json=body, headers={**self._headers(), **given})
-
-    async def do(self, path: str, body: Any) -> dict[str, Any]:
-        """Send a command and insist on its success; the command with its outcome."""
-        answered = await self.post(path, body)
-        assert answered.status_code == 200, f"{path}: {answered.status_code} {answered.text}"
-        found: dict[str, Any] = answered.json()
-        return found
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.key}"}
 
 
 @dataclass

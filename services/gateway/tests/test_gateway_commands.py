@@ -213,7 +213,7 @@ async def test_a_refused_command_is_a_problem_with_code_field_and_remedy(bench: 
 
 async def test_a_payout_that_begins_rejected_is_a_refused_command(bench: Bench) -> None:
     aggregator, _ = await tree(bench)
-    body, key = payout(await bench.wallet("ann")), {"idempotency": "rejected"}
+    body, key = payout(await bench.wallet("agg")), {"idempotency": "rejected"}
     command = (await bench.post("/v1/payouts", aggregator, body, **key)).json()
     row = await bench.one("SELECT event_id FROM command")
     fact = {

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from tally_cli.bank import bank_simulator
+from tally_cli.demo.feed import Feed
 from tally_cli.demo.report import finish
-from tally_cli.demo.story import Story
+from tally_cli.demo.telling import CLAIM_KEY, CONTACT_KEY, tell_story
 from tally_cli.demo.watch import DemoStuck
 from tally_cli.output import EXIT_FAILED, VarOption, notes, reported
 from tally_cli.platform import Installation, passwords, prepare_database
@@ -34,15 +35,17 @@ def demo(
         bool,
         typer.Option(
             help="--no-services feeds a platform that already runs (TALLY_POSTGRES_DSN, TALLY_KAFKA, "
-            "TALLY_BANK_ADMIN_URL, TALLY_SEALING_KEY)."
+            "TALLY_API_URL, TALLY_BANK_ADMIN_URL, TALLY_SEALING_KEY, TALLY_FUNDING_CLAIM_SEALING_KEY, "
+            "TALLY_DIRECTORY_SEALING_KEY)."
         ),
     ] = True,
 ) -> None:
-    """From a thousand funding events to paid payouts, and proof that nothing was lost.
+    """From a thousand funding events to paid payouts, one aggregator's story, and proof.
 
     Starts a real Postgres, a real Kafka, every service and a bank simulator, feeds them events with
-    copies, broken records and disorder, and judges the books. Data is under the data folder's
-    `demo`; the report is demo/report.json. Exit code 0 only if everything agrees.
+    copies, broken records and disorder, tells a story by the public API, and judges the books. Data
+    is under the data folder's `demo`; the report is demo/report.json. Exit code 0 only if everything
+    agrees.
     """
     folder = var / "demo"
     configure_logging("demo", os.environ.get("TALLY_LOG_LEVEL") or "ERROR", json=True)
@@ -66,39 +69,47 @@ def _with_services(folder: Path, events: int, seed: int) -> int:
         embedded_stack(folder).reset()
         shutil.rmtree(folder / "bank", ignore_errors=True)
     notes.print("Starting Postgres, Kafka, the services and a bank ...")
-    sealing_key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+    sealing_key = _new_key()
+    for name in (CLAIM_KEY, CONTACT_KEY):
+        os.environ.setdefault(name, _new_key())
     with running_stack(folder) as stack, bank_simulator(folder / "bank") as bank:
         address = stack.address
         installation = Installation(address.postgres_dsn, address.kafka, passwords(folder))
         prepare_environment({**bank.rails_environment(), "TALLY_SEALING_KEY": sealing_key})
         prepare_database(installation)
-        story = _story(installation, bank.admin_url, sealing_key, events, seed)
-        return run_process(lambda: _run(folder, story))
+        feed = _feed(installation, bank.admin_url, sealing_key, events, seed)
+        return run_process(lambda: _run(folder, feed, os.environ["TALLY_PUBLIC_URL"]))
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
 def _without_services(folder: Path, events: int, seed: int) -> int:
-    names = ("TALLY_POSTGRES_DSN", "TALLY_KAFKA", "TALLY_BANK_ADMIN_URL", "TALLY_SEALING_KEY")
-    missing = [name for name in names if not os.environ.get(name)]
+    names = (
+        "TALLY_POSTGRES_DSN",
+        "TALLY_KAFKA",
+        "TALLY_BANK_ADMIN_URL",
+        "TALLY_SEALING_KEY",
+        "TALLY_API_URL",
+    )
+    missing = [name for name in (*names, CLAIM_KEY, CONTACT_KEY) if not os.environ.get(name)]
     if missing:
         raise typer.BadParameter(
             f"feeding a running platform needs {', '.join(missing)}", param_hint="--no-services"
         )
-    dsn, kafka, bank_url, sealing_key = (os.environ[name] for name in names)
+    dsn, kafka, bank_url, sealing_key, api_url = (os.environ[name] for name in names)
     installation = Installation(dsn, kafka, passwords(folder))
-    story = _story(installation, bank_url, sealing_key, events, seed)
-
-    async def feed() -> int:
-        return await finish(folder, story, await story.tell())
-
-    return run_process(feed)
+    feed = _feed(installation, bank_url, sealing_key, events, seed)
+    return run_process(lambda: _show(folder, feed, api_url))
 
 
-def _story(
+def _feed(
     installation: Installation, bank_url: str, sealing_key: str, events: int, seed: int
-) -> Story:
+) -> Feed:
     # The last characters: a UUIDv7 starts with the time, so they differ from run to run.
     run = f"demo-{Ids().uuid7().hex[-8:]}"
-    return Story(
+    return Feed(
         run=run,
         installation=installation,
         bank_url=bank_url,
@@ -110,26 +121,35 @@ def _story(
     )
 
 
-async def _run(folder: Path, story: Story) -> int:
-    """All services and the story on one event loop; the worse of their exit codes."""
-    done = asyncio.Event()
-    told: asyncio.Task[int] | None = None
+async def _show(folder: Path, feed: Feed, api_url: str) -> int:
+    """The feed, the story, the verdict; the exit code."""
+    outcome = await feed.run_through()
+    # Ids of its own: what the feed is expected to come to does not count the story.
+    name = feed.run.removeprefix("demo-")
+    telling = await tell_story(feed.installation, api_url, name, feed.clock)
+    return await finish(folder, feed, outcome, telling)
 
-    async def tell() -> int:
+
+async def _run(folder: Path, feed: Feed, api_url: str) -> int:
+    """All services and what is shown on them on one event loop; the worse of their exit codes."""
+    done = asyncio.Event()
+    shown: asyncio.Task[int] | None = None
+
+    async def show() -> int:
         try:
-            return await finish(folder, story, await story.tell())
+            return await _show(folder, feed, api_url)
         finally:
             done.set()
 
     async def ready() -> None:
-        nonlocal told
-        told = asyncio.create_task(tell(), name="demo-story")
+        nonlocal shown
+        shown = asyncio.create_task(show(), name="demo")
 
-    code = await run_platform(story.installation, ready, until=done)
-    if told is None:
+    code = await run_platform(feed.installation, ready, until=done)
+    if shown is None:
         return code
-    if not told.done():
-        told.cancel()
-        await asyncio.gather(told, return_exceptions=True)
+    if not shown.done():
+        shown.cancel()
+        await asyncio.gather(shown, return_exceptions=True)
         return code or EXIT_FAILED
-    return told.result() or code
+    return shown.result() or code

@@ -1,4 +1,4 @@
-"""What the demo does, step by step, against a platform that is running."""
+"""The feed: a thousand funding events through a platform that is running, and what becomes of them."""
 
 import asyncio
 import base64
@@ -40,8 +40,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """One run of the demo. `run` starts every id of it."""
+class Feed:
+    """One run of the feed. `run` starts every id of it."""
 
     run: str
     installation: Installation
@@ -52,7 +52,7 @@ class Story:
     events: int
     seed: int
 
-    async def tell(self) -> Outcome:
+    async def run_through(self) -> Outcome:
         """Fund, allocate, pay, return; raises `DemoStuck` if any of it does not come about."""
         dataset = make_dataset(
             self.run, self.events, self.seed, self.clock.now() - timedelta(hours=1)
@@ -60,11 +60,11 @@ class Story:
         watch = Watch(self.run, self.installation.kafka)
         await watch.start()
         try:
-            return await self._tell(dataset, watch)
+            return await self._run_through(dataset, watch)
         finally:
             await watch.stop()
 
-    async def _tell(self, dataset: Dataset, watch: Watch) -> Outcome:
+    async def _run_through(self, dataset: Dataset, watch: Watch) -> Outcome:
         kafka = self.installation.kafka
         early = [payee for payee in dataset.payees if not payee.chooses_late]
         late = [payee for payee in dataset.payees if payee.chooses_late]

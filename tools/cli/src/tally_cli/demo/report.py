@@ -6,8 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tally_cli.demo.feed import Feed, Outcome
 from tally_cli.demo.statement import MATCHED, UNMATCHED
-from tally_cli.demo.story import Outcome, Story
+from tally_cli.demo.telling import Telling
 from tally_cli.output import EXIT_FAILED, EXIT_ORACLE_RED, notes, print_json
 from tally_cli.trace import print_time_line
 from tally_cli.verify import print_report
@@ -19,21 +20,23 @@ from tally_reconciliation import Report, Sources, Verdict, verify
 _QUIET_WAIT_S = 30
 
 
-async def finish(folder: Path, story: Story, outcome: Outcome) -> int:
+async def finish(folder: Path, feed: Feed, outcome: Outcome, telling: Telling) -> int:
     """Judge a run, print what it came to, write report.json; the exit code."""
     notes.print("The oracle reads every book, topic and outbox ...")
-    installation = story.installation
+    installation = feed.installation
     report = await verify(
-        Sources(installation.postgres_dsn, installation.kafka, story.bank_url),
+        Sources(installation.postgres_dsn, installation.kafka, feed.bank_url),
         wait_s=_QUIET_WAIT_S,
     )
-    summary = _summary(outcome, report)
+    summary = {**_summary(outcome, report), "story_steps": len(telling.steps)}
     path = folder / "report.json"
-    _write(path, {**summary, "oracle": report.to_json()})
-    await _print_payments(story)
+    _write(path, {**summary, "story": telling.to_json(), "oracle": report.to_json()})
+    await _print_payments(feed)
     print_report(report)
     print_json(summary)
     surprises = _surprises(outcome, summary)
+    if telling.failed is not None:
+        surprises.append(f"the story broke off {telling.failed}")
     for surprise in surprises:
         notes.print(f"[red]unexpected:[/] {surprise}")
     if report.verdict is not Verdict.GREEN:
@@ -94,15 +97,15 @@ def _surprises(outcome: Outcome, summary: dict[str, Any]) -> list[str]:
     return wrong
 
 
-async def _print_payments(story: Story) -> None:
+async def _print_payments(feed: Feed) -> None:
     pool = await create_pool(
-        story.installation.dsn("portfolio"),
+        feed.installation.dsn("portfolio"),
         schema=SCHEMA.name,
         application_name="tally_demo",
         max_size=1,
     )
     try:
-        now = story.clock.now()
+        now = feed.clock.now()
         slow = await slowest(pool, 1, since=now - timedelta(hours=1), until=now)
         if slow:
             notes.rule(

@@ -1,0 +1,65 @@
+"""The whole platform, up once for each module of tests that ask it through the API."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tally_cli.demo.people import People
+from tally_cli.demo.post import Post
+from tally_directory.settings import DirectorySettings
+from tally_embedded import Stack, running_stack
+from tally_funding.settings import FundingSettings
+from tally_runtime import Ids, load_settings
+from tally_security.sealing import Keyring, SealingKey
+from tally_testkit import ServiceDatabase
+from tally_testkit.databases import Databases
+
+from .api_platform import Platform, free_port, schemas, start_platform
+
+SERVICES = ("directory", "programs", "funding", "ledger", "payouts", "rails", "portfolio")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every service, up; the database and the broker they work on."""
+
+    platform: Platform
+    database: ServiceDatabase
+    kafka: str
+
+    async def people(self) -> People:
+        """An empty stage with names of its own: tests share the platform, and no party."""
+        return People(Ids().uuid7().hex[-8:], await self.platform.operator(), self.post())
+
+    def post(self) -> Post:
+        """Delivery of codes, with the keys the services have here."""
+        own = {"environment": "test", "kafka": self.kafka, "postgres_dsn": "postgresql://h/d"}
+        funding = load_settings(FundingSettings, sources="cards", **own)
+        directory = load_settings(DirectorySettings, **own)
+        return Post(
+            self.kafka,
+            Keyring(SealingKey.parse(funding.claim_sealing_key.get_secret_value())),
+            directory.vault().keys,
+        )
+
+
+@pytest.fixture(scope="module")
+def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Kafka of this module's own, where topics have their real names."""
+    folder = tmp_path_factory.mktemp("module_kafka")
+    with running_stack(folder, postgres=False, ephemeral=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+async def whole(databases: Databases, module_kafka: Stack) -> AsyncIterator[Whole]:
+    """Every service, started once for all tests of a module."""
+    kafka = module_kafka.address.kafka
+    database = databases.clone(*schemas((*SERVICES, "gateway")))
+    platform = await start_platform(SERVICES, database, kafka, read_port=free_port())
+    try:
+        yield Whole(platform, database, kafka)
+    finally:
+        await platform.stop()
+        databases.drop(database)
