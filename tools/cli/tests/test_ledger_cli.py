@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,19 +23,20 @@ from tally_messaging import Transactor
 from tally_money import iso_currencies
 from tally_postgres import Schema, create_pool
 from tally_runtime import FixedClock, SeededIds, derived_id
-from tally_testkit import ServiceDatabase
+from tally_testkit import Databases, ServiceDatabase
 
 pytestmark = pytest.mark.stack
 KEY = SigningKey.parse(base64.b64encode(bytes(range(32))).decode())
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRANSFER = derived_id("tr", "1")
+PLACED = "core:main;west:us"
 
 
-def _journal() -> PostJournal:
+def _journal(ledger: str) -> PostJournal:
     one, two = derived_id("acc", "1"), derived_id("acc", "2")
     return PostJournal(
         journal_id=derived_id("jrn", "1"),
-        ledger="main",
+        ledger=ledger,
         reference=derived_id("pin", "1"),
         open_accounts=tuple(
             AccountSpec(
@@ -59,20 +61,23 @@ def _journal() -> PostJournal:
     )
 
 
-async def _book(database: ServiceDatabase, *, closed: bool) -> None:
+async def _book(
+    database: ServiceDatabase, *, closed: bool, ledger: str = "main", home: str = "core"
+) -> None:
     clock = FixedClock(NOW)
     pool = await create_pool(database.dsn("ledger"), schema="ledger", application_name="t")
     try:
         work = Transactor(pool=pool, clock=clock, ids=SeededIds(1, clock), source="/t")
         await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
         currencies = list(iso_currencies().values())
-        await work.run(lambda uow: service.open_books(uow.conn, ["main"], currencies))
+        await work.run(lambda uow: service.open_books(uow.conn, [ledger], currencies))
+        await pool.execute("INSERT INTO home (database) VALUES ($1)", home)
         await work.run(lambda uow: announce_key(uow, KEY.public))
-        command = command_of(_journal(), iso_currencies())
-        await work.run(lambda uow: service.post(uow.conn, "main", [command], uow.now, {}))
+        command = command_of(_journal(ledger), iso_currencies())
+        await work.run(lambda uow: service.post(uow.conn, ledger, [command], uow.now, {}))
         if closed:
             clock.advance(timedelta(days=1))
-            assert await close_next_day(work, "main", KEY)
+            assert await close_next_day(work, ledger, KEY)
     finally:
         await pool.close()
 
@@ -89,6 +94,76 @@ def tally(fresh_database: Callable[[Schema], ServiceDatabase]) -> Callable[..., 
         )
 
     return call
+
+
+@dataclass(frozen=True)
+class Two:
+    """`main` in the platform's database and `us` in another, with the same transfer in both."""
+
+    core: ServiceDatabase
+    west: ServiceDatabase
+
+    def call(self, *arguments: str, dsns: str | None = None, placement: str = PLACED) -> Result:
+        environment = {
+            "TALLY_POSTGRES_DSN": self.core.admin_dsn,
+            "TALLY_LEDGER_PLACEMENT": placement,
+            "TALLY_LEDGER_DSNS": f"west={self.west.admin_dsn}" if dsns is None else dsns,
+        }
+        return CliRunner().invoke(app, ["ledger", *arguments], env=environment)
+
+
+@pytest.fixture(scope="module")
+def two(databases: Databases) -> Iterator[Two]:
+    both = Two(databases.clone(SCHEMA), databases.clone(SCHEMA))
+    asyncio.run(_book(both.core, closed=True))
+    asyncio.run(_book(both.west, closed=True, ledger="us", home="west"))
+    yield both
+    for database in (both.core, both.west):
+        databases.drop(database)
+
+
+def _ledger_of(made: Result) -> str:
+    assert made.exit_code == 0, made.output
+    ledger = json.loads(made.stdout)["batch"]["shard"]
+    assert isinstance(ledger, str)
+    return ledger
+
+
+def test_a_transfer_is_found_in_whichever_database_it_is(two: Two) -> None:
+    assert _ledger_of(two.call("prove", TRANSFER, "--json", "--ledger", "us")) == "us"
+    assert _ledger_of(two.call("prove", TRANSFER, "--json", "--ledger", "main")) == "main"
+    both = two.call("prove", TRANSFER, "--json")
+    assert (both.exit_code, both.stdout) == (2, "")
+    assert "is in the books of main and us; choose one with --ledger" in both.stderr
+    unknown = two.call("prove", "tr_never", "--json")
+    assert "error [transfer_unknown]" in unknown.stderr
+    assert unknown.exit_code == 3
+    assert two.call("prove", TRANSFER, "--json", "--ledger", "mars").exit_code == 3
+
+
+def test_without_a_placement_the_databases_given_are_asked(two: Two) -> None:
+    made = two.call("prove", TRANSFER, "--json", "--ledger", "us", placement="")
+    assert _ledger_of(made) == "us"
+    assert _ledger_of(two.call("prove", TRANSFER, "--json", placement="", dsns="")) == "main"
+
+
+def test_roots_are_those_of_every_database_and_of_a_ledger_alone(two: Two) -> None:
+    listed = json.loads(two.call("roots", "--json").stdout)
+    assert [row["ledger"] for row in listed["roots"]] == ["main", "us"]
+    assert [key["key_id"] for key in listed["keys"]] == [KEY.public.id]
+    alone = json.loads(two.call("roots", "--json", "--ledger", "us").stdout)
+    assert [row["ledger"] for row in alone["roots"]] == ["us"]
+
+
+def test_a_database_that_is_needed_and_missing_or_another_one_is_refused(two: Two) -> None:
+    assert _ledger_of(two.call("prove", TRANSFER, "--json", "--ledger", "main", dsns="")) == "main"
+    for more in ((), ("--ledger", "us")):
+        missing = two.call("prove", TRANSFER, *more, dsns="")
+        assert missing.exit_code == 2
+        assert "has databases west: give each" in missing.stderr
+    swapped = two.call("roots", dsns=f"west={two.core.admin_dsn}")
+    assert swapped.exit_code == 1
+    assert "database west: its processes call this database core" in swapped.stderr
 
 
 def test_a_signed_proof_is_made_and_checked_offline(

@@ -77,6 +77,12 @@ def parse(text: str) -> dict[str, frozenset[str]]:
     return databases
 
 
+async def home_of(conn: Connection) -> str | None:
+    """The database's name in the installation, None before its first process."""
+    found: str | None = await conn.fetchval(_HOME)
+    return found
+
+
 async def settle_in(conn: Connection, placement: Placement) -> None:
     """Make sure that this database is the one meant, and holds no books placed elsewhere.
 
@@ -84,7 +90,8 @@ async def settle_in(conn: Connection, placement: Placement) -> None:
     `LedgerPlacedElsewhere`.
     """
     await conn.execute(_CLAIM, placement.database)
-    home: str = await conn.fetchval(_HOME)
+    home = await home_of(conn)
+    assert home is not None, "it was claimed just now"
     if home != placement.database:
         raise WrongDatabase(home, placement.database)
     for row in await conn.fetch(_OPEN):

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -22,8 +23,10 @@ from tally_cli.output import (
     reported,
     running_installation,
 )
+from tally_cli.shards import LedgerDsnOption, databases_of
 from tally_ledger.app import SCHEMA
-from tally_ledger.proofs import ProofError, Proven, PublicKey, TransferUnknown, check_proof
+from tally_ledger.placement import home_of
+from tally_ledger.proofs import Proof, ProofError, Proven, PublicKey, TransferUnknown, check_proof
 from tally_ledger.proofs.errors import KeyMalformed
 from tally_ledger.proving import BooksDiffer, make_proof
 from tally_ledger.store import roots as stored
@@ -31,6 +34,8 @@ from tally_postgres import Connection, create_pool, verify_version
 
 T = TypeVar("T")
 _PROOF_BYTES_MAX = 16_000_000
+
+LedgerOption = Annotated[str | None, typer.Option(help="Of this ledger alone.")]
 
 ledger_app = typer.Typer(name="ledger", help="Prove what is in the books.", no_args_is_help=True)
 
@@ -43,14 +48,18 @@ def prove(
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write the proof there; unset: to stdout.")
     ] = None,
+    ledger: LedgerOption = None,
+    ledger_dsn: LedgerDsnOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that a transfer is in the books, by a document that anyone can check offline.
 
-    With --out or without --json a summary for a person is printed. Exit code 3: no such transfer;
-    5: the rows are not those that were recorded; 1: it cannot be proven (booked before proofs were).
+    Every database of the placement is asked, or that of --ledger alone. With --out or without
+    --json a summary for a person is printed. Exit code 3: no such transfer; 5: the rows are not
+    those that were recorded; 1: it cannot be proven (booked before proofs were); 2: ledgers in two
+    databases have an id in common, and --ledger is to say which.
     """
-    proof = _read(var, lambda conn: make_proof(conn, transfer))
+    proof = _the_one(_read(var, (ledger, ledger_dsn), partial(_proof, transfer, ledger)), transfer)
     text = proof.model_dump_json(indent=2) + "\n"
     if out is not None:
         out.write_text(text)
@@ -102,11 +111,23 @@ def check(
 def roots(
     var: VarOption = Path("var"),
     *,
-    ledger: Annotated[str | None, typer.Option(help="Of this ledger alone.")] = None,
+    ledger: LedgerOption = None,
+    ledger_dsn: LedgerDsnOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the signed root of each day, and the public keys they were signed with."""
-    days, keys = _read(var, lambda conn: _listed(conn, ledger))
+    """List the signed root of each day, and the public keys they were signed with.
+
+    Of every database of the placement, or of that of --ledger alone.
+    """
+    listed = _read(var, (ledger, ledger_dsn), lambda conn: _listed(conn, ledger))
+    days = sorted(
+        (day for of_one, _ in listed for day in of_one), key=lambda day: (day["ledger"], day["day"])
+    )
+    # Databases share a key, each since its own first start.
+    keys: list[dict[str, str]] = []
+    for key in sorted((key for _, of_one in listed for key in of_one), key=lambda k: k["since"]):
+        if key["key_id"] not in {known["key_id"] for known in keys}:
+            keys.append(key)
     if as_json:
         print_json({"roots": days, "keys": keys})
         return
@@ -141,21 +162,55 @@ async def _listed(
     return days, keys
 
 
-def _read(var: Path, question: Callable[[Connection], Awaitable[T]]) -> T:
-    """Ask the books in one snapshot; exits with a code where there is no answer."""
+async def _proof(transfer: str, ledger: str | None, conn: Connection) -> Proof | None:
+    """The proof of a transfer of a ledger here, None if these books do not have it."""
+    try:
+        proof = await make_proof(conn, transfer)
+    except TransferUnknown:
+        return None
+    return proof if ledger in {None, proof.batch.shard} else None
+
+
+def _the_one(found: Sequence[Proof | None], transfer: str) -> Proof:
+    """The proof that was found; exits where none was, or more than one."""
+    proofs = [proof for proof in found if proof is not None]
+    if not proofs:
+        _fail(TransferUnknown(transfer), EXIT_NOT_FOUND)
+    if len(proofs) > 1:
+        ledgers = " and ".join(sorted(proof.batch.shard for proof in proofs))
+        _fail(
+            ProofError(
+                f"is in the books of {ledgers}", field="transfer", remedy="choose one with --ledger"
+            ),
+            EXIT_USAGE,
+        )
+    return proofs[0]
+
+
+def _read(
+    var: Path,
+    where: tuple[str | None, Sequence[str] | None],
+    question: Callable[[Connection], Awaitable[T]],
+) -> list[T]:
+    """Ask each database that may keep the ledger, in one snapshot each; exits where there is no answer."""
     with reported():
-        dsn = os.environ.get("TALLY_POSTGRES_DSN") or running_installation(var).postgres_dsn
+        core = os.environ.get("TALLY_POSTGRES_DSN") or running_installation(var).postgres_dsn
+        ledger, given = where
         try:
-            return asyncio.run(_ask(dsn, question))
-        except TransferUnknown as error:
-            _fail(error, EXIT_NOT_FOUND)
+            return asyncio.run(_ask_each(databases_of(given, ledger, core), question))
         except BooksDiffer as error:
             _fail(error, EXIT_ORACLE_RED)
         except ProofError as error:
             _fail(error, EXIT_FAILED)
 
 
-async def _ask(dsn: str, question: Callable[[Connection], Awaitable[T]]) -> T:
+async def _ask_each(
+    dsns: Mapping[str, str], question: Callable[[Connection], Awaitable[T]]
+) -> list[T]:
+    return [await _ask(name, dsn, question) for name, dsn in dsns.items()]
+
+
+async def _ask(name: str, dsn: str, question: Callable[[Connection], Awaitable[T]]) -> T:
     pool = await create_pool(
         dsn, schema=SCHEMA.name, application_name="tally_ledger_cli", min_size=1, max_size=1
     )
@@ -165,6 +220,13 @@ async def _ask(dsn: str, question: Callable[[Connection], Awaitable[T]]) -> T:
             pool.acquire() as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
+            home = await home_of(conn)
+            if home not in {None, name}:
+                raise ProofError(
+                    f"its processes call this database {home}",
+                    field=f"database {name}",
+                    remedy="correct TALLY_POSTGRES_DSN or --ledger-dsn",
+                )
             return await question(conn)
     finally:
         await pool.close()
