@@ -5,7 +5,7 @@ other, so that a test decides what comes first, twice, or not yet.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -93,6 +93,12 @@ class Platform:
         record = Raw(value, tuple(headers), key.encode(), self._offset, topic)
         await self.funding.take(record)
         await self.rest()
+
+    async def rows(self, query: str, tenant: str = "*") -> Sequence[Any]:
+        """What a session of this tenant sees in funding; `*` is the operator's."""
+        async with self.funding.pool.acquire() as conn, conn.transaction():
+            await conn.execute("SELECT set_config('tally.tenant', $1, true)", tenant)
+            return await conn.fetch(query)
 
     async def rest(self) -> None:
         """Carry records between the two until nobody says anything new."""

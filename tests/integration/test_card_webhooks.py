@@ -64,7 +64,13 @@ REINSTATED = ("evt_5", "charge.dispute.funds_reinstated", dispute(amount=2_000))
 
 
 async def hook(
-    platform: Platform, event_id: str, event_type: str, thing: Any, *, raw: bytes | None = None
+    platform: Platform,
+    event_id: str,
+    event_type: str,
+    thing: Any,
+    *,
+    raw: bytes | None = None,
+    company: str = "co_1",
 ) -> None:
     event = {
         "id": event_id,
@@ -78,7 +84,7 @@ async def hook(
         webhook_id=derived_id("whk", str(number)),
         source="cards",
         content=base64.b64encode(content).decode(),
-        who=Who(actor="svc:stripe", principal="co_1"),
+        who=Who(actor="svc:stripe", principal=company),
         occurred_at=START,
     )
     await platform.send(command, "funding.sources.commands.v1", command.webhook_id)
@@ -181,7 +187,7 @@ async def test_an_event_id_with_other_content_is_refused_and_the_first_stands(
 async def test_more_taken_back_than_came_in_is_a_case_and_no_booking(platform: Platform) -> None:
     await hook(platform, *SUCCEEDED)
     await hook(platform, "evt_2", "charge.refunded", charge(amount_refunded=10_001))
-    reasons = await platform.funding.pool.fetch("SELECT reason_code FROM suspense_case")
+    reasons = await platform.rows("SELECT reason_code FROM suspense_case")
     assert [row[0] for row in reasons] == ["card_return_refused"]
     assert await platform.balance("clearing/cards/USD") == -10_000
 
@@ -195,4 +201,4 @@ async def test_a_body_that_is_no_event_is_answered_and_changes_nothing(
     await hook(platform, "", "", None, raw=raw)
     (refused,) = platform.facts(SourceCommandRefused)
     assert refused.remedy
-    assert await platform.funding.pool.fetchval("SELECT count(*) FROM webhook_event") == 0
+    assert await platform.rows("SELECT FROM webhook_event") == []

@@ -132,8 +132,7 @@ async def test_f14_money_that_names_an_invoice_is_matched_without_a_person(
     assert await platform.balances() == ALLOCATED
     (paid,) = platform.facts(ExpectationPaid)
     assert (paid.standing, paid.received.amount) == ("paid", "100.00")
-    row = await platform.funding.pool.fetchrow("SELECT closed_at FROM suspense_case")
-    assert row is not None
+    (row,) = await platform.rows("SELECT closed_at FROM suspense_case")
     assert row[0] == START
     await platform.again()
     await platform.work("matcher")

@@ -21,9 +21,11 @@ from tally_contracts.funding_sources import (
     SourceCommandRefused,
 )
 from tally_contracts.ledger import AccountSpec, Leg, PostJournal
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.postings import Books
 from tally_funding.refunds.store import want_reinstated
 from tally_funding.sources.watch import SourcesMetrics, SourcesWatch
+from tally_messaging import UnitOfWork
 from tally_runtime import Metrics, derived_id
 
 from .conftest import START, Platform
@@ -43,16 +45,19 @@ def usd(amount: str) -> AskedAmount:
 async def pay_in(platform: Platform, external_id: str = "m-1", **changes: Any) -> str:
     """100.00 USD from cards for one payee, allocated 2.50, 0.30 and 97.20; the pay-in's id."""
     event = FundingReceived(
-        who=WHO,
         where=WHERE,
         why=WHY,
         occurred_at=START,
         external_id=external_id,
         amount=PositiveAmount(currency="USD", amount="100.00"),
         originator=Originator(reference="debtor-1"),
-        company="co_1",
         value_date=START.date(),
-        **{"beneficiary": Beneficiary(party="pty_1"), **changes},
+        **{
+            "who": WHO,
+            "company": "co_1",
+            "beneficiary": Beneficiary(party="pty_1"),
+            **changes,
+        },
     )
     await platform.send(event, "funding.inbound.cards.v1", "k")
     return BOOKS.pay_in_id("cards", external_id)
@@ -225,7 +230,7 @@ async def test_f15_a_return_that_cannot_be_is_refused_with_code_field_and_remedy
     assert (refused.code, refused.field) == (code, field)
     assert refused.remedy
     assert await platform.balances() == before
-    assert await platform.funding.pool.fetchval("SELECT count(*) FROM pay_in_return") == 0
+    assert await platform.rows("SELECT FROM pay_in_return") == []
 
 
 async def test_f15_exact_and_ordered_returns_take_from_whom_they_name(platform: Platform) -> None:
@@ -267,13 +272,21 @@ async def test_f15_a_return_waits_until_its_pay_in_is_in_the_books(platform: Pla
     assert await platform.balances() == {}
 
 
+async def win(platform: Platform, return_id: str) -> None:
+    async def unit(uow: UnitOfWork) -> None:
+        await for_every_tenant(uow.conn)
+        await want_reinstated(uow.conn, return_id, uow.now)
+
+    await platform.funding.transactor.run(unit)
+
+
 async def test_f15_a_won_chargeback_gives_wallets_back_and_ends_the_debt(
     platform: Platform,
 ) -> None:
     pay_in_id = await pay_in(platform)
     await spend(platform, "pty_1", "97.20")
     return_id = await give_back(platform, pay_in_id, kind="chargeback")
-    await platform.funding.transactor.run(lambda uow: want_reinstated(uow.conn, return_id, uow.now))
+    await win(platform, return_id)
     await platform.work("returns_due")
     (reinstated,) = platform.facts(PayInReinstated)
     assert (reinstated.amount.amount, reinstated.returned.amount) == ("100.00", "0.00")
@@ -336,8 +349,7 @@ async def test_f15_a_settlement_the_wallet_cannot_pay_leaves_the_debt_as_it_was(
     assert len(platform.facts(SettlementStarted)) == 1
     (refused,) = platform.facts(SourceCommandRefused)
     assert refused.code == "insufficient_funds"
-    row = await platform.funding.pool.fetchrow("SELECT settled, settling FROM receivable")
-    assert row is not None
+    (row,) = await platform.rows("SELECT settled, settling FROM receivable")
     assert (row[0], row[1]) == (0, 0)
     await pay_in(platform, "m-2")
     await settle(platform, receivable_id, "97.20", 2)

@@ -96,6 +96,16 @@ async def move(conn, moves, now):
         conn.put("pay_in", item.pay_in_id, PayInRow(row.new, standing, item.case_id))
 
 
+async def for_every_tenant(conn):
+    await conn.statement("tenants.show")
+
+
+async def hold(conn, companies, now):
+    await conn.statement("tenants.hold")
+    return dict.fromkeys(companies, "*")
+
+
+tenants = SimpleNamespace(hold=hold)
 store = SimpleNamespace(
     insert_pay_ins=insert_pay_ins,
     contents=contents,

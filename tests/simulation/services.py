@@ -167,7 +167,13 @@ class Platform:
         self._workers_of_rails = bank.workers(self.desks)
 
     def _build_funding(self) -> None:
-        service = link("tally_funding.service", store=funding_store.store, _LOG=self._log)
+        service = link(
+            "tally_funding.service",
+            store=funding_store.store,
+            tenants=funding_store.tenants,
+            for_every_tenant=funding_store.for_every_tenant,
+            _LOG=self._log,
+        )
         self._funding_handlers = link("tally_funding.handlers", service=service)
 
     def _router(self, service: str):

@@ -130,12 +130,23 @@ class Bench:
             events.append(BY_TYPE[json.loads(headers)["ce_type"]].model_validate_json(payload))
         return events
 
+    async def rows(self, query: str) -> Sequence[Any]:
+        """What an operator's session sees."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+            return await conn.fetch(query)
+
+    async def value(self, query: str) -> Any:
+        """The one value of the one row that an operator's session sees; None without a row."""
+        rows = await self.rows(query)
+        return rows[0][0] if rows else None
+
     async def states(self) -> dict[str, str]:
-        rows = await self.pool.fetch("SELECT external_id, state FROM pay_in")
+        rows = await self.rows("SELECT external_id, state FROM pay_in")
         return {row[0]: row[1] for row in rows}
 
     async def cases(self) -> list[tuple[str, str]]:
-        rows = await self.pool.fetch(
+        rows = await self.rows(
             "SELECT p.external_id, c.reason_code FROM suspense_case c JOIN pay_in p USING (pay_in_id)"
             " ORDER BY 1, 2"
         )

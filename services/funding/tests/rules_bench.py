@@ -97,7 +97,7 @@ class Desk:
         return [event for event in await self.bench.told() if isinstance(event, PostJournal)]
 
     async def rules(self) -> list[str]:
-        rows = await self.bench.pool.fetch("SELECT rule FROM pay_in ORDER BY external_id")
+        rows = await self.bench.rows("SELECT rule FROM pay_in ORDER BY external_id")
         return [row[0] for row in rows]
 
 

@@ -85,7 +85,7 @@ async def test_a_file_that_does_not_balance_changes_nothing(
     assert (answer.code, told) == (code, [])
     assert answer.field
     assert answer.remedy
-    assert await funding.pool.fetchval("SELECT count(*) FROM statement") == 0
+    assert await funding.value("SELECT count(*) FROM statement") == 0
 
 
 def test_the_format_is_told_by_how_the_file_begins() -> None:

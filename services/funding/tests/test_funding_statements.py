@@ -131,7 +131,7 @@ def importing(funding: Any) -> Any:
 
 async def _nothing_kept(funding: Any) -> bool:
     counts = [
-        await funding.pool.fetchval(f"SELECT count(*) FROM {table}")
+        await funding.value(f"SELECT count(*) FROM {table}")
         for table in ("statement", "statement_entry", "pay_in", "suspense_case")
     ]
     return counts == [0, 0, 0, 0]
@@ -165,7 +165,7 @@ async def test_f14_a_bank_credit_that_names_nobody_stands_in_suspense(
     (suspended,) = await funding.told()
     assert isinstance(suspended, PayInSuspended)
     assert suspended.reason_code == "no_beneficiary"
-    text = await funding.pool.fetchval("SELECT remittance FROM statement_entry")
+    text = await funding.value("SELECT remittance FROM statement_entry")
     assert text == "thank you", "a person can see what the payer wrote"
 
 
@@ -185,7 +185,7 @@ async def test_debits_reversals_and_entries_not_booked_move_no_money_but_are_kep
     )
     assert (answer.pay_ins, answer.ignored_entries) == (0, 4)
     assert told == []
-    rows = await funding.pool.fetch("SELECT outcome, pay_in_id FROM statement_entry")
+    rows = await funding.rows("SELECT outcome, pay_in_id FROM statement_entry")
     assert [(row[0], row[1]) for row in rows] == [("ignored", None)] * 4
 
 
@@ -200,7 +200,7 @@ async def test_a_statement_again_is_known_and_changes_nothing(
     answer, told = await importing(again, "imp_00000000000000000000000002")
     assert (answer.pay_ins, answer.already_known, answer.ignored_entries) == (0, 2, 1)
     assert told == []
-    assert await funding.pool.fetchval("SELECT count(*) FROM statement") == 1
+    assert await funding.value("SELECT count(*) FROM statement") == 1
 
 
 async def test_a_new_statement_beside_a_known_one_is_imported(importing: Any) -> None:
@@ -333,7 +333,7 @@ async def test_a_bank_reference_with_another_amount_is_a_case_and_no_second_book
     answer, told = await importing(document(statement(Entry(reference="BR-1"))))
     assert (answer.pay_ins, answer.already_known, told) == (0, 1, [])
     assert await funding.cases() == [("BR-1", "pay_in_conflict")]
-    assert await funding.pool.fetchval("SELECT outcome FROM statement_entry") == "conflict"
+    assert await funding.value("SELECT outcome FROM statement_entry") == "conflict"
 
 
 async def test_the_same_day_exported_anew_without_numbers_is_a_case_and_no_second_booking(
@@ -367,7 +367,7 @@ async def test_a_statement_that_does_not_follow_the_last_is_imported_and_marked(
     terms = {"opening": 1000, "day": "2026-09-22", "number": "S-2", **following}
     answer, _ = await importing(document(statement(Entry(reference="BR-2"), **terms)))
     assert answer.pay_ins == 1
-    rows = await funding.pool.fetch("SELECT continuity FROM statement ORDER BY imported_at")
+    rows = await funding.rows("SELECT continuity FROM statement ORDER BY imported_at")
     assert [row[0] for row in rows] == ["first", continuity]
 
 

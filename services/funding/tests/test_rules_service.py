@@ -173,7 +173,7 @@ async def test_f22_a_dry_run_shows_every_line_and_books_nothing(desk: Desk) -> N
     assert first.residue == "1/2"
     assert (second.outcome, second.code) == ("no_rule", "amount_differs")
     assert second.passed_over[0].pointer == "/match/amounts"
-    assert await desk.bench.pool.fetchval("SELECT count(*) FROM pay_in") == 0
+    assert await desk.bench.value("SELECT count(*) FROM pay_in") == 0
 
 
 async def test_f22_a_dry_run_says_which_rule_matched_and_why_the_others_did_not(
@@ -413,7 +413,7 @@ async def test_a_batch_asks_the_directory_once_whatever_its_size(
     await desk.publish(document(*lines, match={"groups": [GROUP]}))
     await desk.book(money("warm"))
     sent = await count_on(desk.bench, *(desk.bench.money(money(f"m-{n}")) for n in range(size)))
-    assert len(sent) == 10, "inbox, stamp, four of the directory, two rows, outbox and its lane"
+    assert len(sent) == 11, "inbox, stamp, five of the directory, two rows, outbox and its lane"
 
 
 async def test_every_table_of_tenants_rows_is_closed_to_whoever_names_no_tenant(

@@ -111,6 +111,18 @@ UNJUDGED: Mapping[str, str] = {
             "outcome",
         )
     },
+    **{
+        f"funding.{table}.tenant": "who may see the row, of which the directory alone tells"
+        for table in (
+            *("pay_in", "allocation", "suspense_case", "repeated_announcement", "statement"),
+            "statement_entry",
+        )
+    },
+    **{
+        f"funding.party_place.{column}": "a company the directory has not told of yet"
+        for column in ("party_id", "tenant", "path", "registered", "changed_at", "awaited")
+    },
+    "funding.statement.company": _FILE,
     "funding.pay_in.changed_at": _LOCAL_TIME,
     "funding.pay_in.rule": "of a pay-in in suspense no fact says it; of an allocated one O14 does",
     "funding.repeated_announcement.last_at": _LOCAL_TIME,

@@ -135,10 +135,9 @@ async def _tell(bench: Bench) -> None:
     await _give_back(bench, BOOKS.pay_in_id("cards", "spent"), "100.00", "r1", kind="chargeback")
     bench.announce("more", party="pty_spent")
     await bench.settle()
-    (receivable_id,) = [
-        row[0]
-        for row in await bench.running["funding"].pool.fetch("SELECT receivable_id FROM receivable")
-    ]
+    async with bench.running["funding"].pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        receivable_id = await conn.fetchval("SELECT receivable_id FROM receivable")
     settle = SettleReceivable(
         settlement_id=derived_id("settle", "1"),
         receivable_id=receivable_id,

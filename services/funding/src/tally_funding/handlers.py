@@ -7,6 +7,7 @@ from tally_contracts.catalogue import topic
 from tally_contracts.funding import FundingReceived, ImportStatement
 from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding import service
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.service import Announcement, Answer, Funding
 from tally_funding.statements.service import import_statement
 from tally_messaging import Received, Router, Subscription, UnitOfWork
@@ -47,6 +48,7 @@ def build_router(funding: Funding, sources: Iterable[str], reference_program: st
 
     @router.each(ImportStatement)
     async def imported(uow: UnitOfWork, message: Received[ImportStatement]) -> None:
+        await for_every_tenant(uow.conn)
         await import_statement(uow, funding, message, reference_program)
 
     @router.fold(JournalPosted, JournalRejected)

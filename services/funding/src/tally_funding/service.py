@@ -18,6 +18,7 @@ from tally_contracts.funding import (
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected, PostJournal
 from tally_funding import domain, store
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims.leading import led_on
 from tally_funding.domain import (
     Content,
@@ -27,6 +28,7 @@ from tally_funding.domain import (
     Settled,
     Suspense,
 )
+from tally_funding.parties import tenants
 from tally_funding.postings import Books, allocation_journal_id, suspense_journal_id
 from tally_funding.rules.book import Asked, Decided
 from tally_funding.rules.match import Facts
@@ -84,8 +86,9 @@ async def book(
     """
     decisions = await funding.rules.decide(uow.conn, [_asked(one) for one in announcements])
     decisions = await led_on(uow.conn, decisions)
+    whose = await tenants.hold(uow.conn, [one.event.company for one in announcements], uow.now)
     drafts = [
-        _draft(funding, announcement, decided)
+        _draft(funding, announcement, decided, whose[announcement.event.company])
         for announcement, decided in zip(announcements, decisions, strict=True)
     ]
     first: dict[str, _Draft] = {}
@@ -132,7 +135,7 @@ def _asked(announced: Announcement) -> Asked:
     return Asked(facts, beneficiary_of(event.beneficiary))
 
 
-def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draft:
+def _draft(funding: Funding, announced: Announcement, decided: Decided, tenant: str) -> _Draft:
     event, outcome = announced.event, decided.outcome
     amount = event.amount.money()
     pay_in_id = funding.books.pay_in_id(announced.source, event.external_id)
@@ -152,6 +155,7 @@ def _draft(funding: Funding, announced: Announcement, decided: Decided) -> _Draf
         case_id=_case_id(pay_in_id) if suspended else None,
         designated=() if isinstance(outcome, Suspense) else funding.books.designate(outcome),
         correlation_id=announced.cause.correlation_id,
+        tenant=tenant,
     )
     return _Draft(announced, row, outcome if isinstance(outcome, Suspense) else None)
 
@@ -284,6 +288,7 @@ async def settle(uow: UnitOfWork, funding: Funding, messages: Sequence[Received[
     )
     if not references:
         return
+    await for_every_tenant(uow.conn)
     pay_ins = await store.lock_pay_ins(uow.conn, references)
     allocated = {
         pay_in_id: pay_in.amount.currency

@@ -11,30 +11,30 @@ from tally_funding.domain import Content, PayInState, Standing
 from tally_funding.postings import Designated
 from tally_funding.rules.model import Rule
 from tally_money import Currency, Money, currency
-from tally_postgres import Connection, Pool, Record
+from tally_postgres import Connection, Record
 
 _INSERT_PAY_INS = """
 INSERT INTO pay_in (
     pay_in_id, source, external_id, content_digest, by_statement, state, currency, amount,
     actor, principal, channel, country, program, event, reason, occurred_at,
     originator, originator_country, company, beneficiary, kind, value_date, source_references,
-    rule, rule_facts, journal_id, case_id, correlation_id, received_at, changed_at)
+    rule, rule_facts, journal_id, case_id, correlation_id, tenant, received_at, changed_at)
 SELECT p.pay_in_id, p.source, p.external_id, p.content_digest, p.by_statement, p.state, p.currency,
        p.amount, p.actor, p.principal, p.channel, p.country, p.program, p.event, p.reason,
        p.occurred_at, p.originator, p.originator_country, p.company, p.beneficiary, p.kind,
        p.value_date, p.source_references, p.rule, p.rule_facts, p.journal_id, p.case_id,
-       p.correlation_id, $29, $29
+       p.correlation_id, p.tenant, $30, $30
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::bytea[], $5::boolean[], $6::text[], $7::text[],
     $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
     $15::text[], $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[],
     $21::text[], $22::date[], $23::jsonb[], $24::text[], $25::jsonb[], $26::text[],
-    $27::text[], $28::text[]
+    $27::text[], $28::text[], $29::text[]
 ) AS p (
     pay_in_id, source, external_id, content_digest, by_statement, state, currency, amount, actor,
     principal, channel, country, program, event, reason, occurred_at, originator,
     originator_country, company, beneficiary, kind, value_date, source_references, rule,
-    rule_facts, journal_id, case_id, correlation_id)
+    rule_facts, journal_id, case_id, correlation_id, tenant)
 -- Without a target: either unique index may be the one that meets a concurrent insert.
 ON CONFLICT DO NOTHING
 RETURNING pay_in_id
@@ -127,6 +127,7 @@ class NewPayIn:
     case_id: str | None
     designated: tuple[Designated, ...]
     correlation_id: str
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ async def insert_pay_ins(
 ) -> frozenset[str]:
     """Enter pay-ins and their allocations; the ids that were new, all others were known before."""
     ordered = sorted(pay_ins, key=lambda pay_in: pay_in.pay_in_id)
-    rows = await conn.fetch(_INSERT_PAY_INS, *_columns([_pay_in_row(p) for p in ordered], 28), now)
+    rows = await conn.fetch(_INSERT_PAY_INS, *_columns([_pay_in_row(p) for p in ordered], 29), now)
     new = frozenset(row[0] for row in rows)
     shares = [
         (p.pay_in_id, position, d.wallet.id, part.owner, part.role, part.amount.minor, part.pay_out)
@@ -228,6 +229,7 @@ def _pay_in_row(pay_in: NewPayIn) -> tuple[object, ...]:
         pay_in.journal_id,
         pay_in.case_id,
         pay_in.correlation_id,
+        pay_in.tenant,
     )
 
 
@@ -310,16 +312,16 @@ async def move(conn: Connection, moves: Sequence[Move], now: datetime) -> None:
     assert status == f"UPDATE {len(moves)}", f"{len(moves)} moves, the database made {status!r}"
 
 
-async def waiting(pool: Pool) -> tuple[int, datetime | None]:
+async def waiting(conn: Connection) -> tuple[int, datetime | None]:
     """How many pay-ins wait for the ledger, and since when the oldest does."""
-    row = await pool.fetchrow(_WAITING)
+    row = await conn.fetchrow(_WAITING)
     assert row is not None, "an aggregate without GROUP BY has one row"
     return row["number"], row["oldest"]
 
 
-async def cases(pool: Pool) -> Mapping[str, tuple[int, datetime]]:
+async def cases(conn: Connection) -> Mapping[str, tuple[int, datetime]]:
     """Cases by reason: how many, and since when the oldest stands."""
-    return {row[0]: (row[1], row[2]) for row in await pool.fetch(_CASES)}
+    return {row[0]: (row[1], row[2]) for row in await conn.fetch(_CASES)}
 
 
 async def remember_rule(

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import Gauge
 
 from tally_funding import store
+from tally_funding.answers.store import for_every_tenant
 from tally_messaging import WorkerContext
-from tally_postgres import Pool
+from tally_postgres import Connection, Pool, in_transaction
 from tally_runtime import Metrics
 
 _INTERVAL_S: Final = 10.0
@@ -57,10 +59,14 @@ class SuspenseWatch:
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database."""
-        number, oldest = await store.waiting(pool)
+        await in_transaction(pool, partial(self._measure, now=now))
+
+    async def _measure(self, conn: Connection, now: datetime) -> None:
+        await for_every_tenant(conn)
+        number, oldest = await store.waiting(conn)
         self.metrics.waiting().set(number)
         self.metrics.waiting_age_seconds().set(_age_s(oldest, now))
-        for reason, (count, opened_at) in (await store.cases(pool)).items():
+        for reason, (count, opened_at) in (await store.cases(conn)).items():
             self.metrics.cases(reason).set(count)
             self.metrics.case_age_seconds(reason).set(_age_s(opened_at, now))
 

@@ -21,8 +21,8 @@ WHERE currency = $2 AND reference_key = $3
 _INSERT_EXPECTATION = """
 INSERT INTO expectation (
     expectation_id, digest, kind, reference, reference_key, currency, amount, company, beneficiary,
-    program, payer, registered_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    program, payer, registered_at, tenant)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 
 # Money that was looked at may be what is expected only now.
@@ -94,8 +94,13 @@ async def taken_by(conn: Connection, command: ExpectPayIn) -> str | None:
     return None if found is None else str(found)
 
 
-async def insert_expectation(
-    conn: Connection, command: ExpectPayIn, digest: bytes, amount: Money | None, now: datetime
+async def insert_expectation(  # noqa: PLR0917 - a row's parts
+    conn: Connection,
+    command: ExpectPayIn,
+    digest: bytes,
+    amount: Money | None,
+    tenant: str,
+    now: datetime,
 ) -> None:
     """Enter an expectation, and have money in suspense looked at again."""
     await conn.execute(
@@ -112,6 +117,7 @@ async def insert_expectation(
         command.program,
         command.payer,
         now,
+        tenant,
     )
     await conn.execute(_LOOK_AGAIN, command.company, command.currency, command.kind)
 

@@ -6,6 +6,7 @@ from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_sources import ExpectPayIn, PayInExpected
 from tally_funding.matching import expectation_store as store
 from tally_funding.matching.domain import VIRTUAL_ACCOUNT
+from tally_funding.parties import tenants
 from tally_funding.postings import OPERATOR
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
 from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
@@ -56,7 +57,8 @@ async def _expect(uow: UnitOfWork, command: ExpectPayIn) -> Refusal | None:
             f"expectation {taken} has this reference already",
             "give every invoice, order and account a reference of its own",
         )
-    await store.insert_expectation(uow.conn, command, digest, amount, uow.now)
+    tenant = await tenants.hold_one(uow.conn, command.company, uow.now)
+    await store.insert_expectation(uow.conn, command, digest, amount, tenant, uow.now)
     return None
 
 
@@ -99,4 +101,6 @@ async def take_virtual_account(
         occurred_at=event.occurred_at,
     )
     if await store.taken_by(uow.conn, command) is None:
-        await store.insert_expectation(uow.conn, command, content_digest(command), None, uow.now)
+        digest = content_digest(command)
+        tenant = await tenants.hold_one(uow.conn, command.company, uow.now)
+        await store.insert_expectation(uow.conn, command, digest, None, tenant, uow.now)

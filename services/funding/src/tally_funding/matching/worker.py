@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.matching import store
 from tally_funding.matching.service import look
 from tally_funding.service import Funding
@@ -29,6 +30,7 @@ class Matcher:
 
     async def begin(self, uow: UnitOfWork) -> bool:
         """Compare what nobody has looked at; whether there may be more."""
+        await for_every_tenant(uow.conn)
         due = await store.due(uow.conn, _MOST)
         for pay_in_id in due:
             await look(uow, self.funding, pay_in_id, self.automatic_from)

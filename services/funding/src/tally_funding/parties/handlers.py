@@ -12,7 +12,7 @@ from tally_contracts.directory_facts import (
 )
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
-from tally_funding.parties import store
+from tally_funding.parties import store, tenants
 from tally_funding.parties.store import Contact, Place
 from tally_messaging import Received, Router, UnitOfWork
 
@@ -29,7 +29,9 @@ def register(router: Router) -> None:
             Place(e.party_id, e.tenant, e.path, e.country, registered=e.state == "registered")
             for e in (message.event for message in messages)
         ]
-        await store.place(uow.conn, places, uow.now)
+        awaited = await store.place(uow.conn, places, uow.now)
+        if awaited:
+            await tenants.adopt(uow.conn, awaited)
 
     @router.each(PartyMoved)
     async def moved(uow: UnitOfWork, message: Received[PartyMoved]) -> None:

@@ -14,6 +14,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
 ON CONFLICT (party_id) DO UPDATE
 SET tenant = EXCLUDED.tenant, path = EXCLUDED.path, country = EXCLUDED.country,
     registered = EXCLUDED.registered, changed_at = EXCLUDED.changed_at
+RETURNING party_id, tenant, awaited
 """
 
 # Everybody below moves along: their paths start with the party's former path and the party.
@@ -71,13 +72,15 @@ class Contact:
     verified: bool
 
 
-async def place(conn: Connection, places: Sequence[Place], now: datetime) -> None:
-    """Enter parties, or what is known of them since."""
+async def place(conn: Connection, places: Sequence[Place], now: datetime) -> Mapping[str, str]:
+    """Enter parties, or what is known of them since; the tenants of those that money named before."""
     newest = {p.party_id: p for p in places}
     rows = [
-        (p.party_id, p.tenant, " ".join(p.path), p.country, p.registered) for p in newest.values()
+        (p.party_id, p.tenant, " ".join(p.path), p.country, p.registered)
+        for _, p in sorted(newest.items())
     ]
-    await conn.execute(_PLACE, *map(list, zip(*rows, strict=True)), now)
+    placed = await conn.fetch(_PLACE, *map(list, zip(*rows, strict=True)), now)
+    return {row["party_id"]: row["tenant"] for row in placed if row["awaited"]}
 
 
 async def move(

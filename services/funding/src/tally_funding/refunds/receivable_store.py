@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tally_contracts.base import Shape, Where, Who, Why
 from tally_money import Money, currency
-from tally_postgres import Connection, Pool, Record
+from tally_postgres import Connection, Record
 
 _INSERT = """
 INSERT INTO receivable (
@@ -227,6 +227,6 @@ async def end(
     await conn.execute(_END, settlement_ids, "settled" if settled else "refused", now)
 
 
-async def open_receivables(pool: Pool) -> Mapping[str, tuple[int, datetime]]:
+async def open_receivables(conn: Connection) -> Mapping[str, tuple[int, datetime]]:
     """Open debts by currency: how many, and since when the oldest stands."""
-    return {row[0]: (row[1], row[2]) for row in await pool.fetch(_OPEN)}
+    return {row[0]: (row[1], row[2]) for row in await conn.fetch(_OPEN)}

@@ -18,7 +18,7 @@ from tally_funding.refunds.domain import (
 )
 from tally_messaging import Cause
 from tally_money import Currency, Money, currency
-from tally_postgres import Connection, Pool
+from tally_postgres import Connection
 
 _DIGEST = "SELECT digest FROM pay_in_return WHERE return_id = $1"
 
@@ -315,8 +315,8 @@ async def want_reinstated(conn: Connection, return_id: str, now: datetime) -> No
     await conn.execute(_WANT_REINSTATED, return_id, now)
 
 
-async def open_returns(pool: Pool) -> tuple[int, datetime | None]:
+async def open_returns(conn: Connection) -> tuple[int, datetime | None]:
     """How many returns are not done, and since when the oldest was asked for."""
-    row = await pool.fetchrow(_OPEN)
+    row = await conn.fetchrow(_OPEN)
     assert row is not None, "an aggregate without GROUP BY has one row"
     return row["number"], row["oldest"]

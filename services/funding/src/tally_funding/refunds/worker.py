@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.postings import Books
 from tally_funding.refunds import service, store
 from tally_funding.refunds.reinstating import begin_reinstatement
@@ -28,6 +29,7 @@ class ReturnsDue:
 
     async def begin(self, uow: UnitOfWork) -> bool:
         """Begin what is due; whether there may be more."""
+        await for_every_tenant(uow.conn)
         due = await store.due(uow.conn, _MOST)
         # In the order in which rows are locked, so that two units never wait for each other.
         for return_id, pay_in_id in sorted(due, key=lambda one: (one[1], one[0])):

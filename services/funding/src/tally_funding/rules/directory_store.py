@@ -5,7 +5,9 @@ from datetime import datetime
 
 from tally_postgres import Connection
 
-_TENANTS = "SELECT party_id, tenant FROM party_place WHERE party_id = ANY($1::text[])"
+_TENANTS = """
+SELECT party_id, tenant FROM party_place WHERE party_id = ANY($1::text[]) AND tenant <> '*'
+"""
 
 _GROUPS_OF = """
 SELECT party, group_id, tenant FROM known_member

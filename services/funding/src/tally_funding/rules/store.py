@@ -72,8 +72,8 @@ RETURNING digest
 _PAST = """
 SELECT p.pay_in_id, p.source, p.program, p.event, p.kind, p.currency, p.amount, p.company,
        p.beneficiary, p.originator_country, p.source_references, p.occurred_at, p.rule,
-       p.rule_facts, t.tenant
-FROM pay_in p LEFT JOIN party_place t ON t.party_id = p.company
+       p.rule_facts, nullif(p.tenant, '*') AS tenant
+FROM pay_in p
 WHERE p.pay_in_id = ANY($1::text[])
 """
 

@@ -9,8 +9,9 @@ from tally_money import Money, currency
 from tally_postgres import Connection
 
 _NOTE_EVENT = """
-INSERT INTO webhook_event (source, event_id, digest, event_type, outcome, pay_in_id, received_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO webhook_event (source, event_id, digest, event_type, outcome, pay_in_id, received_at, company,
+    tenant)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (source, event_id) DO NOTHING
 """
 
@@ -22,8 +23,8 @@ SELECT digest, pay_in_id FROM webhook_event WHERE source = $1 AND event_id = $2
 _ENTER = """
 INSERT INTO card_payment (
     pay_in_id, source, external_id, company, standing, failed_charges, refunded, first_seen_at,
-    changed_at)
-VALUES ($1, $2, $3, $4, 'unknown', '{}', 0, $5, $5)
+    changed_at, tenant)
+VALUES ($1, $2, $3, $4, 'unknown', '{}', 0, $5, $5, $6)
 ON CONFLICT DO NOTHING
 """
 
@@ -53,6 +54,14 @@ SET amount = EXCLUDED.amount, withdrawn = EXCLUDED.withdrawn, reinstated = EXCLU
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """The company whose processor account a webhook came by, and its tenant."""
+
+    company: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownEvent:
     """A webhook that came before."""
 
@@ -74,6 +83,7 @@ async def note_event(  # noqa: PLR0917 - a row, field by field
     event: StripeEvent,
     outcome: str,
     pay_in_id: str | None,
+    whose: Whose,
     now: datetime,
 ) -> KnownEvent | None:
     """Enter a webhook; if it came before, what is known of it."""
@@ -86,6 +96,8 @@ async def note_event(  # noqa: PLR0917 - a row, field by field
         outcome,
         pay_in_id,
         now,
+        whose.company,
+        whose.tenant,
     )
     if status == "INSERT 0 1":
         return None
@@ -95,10 +107,10 @@ async def note_event(  # noqa: PLR0917 - a row, field by field
 
 
 async def lock_payment(  # noqa: PLR0917 - a row's identity
-    conn: Connection, pay_in_id: str, source: str, external_id: str, company: str, now: datetime
+    conn: Connection, pay_in_id: str, source: str, external_id: str, whose: Whose, now: datetime
 ) -> KeptPayment:
     """The payment, locked; entered if it was not known."""
-    await conn.execute(_ENTER, pay_in_id, source, external_id, company, now)
+    await conn.execute(_ENTER, pay_in_id, source, external_id, whose.company, now, whose.tenant)
     row = await conn.fetchrow(_LOCK, pay_in_id)
     assert row is not None, "it was entered above"
     unit = None if row["currency"] is None else currency(row["currency"])

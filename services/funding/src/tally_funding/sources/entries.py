@@ -10,6 +10,7 @@ from tally_contracts.funding_sources import (
     EntryDecided,
     EntryProposed,
 )
+from tally_funding.parties import tenants
 from tally_funding.postings import OPERATOR
 from tally_funding.service import Announcement, Funding, book
 from tally_funding.sources import entry_store as store
@@ -61,7 +62,8 @@ async def _proposed(uow: UnitOfWork, command: EnterPayIn) -> Refusal | None:
             f"entry {taken} has this external id already",
             "see whether it is the same money; other money needs an external id of its own",
         )
-    await store.insert(uow.conn, command, digest, uow.now)
+    tenant = await tenants.hold_one(uow.conn, command.company, uow.now)
+    await store.insert(uow.conn, command, digest, tenant, uow.now)
     return None
 
 

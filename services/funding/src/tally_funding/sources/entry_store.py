@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.funding_sources import EnterPayIn
-from tally_postgres import Connection, Pool
+from tally_postgres import Connection
 
 _INSERT = """
 INSERT INTO manual_entry (
-    entry_id, digest, state, external_id, command, proposed_by, company, proposed_at)
-VALUES ($1, $2, 'proposed', $3, $4, $5, $6, $7)
+    entry_id, digest, state, external_id, command, proposed_by, company, proposed_at, tenant)
+VALUES ($1, $2, 'proposed', $3, $4, $5, $6, $7, $8)
 """
 
 _LOCK = """
@@ -66,7 +66,9 @@ async def taken_by(conn: Connection, external_id: str) -> str | None:
     return None if found is None else str(found)
 
 
-async def insert(conn: Connection, command: EnterPayIn, digest: bytes, now: datetime) -> None:
+async def insert(
+    conn: Connection, command: EnterPayIn, digest: bytes, tenant: str, now: datetime
+) -> None:
     """Enter a proposal."""
     await conn.execute(
         _INSERT,
@@ -77,6 +79,7 @@ async def insert(conn: Connection, command: EnterPayIn, digest: bytes, now: date
         command.who.actor,
         command.company,
         now,
+        tenant,
     )
 
 
@@ -94,8 +97,8 @@ async def decide(  # noqa: PLR0917 - a row, field by field
     assert status == "UPDATE 1", f"the entry was open, the database said {status!r}"
 
 
-async def waiting(pool: Pool) -> tuple[int, datetime | None]:
+async def waiting(conn: Connection) -> tuple[int, datetime | None]:
     """How many proposals wait for a second person, and since when the oldest does."""
-    row = await pool.fetchrow(_WAITING)
+    row = await conn.fetchrow(_WAITING)
     assert row is not None, "an aggregate without GROUP BY has one row"
     return row["number"], row["oldest"]

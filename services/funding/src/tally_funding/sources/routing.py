@@ -20,6 +20,7 @@ from tally_contracts.funding_sources import (
     SettleReceivable,
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.matching import expecting
 from tally_funding.matching import service as matching
 from tally_funding.matching.answers import settle_matches
@@ -64,18 +65,22 @@ def build_sources_router(funding: Funding, account_program: str) -> Router:
 
     @router.each(ReceiveWebhook)
     async def webhook(uow: UnitOfWork, message: Received[ReceiveWebhook]) -> None:
+        await for_every_tenant(uow.conn)
         await take_webhook(uow, funding, message)
 
     @router.each(ReturnPayIn)
     async def to_return(uow: UnitOfWork, message: Received[ReturnPayIn]) -> None:
+        await for_every_tenant(uow.conn)
         await refunds.take_command(uow, books, message)
 
     @router.each(SettleReceivable)
     async def to_settle(uow: UnitOfWork, message: Received[SettleReceivable]) -> None:
+        await for_every_tenant(uow.conn)
         await settlements.take_command(uow, books, message)
 
     @router.fold(JournalPosted, JournalReversed, JournalRejected)
     async def answered(uow: UnitOfWork, messages: Sequence[Received[LedgerAnswer]]) -> None:
+        await for_every_tenant(uow.conn)
         ordered = sorted(messages, key=_prefix)
         for prefix, group in groupby(ordered, key=_prefix):
             answers = list(group)
@@ -92,24 +97,29 @@ def build_sources_router(funding: Funding, account_program: str) -> Router:
 def _take_by_hand(router: Router, funding: Funding) -> None:
     @router.each(EnterPayIn)
     async def entered(uow: UnitOfWork, message: Received[EnterPayIn]) -> None:
+        await for_every_tenant(uow.conn)
         await entries.propose(uow, message)
 
     @router.each(DecideEntry)
     async def entry_decided(uow: UnitOfWork, message: Received[DecideEntry]) -> None:
+        await for_every_tenant(uow.conn)
         await entries.decide(uow, funding, message)
 
 
 def _take_expectations(router: Router, funding: Funding, account_program: str) -> None:
     @router.each(ExpectPayIn)
     async def expected(uow: UnitOfWork, message: Received[ExpectPayIn]) -> None:
+        await for_every_tenant(uow.conn)
         await expecting.take_expectation(uow, message)
 
     @router.each(FundingDetailsIssued)
     async def issued(uow: UnitOfWork, message: Received[FundingDetailsIssued]) -> None:
+        await for_every_tenant(uow.conn)
         await expecting.take_virtual_account(uow, account_program, message)
 
     @router.each(DecideMatch)
     async def match_decided(uow: UnitOfWork, message: Received[DecideMatch]) -> None:
+        await for_every_tenant(uow.conn)
         await matching.take_decision(uow, funding, message)
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import Gauge
 
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.refunds.receivable_store import open_receivables
 from tally_funding.refunds.store import open_returns
 from tally_funding.sources.entry_store import waiting
 from tally_messaging import WorkerContext
-from tally_postgres import Pool
+from tally_postgres import Connection, Pool, in_transaction
 from tally_runtime import Metrics
 
 _INTERVAL_S: Final = 10.0
@@ -65,16 +67,20 @@ class SourcesWatch:
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database; a currency with no debt left is zero."""
-        owed = await open_receivables(pool)
+        await in_transaction(pool, partial(self._measure, now=now))
+
+    async def _measure(self, conn: Connection, now: datetime) -> None:
+        await for_every_tenant(conn)
+        owed = await open_receivables(conn)
         for code in sorted(self._currencies | owed.keys()):
             number, opened_at = owed.get(code, (0, None))
             self.metrics.receivables(code).set(number)
             self.metrics.receivable_age_seconds(code).set(_age_s(opened_at, now))
         self._currencies = frozenset(owed)
-        number, oldest = await open_returns(pool)
+        number, oldest = await open_returns(conn)
         self.metrics.returns().set(number)
         self.metrics.return_age_seconds().set(_age_s(oldest, now))
-        number, oldest = await waiting(pool)
+        number, oldest = await waiting(conn)
         self.metrics.entries().set(number)
         self.metrics.entry_age_seconds().set(_age_s(oldest, now))
 

@@ -14,11 +14,13 @@ from tally_contracts.funding_sources import (
     WebhookReceived,
 )
 from tally_funding import store as pay_in_store
+from tally_funding.parties import tenants
 from tally_funding.refunds.service import ask_return
 from tally_funding.refunds.store import under_way, want_reinstated
 from tally_funding.service import Announcement, Funding, book
 from tally_funding.sources import card_store as store
 from tally_funding.sources.answering import FACTS, refuse
+from tally_funding.sources.card_store import Whose
 from tally_funding.sources.cards import (
     CardPayment,
     MoneyBack,
@@ -53,9 +55,13 @@ async def take_webhook(
     if event.payment is not None:
         pay_in_id = funding.books.pay_in_id(command.source, event.payment)
     outcome = "ignored" if event.says is None else "applied"
-    known = await store.note_event(uow.conn, command.source, event, outcome, pay_in_id, uow.now)
+    company = command.who.principal
+    whose = Whose(company, await tenants.hold_one(uow.conn, company, uow.now))
+    known = await store.note_event(
+        uow.conn, command.source, event, outcome, pay_in_id, whose, uow.now
+    )
     if known is None and event.says is not None:
-        await _apply(uow, funding, message, event)
+        await _apply(uow, funding, message, event, whose)
     elif known is not None:
         outcome = "known"
         if known.digest != event.digest:
@@ -89,14 +95,18 @@ def _read(content: str) -> StripeEvent | Refusal:
 
 
 async def _apply(
-    uow: UnitOfWork, funding: Funding, message: Received[ReceiveWebhook], event: StripeEvent
+    uow: UnitOfWork,
+    funding: Funding,
+    message: Received[ReceiveWebhook],
+    event: StripeEvent,
+    whose: Whose,
 ) -> None:
     command = message.event
     assert event.payment is not None, "what moves money is about a payment"
     assert event.says is not None, "what says nothing is not applied"
     pay_in_id = funding.books.pay_in_id(command.source, event.payment)
     kept = await store.lock_payment(
-        uow.conn, pay_in_id, command.source, event.payment, command.who.principal, uow.now
+        uow.conn, pay_in_id, command.source, event.payment, whose, uow.now
     )
     before, after = kept.payment, fold(kept.payment, event.says)
     await store.save_payment(uow.conn, pay_in_id, after, uow.now)

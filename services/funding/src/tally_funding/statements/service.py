@@ -8,6 +8,7 @@ from types import MappingProxyType
 from tally_bankfiles.camt import Statement, StatementError
 from tally_contracts.funding import ImportStatement, StatementImported, StatementRefused
 from tally_funding.domain import Repeat
+from tally_funding.parties import tenants
 from tally_funding.service import Announcement, Funding, book
 from tally_funding.statements import store
 from tally_funding.statements.content import read_content
@@ -165,6 +166,8 @@ async def _import_one(  # noqa: PLR0917 - the import's terms, handed on
             continuity=follows,
             import_id=command.import_id,
             file_name=command.file_name,
+            company=command.who.principal,
+            tenant=await tenants.hold_one(uow.conn, command.who.principal, uow.now),
         ),
         uow.now,
     )

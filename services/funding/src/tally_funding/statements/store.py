@@ -23,8 +23,9 @@ LIMIT 1
 _INSERT_STATEMENT = """
 INSERT INTO statement (
     statement_key, account, currency, number, sequence, page, period_start, period_end, last_day,
-    opening, closing, digest, continuity, import_id, file_name, imported_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    opening, closing, digest, continuity, import_id, file_name, imported_at, company, tenant)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+        $17, $18)
 """
 
 _INSERT_ENTRIES = """
@@ -41,7 +42,7 @@ FROM unnest(
 
 @dataclass(frozen=True, slots=True)
 class NewStatement:
-    """A statement about to be entered, with the file it came in."""
+    """A statement about to be entered, with the file it came in and whose it is."""
 
     identity: StatementIdentity
     opening: Money
@@ -50,6 +51,8 @@ class NewStatement:
     continuity: Continuity
     import_id: str
     file_name: str
+    company: str
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ async def insert_statement(conn: Connection, statement: NewStatement, now: datet
         statement.import_id,
         statement.file_name,
         now,
+        statement.company,
+        statement.tenant,
     )
 
 
