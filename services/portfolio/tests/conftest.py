@@ -43,6 +43,7 @@ from tally_contracts.ledger import (
 )
 from tally_contracts.operations import RecordQuarantined
 from tally_contracts.payouts import PayoutChanged
+from tally_contracts.programs import BudgetChanged
 from tally_contracts.rails import AttemptChanged
 from tally_messaging import Transactor
 from tally_messaging.batch import BatchProcessor
@@ -187,6 +188,34 @@ class Story:
         if "state" in kind.model_fields:
             fields |= {"state": state, "pay_in_amount": Amount(currency="USD", amount=self.amount)}
         return self.fact(kind, label, **fields)
+
+    def budget(
+        self, program: str, label: str, holder: str, *above: str, sequence: int = 1, **amounts: str
+    ) -> "Story":
+        """A budget below others, top one first; amounts not named are zero."""
+        fields = {
+            "limit": "0.00",
+            "allocated": "0.00",
+            "reserved": "0.00",
+            "used": "0.00",
+        } | amounts
+        path = tuple(self.id("bud", program, one) for one in above)
+        return self.fact(
+            BudgetChanged,
+            f"{label}{sequence}",
+            tenant=self.company,
+            program_id=self.id("prog", program),
+            budget_id=self.id("bud", program, label),
+            sequence=sequence,
+            parent=path[-1] if path else None,
+            path=path,
+            holder=holder,
+            wallet=self.wallet,
+            change="opened",
+            changed_by=usd("1.00"),
+            subject=label,
+            **{name: Amount(currency="USD", amount=amount) for name, amount in fields.items()},
+        )
 
     def received(self) -> "Story":
         event = PayInReceived(

@@ -30,7 +30,7 @@ def _tables(admin_dsn: str) -> dict[str, tuple[bool, bool, int]]:
 
 def test_row_level_security_is_forced_in_every_table(portfolio: Any) -> None:
     tables = _tables(portfolio.admin_dsn)
-    assert len(tables) == 21
+    assert len(tables) == 25
     for name, (enabled, forced, policies) in tables.items():
         assert enabled, name
         assert forced, name
@@ -45,6 +45,7 @@ async def two_tenants(portfolio: Any, tree: Any, story: Any) -> Any:
         told.consents("ann", "acme").grants("ann", told.party("zeta"), "balance")
         told.connects(told.root, told.party("bob"), "view", "accepted")
         one.whole().returned(PayInRefunded, "refunded", "100.00", "100.00")
+        one.budget(f"prog_{told.name}", "top", told.party("acme"), limit="10.00")
         await portfolio.tell(told, one)
     return trees
 
@@ -71,7 +72,7 @@ async def test_a_session_sees_its_tenants_rows_and_without_a_tenant_none(
     ours = await _counts(portfolio, first.root)
     theirs = await _counts(portfolio, second.root)
     assert ours == theirs
-    internal = {"involvement", "owned"}
+    internal = {"involvement", "owned", "belonging", "keeper"}
     for name in everything.keys() - shared - internal:
         assert 0 < ours[name] <= everything[name] / 2, name
     assert not any(ours[name] for name in internal)

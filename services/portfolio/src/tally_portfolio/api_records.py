@@ -7,7 +7,15 @@ from fastapi.responses import JSONResponse, Response
 
 from tally_portfolio import record_views, views
 from tally_portfolio.answering import Answer, ReadApi, list_route
-from tally_portfolio.asking import Question, SeatQuestion, StatesQuestion, sparse
+from tally_portfolio.asking import (
+    BudgetsQuestion,
+    ListQuestion,
+    OfProgramQuestion,
+    Question,
+    SeatQuestion,
+    StatesQuestion,
+    sparse,
+)
 from tally_security.internal import Viewer
 
 
@@ -28,8 +36,16 @@ SHELVES = (
     Shelf("expectation", "/expectations", StatesQuestion),
     Shelf("manual_entry", "/pay-in-entries", StatesQuestion),
     Shelf("rule", "/rules", StatesQuestion),
+    Shelf("program", "/programs", SeatQuestion),
+    Shelf("budget", "/budgets", BudgetsQuestion),
+    Shelf("payable", "/payables", OfProgramQuestion),
+    Shelf("program_payment", "/program-payments", OfProgramQuestion),
+    Shelf("budget_claim", "/budget-claims", OfProgramQuestion),
 )
 """What there is a list of."""
+
+UNDER_PROGRAMS = {"policy": "policies", "fees": "fees", "funding_order": "funding-orders"}
+"""Versions of what a program is bound by, and where they are listed below the program."""
 
 
 def add_record_routes(app: FastAPI, api: ReadApi) -> None:
@@ -38,6 +54,23 @@ def add_record_routes(app: FastAPI, api: ReadApi) -> None:
         load = record_views.loader(kind)
         app.get(path)(list_route(api, kind, question, (kind,), load))
         app.get(f"{path}/{{id}}")(_one_route(api, kind))
+    for kind, path in UNDER_PROGRAMS.items():
+        app.get(f"/programs/{{id}}/{path}")(_under_route(api, kind))
+
+
+def _under_route(api: ReadApi, kind: str) -> Answer:
+    async def answer(
+        id: str,  # noqa: A002
+        asked: Annotated[ListQuestion, Query()],
+        viewer: Annotated[Viewer, Depends(api.viewer)],
+    ) -> Response:
+        chosen = asked.chosen(kind)
+        page = views.Page(asked.place(), asked.limit)
+        async with views.seated(api.pool, viewer) as seat:
+            found = await record_views.under(seat, id, kind, page)
+        return api.listed(found.items, found.after, chosen)
+
+    return answer
 
 
 def _one_route(api: ReadApi, kind: str) -> Answer:

@@ -98,6 +98,15 @@ class StatesQuestion(SeatQuestion):
     state: Word | None = None
 
 
+class BudgetsQuestion(SeatQuestion):
+    program_id: Word | None = None
+    holder: Word | None = None
+
+
+class OfProgramQuestion(StatesQuestion):
+    program_id: Word | None = None
+
+
 class TotalsQuestion(Question):
     under: Word | None = None
 

@@ -23,6 +23,7 @@ TOPICS = (
     "funding.claims.v1",
     "funding.rules.v1",
     "funding.sources.v1",
+    "programs.programs.v1",
 )
 
 

@@ -7,7 +7,7 @@ from tally_portfolio.domain.redaction import Document, redact
 from tally_portfolio.domain.statement import time, words
 from tally_portfolio.domain.time_line import steps_of
 from tally_portfolio.errors import NotFound
-from tally_portfolio.record_documents import record_document
+from tally_portfolio.record_documents import budget_document, record_document
 from tally_portfolio.service import could_be_kept
 from tally_portfolio.views import Listing, Load, Page, Seat
 
@@ -15,8 +15,13 @@ HISTORY_MAX = 500
 """What led to a thing's state is told by this many facts at most, the oldest first."""
 
 
+BUDGET = "budget"
+
+
 def loader(kind: str) -> Load:
     """Loads things of a kind by id."""
+    if kind == BUDGET:
+        return load_budgets
 
     async def load(seat: Seat, subjects: Sequence[str]) -> dict[str, Document]:
         found = await store.records.by_id(seat.conn, kind, subjects)
@@ -30,12 +35,23 @@ def loader(kind: str) -> Load:
     return load
 
 
+async def load_budgets(seat: Seat, ids: Sequence[str]) -> dict[str, Document]:
+    """Budgets by id, each with what is set aside and spent of it and of all below it (F17)."""
+    found = await store.records.by_id(seat.conn, BUDGET, ids)
+    tiers = await store.budgets.tiers(seat.conn, ids)
+    documents = {budget_id: record_document(parts) for budget_id, parts in found.items()}
+    return {
+        budget_id: redact(BUDGET, seat.persona, budget_document(document, *tiers[budget_id]))
+        for budget_id, document in documents.items()
+        if document is not None
+    }
+
+
 async def one(seat: Seat, kind: str, subject: str) -> Document:
     """One thing that is seen from a seat, with its history; raises NotFound."""
     if not could_be_kept(subject) or not await store.views.seen(seat.conn, seat.party, [subject]):
         raise NotFound
-    parts = (await store.records.by_id(seat.conn, kind, [subject])).get(subject, [])
-    document = record_document(parts)
+    document = (await loader(kind)(seat, [subject])).get(subject)
     if document is None:
         raise NotFound
     hops = await store.hops(seat.conn, [subject], HISTORY_MAX)

@@ -191,6 +191,12 @@ def total_document(currency: str, sums: Sums) -> Document:
         "paid": shown(sums.paid, currency),
         "held": shown(sums.held, currency),
         "resting": shown(sums.available, currency),
+        "budget": {
+            "limit": shown(sums.budgeted, currency),
+            "committed": shown(sums.reserved, currency),
+            "spent": shown(sums.used, currency),
+            "available": shown(sums.budgeted - sums.reserved - sums.used, currency),
+        },
     }
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tally_contracts.base import AssetCode, Slug, Token, UtcTime
+from tally_contracts.base import AssetCode, Slug, Token, TypeId, UtcTime
 from tally_gateway.api.events import Names
 from tally_gateway.api.model import (
     JSON,
@@ -84,6 +84,8 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "source": Slug,
     "rail": Slug,
     "kind": Slug,
+    "program_id": TypeId,
+    "holder": Token,
     "from": UtcTime,
     "until": UtcTime,
     "at": UtcTime,
@@ -125,6 +127,20 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "received": {"currency": "EUR", "amount": "60.00"},
     },
     "entry": {"entry_id": "ent_01h455vb4pex5vsknk084sn02q", "state": "proposed"},
+    "program": {"program_id": "prog_01h455vb4pex5vsknk084sn02q", "program": "spring-rebates"},
+    "policy": {"program_id": "prog_01h455vb4pex5vsknk084sn02q", "version": 3},
+    "fees": {"program_id": "prog_01h455vb4pex5vsknk084sn02q", "version": 1},
+    "funding_order": {"program_id": "prog_01h455vb4pex5vsknk084sn02q", "version": 1},
+    "budget": {
+        "budget_id": "bud_01h455vb4pex5vsknk084sn02q",
+        "tier": 2,
+        "limit": {"currency": "EUR", "amount": "300.00"},
+        "available": {"currency": "EUR", "amount": "150.00"},
+        "below": {"available": {"currency": "EUR", "amount": "220.00"}},
+    },
+    "payable": {"payable_id": "pbl_01h455vb4pex5vsknk084sn02q", "state": "part_paid"},
+    "program_payment": {"payment_id": "pay_01h455vb4pex5vsknk084sn02q", "state": "approved"},
+    "budget_claim": {"claim_id": "clm_01h455vb4pex5vsknk084sn02q", "state": "submitted"},
     "rule": {"rule_id": "rule_01h455vb4pex5vsknk084sn02q", "state": "published", "version": 2},
 }
 
@@ -144,6 +160,9 @@ class Read:
     def is_list(self) -> bool:
         """Whether it answers with items."""
         return issubclass(self.takes, Listed) or self.name == "totals"
+
+
+PROGRAMS: Final = "programs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +195,37 @@ SHELVES: Final = (
     Shelf("expectation", "/expectations", "Money that is expected, and what came of it"),
     Shelf("entry", "/pay-in-entries", "Pay-ins entered by hand"),
     Shelf("rule", "/rules", "Allocation rules by their newest version"),
+    Shelf(
+        "program", "/programs", "Programs, of a company or with a budget of one's own", PROGRAMS, ()
+    ),
+    Shelf(
+        "budget",
+        "/budgets",
+        "What each tier has, gave on, set aside and spent",
+        PROGRAMS,
+        ("program_id", "holder"),
+    ),
+    Shelf(
+        "payable",
+        "/payables",
+        "Invoices and purchase orders: open, part-paid, paid, over-paid",
+        PROGRAMS,
+        ("state", "program_id"),
+    ),
+    Shelf(
+        "program_payment",
+        "/program-payments",
+        "Payments out of budgets, with who approved them",
+        PROGRAMS,
+        ("state", "program_id"),
+    ),
+    Shelf(
+        "budget_claim",
+        "/budget-claims",
+        "Claims of parts of budgets",
+        PROGRAMS,
+        ("state", "program_id"),
+    ),
 )
 """Things whose state facts tell whole."""
 
@@ -242,6 +292,27 @@ READS: Final = (
     Read("/parties/{id}", "party_get", "A party", "parties", Sparse),
     Read("/totals", "totals", "Received, committed, paid, held, resting", "payments", Seated),
     *(read for shelf in SHELVES for read in shelf.reads()),
+    Read(
+        "/programs/{id}/policies",
+        "policy_list",
+        "A program's policies by version, the newest first",
+        PROGRAMS,
+        Listed,
+    ),
+    Read(
+        "/programs/{id}/fees",
+        "fees_list",
+        "A program's fee schedules by version, the newest first",
+        PROGRAMS,
+        Listed,
+    ),
+    Read(
+        "/programs/{id}/funding-orders",
+        "funding_order_list",
+        "Which wallets fund a program in which order, by version, the newest first",
+        PROGRAMS,
+        Listed,
+    ),
 )
 """What portfolio is asked for."""
 

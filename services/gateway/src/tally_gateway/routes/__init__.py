@@ -32,6 +32,7 @@ READ_SCOPES: Final = frozenset(
         "events:read",
         "parties:read",
         "payments:read",
+        "programs:read",
         "wallets:read",
         "keys:read",
         "imports:read",

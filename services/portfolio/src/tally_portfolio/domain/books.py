@@ -67,13 +67,19 @@ class AccountChange(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the movements of an account, or of all accounts of a sub-tree, add up to."""
+    """What movements and budgets of a sub-tree add up to; an account has the first five alone.
+
+    `budgeted` is what holders of budgets have and did not give on, `reserved` and `used` of that.
+    """
 
     posted: int
     held: int
     received: int
     paid: int
     committed: int
+    budgeted: int
+    reserved: int
+    used: int
 
     @property
     def available(self) -> int:

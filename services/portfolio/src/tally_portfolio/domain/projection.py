@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from tally_money import Money
 from tally_portfolio.domain.books import Movement
+from tally_portfolio.domain.budgets import Budget
 from tally_portfolio.domain.records import Record
 from tally_portfolio.domain.tree import (
+    Belonging,
     Connection,
     Consent,
     Grant,
@@ -192,6 +194,9 @@ class Projection:
     connections: dict[str, Connection] = field(default_factory=dict)
     consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
     records: dict[tuple[str, str, int], Record] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    belongings: dict[tuple[str, str], Belonging] = field(default_factory=dict)
+    keepers: dict[str, str] = field(default_factory=dict)
 
     def add_hop(self, hop: Hop) -> None:
         """Keep a fact, the first if its id comes twice."""
@@ -260,6 +265,23 @@ class Projection:
         known = self.records.get(part)
         if known is None or record.version > known.version:
             self.records[part] = record
+
+    def add_budget(self, budget: Budget) -> None:
+        """Take in a budget's change if it is the newest."""
+        known = self.budgets.get(budget.budget_id)
+        if known is None or budget.sequence > known.sequence:
+            self.budgets[budget.budget_id] = budget
+
+    def belong(self, subject: str, kind: str, at: datetime, *things: str) -> None:
+        """Let a thing be also of whoever keeps these."""
+        for thing in things:
+            known = self.belongings.get((subject, thing))
+            if known is None or at < known.at:
+                self.belongings[subject, thing] = Belonging(subject, thing, kind, at)
+
+    def keep(self, thing: str, party: str) -> None:
+        """Let what belongs to a thing be also this party's; a thing has one keeper for ever."""
+        self.keepers.setdefault(thing, party)
 
     def add_consent(self, consent: Consent) -> None:
         """Keep what a payee last said of a company."""

@@ -136,7 +136,15 @@ FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             state=ALL,
             registered_at=ALL,
         ),
-        "total": fields(currency=ALL, received=ALL, committed=ALL, paid=ALL, held=ALL, resting=ALL),
+        "total": fields(
+            currency=ALL,
+            received=ALL,
+            committed=ALL,
+            paid=ALL,
+            held=ALL,
+            resting=ALL,
+            budget=BUSINESS,
+        ),
         "entry": fields(
             at=ALL,
             effective_at=ALL,

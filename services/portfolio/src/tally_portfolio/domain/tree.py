@@ -110,6 +110,15 @@ class Involvement(NamedTuple):
     at: datetime
 
 
+class Belonging(NamedTuple):
+    """A thing that is also of whoever keeps `whose`: a program's company, a budget's holder."""
+
+    subject: str
+    whose: str
+    kind: str
+    at: datetime
+
+
 def version(at: datetime, event_id: str) -> str:
     """A text that sorts as facts about one thing follow each other."""
     return f"{at:%Y%m%dT%H%M%S.%f}/{event_id}"

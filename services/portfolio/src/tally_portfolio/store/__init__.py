@@ -1,6 +1,6 @@
 """The read models at rest: one module for each kind of question."""
 
-from tally_portfolio.store import records, views
+from tally_portfolio.store import budgets, records, views
 from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
@@ -22,6 +22,7 @@ __all__ = [
     "ALL_TENANTS",
     "accounts",
     "begin_reading",
+    "budgets",
     "has_hops",
     "hop_of_event",
     "hops",

@@ -1,39 +1,44 @@
 """Movements at rest, and the sums that follow from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from tally_portfolio.domain.books import AccountChange, Movement
+from tally_portfolio.domain.books import AccountChange, Movement, Sums
+from tally_portfolio.domain.budgets import BudgetStep
 from tally_portfolio.domain.projection import Account
 from tally_portfolio.store.looking import columns
 from tally_postgres import Connection
 
-_SUMS = ("posted", "held", "received", "paid", "committed")
+_OF_BUDGETS = BudgetStep._fields[2:]
+_SUMS = tuple(name for name in Sums._fields if name not in _OF_BUDGETS)
 
 
-def added(alias: str) -> str:
+def _added(alias: str, names: Sequence[str] = Sums._fields) -> str:
     """The assignments that add a row's sums to those that are kept."""
-    return ", ".join(f"{name} = {alias}.{name} + excluded.{name}" for name in _SUMS)
+    return ", ".join(f"{name} = {alias}.{name} + excluded.{name}" for name in names)
 
 
-_EACH = ", ".join(_SUMS)
-_TOTALS = ", ".join(f"sum(x.{name}) AS {name}" for name in _SUMS)
+def _totals(names: Sequence[str]) -> str:
+    return ", ".join(f"sum(x.{name}) AS {name}" for name in names)
+
+
+_EACH, _ALL = ", ".join(_SUMS), ", ".join(Sums._fields)
 
 # Rows of `balance`, `owned` and `total` are locked by key order, in this order of tables.
 _SPREAD = f"""
     owners AS (
-        INSERT INTO owned AS o (owner, currency, {_EACH})
-        SELECT x.owner, x.currency, {_TOTALS} FROM news x GROUP BY 1, 2 ORDER BY 1, 2
-        ON CONFLICT (owner, currency) DO UPDATE SET {added("o")}
+        INSERT INTO owned AS o (owner, currency, {_ALL})
+        SELECT x.owner, x.currency, {_totals(Sums._fields)} FROM news x GROUP BY 1, 2 ORDER BY 1, 2
+        ON CONFLICT (owner, currency) DO UPDATE SET {_added("o")}
     )
-    INSERT INTO total AS t (party, currency, tenant, {_EACH})
-    SELECT x.party, x.currency, max(x.tenant), {_TOTALS}
+    INSERT INTO total AS t (party, currency, tenant, {_ALL})
+    SELECT x.party, x.currency, max(x.tenant), {_totals(Sums._fields)}
     FROM (
         SELECT d.ancestor AS party, d.tenant, n.* FROM news n JOIN descent d ON d.party = n.owner
         UNION ALL
         SELECT '*', '*', n.* FROM news n
     ) x
     GROUP BY 1, 2 ORDER BY 1, 2
-    ON CONFLICT (party, currency) DO UPDATE SET {added("t")}
+    ON CONFLICT (party, currency) DO UPDATE SET {_added("t")}
 """
 
 _MOVEMENT_COLUMNS = ", ".join(Movement._fields)
@@ -57,7 +62,7 @@ hours AS (
     SET posted = h.posted + excluded.posted, held = h.held + excluded.held
 ),
 deltas AS (
-    SELECT account, currency, max(owner) AS owner, {_TOTALS}
+    SELECT account, currency, max(owner) AS owner, {_totals(_SUMS)}
     FROM (
         SELECT account, currency, NULL AS owner, posted, held,
                CASE flow WHEN 'received' THEN posted ELSE 0 END AS received,
@@ -75,7 +80,7 @@ balances AS (
     INSERT INTO balance AS b (account, currency, owner, {_EACH})
     SELECT account, currency, owner, {_EACH} FROM deltas ORDER BY account, currency
     ON CONFLICT (account, currency) DO UPDATE
-    SET owner = COALESCE(b.owner, excluded.owner), {added("b")}
+    SET owner = COALESCE(b.owner, excluded.owner), {_added("b", _SUMS)}
     RETURNING old.owner AS owner_before, new.owner, new.account, new.currency,
               {", ".join(f"new.{name}" for name in _SUMS)}
 ),
@@ -86,8 +91,13 @@ news AS (
         f"CASE WHEN b.owner_before IS NULL THEN b.{name} ELSE d.{name} END AS {name}"
         for name in _SUMS
     )
-}
+},
+           {", ".join(f"0 AS {name}" for name in _OF_BUDGETS)}
     FROM balances b JOIN deltas d USING (account, currency) WHERE b.owner IS NOT NULL
+    UNION ALL
+    SELECT owner, currency, {", ".join("0" for _ in _SUMS)}, {", ".join(_OF_BUDGETS)}
+    FROM unnest($22::text[], $23::text[], $24::numeric[], $25::numeric[], $26::numeric[])
+        s (owner, currency, {", ".join(_OF_BUDGETS)})
 ),
 {_SPREAD}
 """
@@ -102,17 +112,23 @@ ON CONFLICT DO NOTHING
 
 
 async def save_books(
-    conn: Connection, movements: Sequence[Movement], changes: Sequence[AccountChange]
+    conn: Connection,
+    movements: Sequence[Movement],
+    changes: Sequence[AccountChange],
+    budget_steps: Sequence[BudgetStep] = (),
 ) -> None:
     """Keep movements not kept yet, and add to every sum they belong to, in one statement."""
-    rows = [tuple(row) for row in movements]
-    none: list[list[object]] = [[] for _ in Movement._fields]
-    unchanged: list[list[object]] = [[] for _ in AccountChange._fields]
     await conn.execute(
         _SAVE_BOOKS,
-        *(columns(rows) if rows else none),
-        *(columns([tuple(row) for row in changes]) if changes else unchanged),
+        *_columns(movements, len(Movement._fields)),
+        *_columns(changes, len(AccountChange._fields)),
+        *_columns(budget_steps, len(BudgetStep._fields)),
     )
+
+
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> Iterable[list[object]]:
+    """Rows as lists for `unnest`, empty ones where there are no rows."""
+    return columns([tuple(row) for row in rows]) if rows else [[] for _ in range(width)]
 
 
 async def save_accounts(conn: Connection, accounts: Sequence[Account]) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from tally_portfolio.domain.books import AccountChange
+from tally_portfolio.domain.budgets import BudgetStep
 from tally_portfolio.domain.projection import WALLET, Account, PayoutStep, Projection
 from tally_portfolio.domain.time_line import ENDED
 from tally_portfolio.domain.tree import Wallet
-from tally_portfolio.store import books, payments, records, tree
+from tally_portfolio.store import books, budgets, payments, records, tree
 from tally_portfolio.store.looking import begin_fold
 from tally_postgres import Connection
 
@@ -35,20 +36,26 @@ async def save(conn: Connection, projection: Projection) -> None:
         )
     if projection.set_aside:
         await payments.save_set_aside(conn, projection.set_aside)
-    await _save_books(conn, projection, steps)
+    budget_steps: list[BudgetStep] = []
+    if projection.budgets:
+        budget_steps = await budgets.save_budgets(conn, projection.budgets)
+    await _save_books(conn, projection, steps, budget_steps)
     await _save_tree(conn, projection)
 
 
 async def _save_books(
-    conn: Connection, projection: Projection, steps: Sequence[PayoutStep]
+    conn: Connection,
+    projection: Projection,
+    steps: Sequence[PayoutStep],
+    budget_steps: Sequence[BudgetStep],
 ) -> None:
     movements = sorted(projection.movements.values(), key=lambda m: (m.account, m.transfer_id))
     changes = [
         *_owners(projection.accounts.values(), projection.wallets.values()),
         *_commitments(steps),
     ]
-    if movements or changes:
-        await books.save_books(conn, movements, changes)
+    if movements or changes or budget_steps:
+        await books.save_books(conn, movements, changes, budget_steps)
 
 
 def _owners(accounts: Iterable[Account], wallets: Iterable[Wallet]) -> list[AccountChange]:
@@ -80,10 +87,14 @@ async def _save_tree(conn: Connection, projection: Projection) -> None:
         await tree.save_consents(conn, list(projection.consents.values()))
     if projection.involvements:
         await tree.save_involvements(conn, list(projection.involvements.values()))
+    kept: list[str] = []
+    if projection.belongings or projection.keepers:
+        belongings = list(projection.belongings.values())
+        kept = await budgets.involve_keepers(conn, belongings, projection.keepers)
     # A change of state may call for somebody's attention, though whose it is was known before.
     subjects = projection.pay_ins.keys() | projection.payouts.keys()
     subjects |= {involvement.subject for involvement in projection.involvements.values()}
-    subjects |= {record.subject for record in projection.records.values()}
+    subjects |= set(kept) | {record.subject for record in projection.records.values()}
     if projection.parties:
         moved = await tree.save_parties(conn, list(projection.parties.values()))
         if moved:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tally_portfolio.domain.books import Sums
 from tally_portfolio.domain.records import RETURNED
 from tally_portfolio.domain.time_line import ENDED, FAILED
 from tally_portfolio.domain.tree import Connection as Connected
@@ -55,7 +56,7 @@ WITH RECURSIVE below AS (
 SELECT party_id FROM below
 """
 
-_SUMS = ("posted", "held", "received", "paid", "committed")
+_SUMS = Sums._fields
 _OF_SUBTREES = f"""
 SELECT d.ancestor, o.currency, max(d.tenant) AS tenant,
        {", ".join(f"sum(o.{name}) AS {name}" for name in _SUMS)}

@@ -74,9 +74,8 @@ WHERE party_id = ANY($1::text[]) AND described IS NOT NULL
 _CONSENTS = """
 SELECT party_id FROM consent WHERE company = $1 AND party_id = ANY($2::text[]) AND given
 """
-_TOTALS = """
-SELECT currency, posted, held, received, paid, committed FROM total WHERE party = $1
-ORDER BY currency
+_TOTALS = f"""
+SELECT currency, {", ".join(Sums._fields)} FROM total WHERE party = $1 ORDER BY currency
 """
 _COUNTERPARTIES = """
 SELECT a.account_id, a.purpose, p.alias FROM account a LEFT JOIN party p ON p.party_id = a.owner

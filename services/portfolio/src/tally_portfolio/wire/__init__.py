@@ -8,10 +8,17 @@ from tally_contracts.base import Event
 from tally_contracts.ledger_batches import BatchAnswered
 from tally_messaging import Received
 from tally_portfolio.domain.projection import Projection
-from tally_portfolio.wire import directory, movements, notices, payments, records
+from tally_portfolio.wire import directory, movements, notices, payments, programs, records
 from tally_portfolio.wire.reading import recorded_at
 
-_PARTS = (payments.READERS, movements.READERS, directory.READERS, records.READERS, notices.READERS)
+_PARTS = (
+    payments.READERS,
+    movements.READERS,
+    directory.READERS,
+    records.READERS,
+    programs.READERS,
+    notices.READERS,
+)
 
 FACTS: tuple[type[Event], ...] = (
     *dict.fromkeys(fact for part in _PARTS for fact in part),

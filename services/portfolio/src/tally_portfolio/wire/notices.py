@@ -18,6 +18,7 @@ TOPICS = (
     "funding.claims.v1",
     "funding.rules.v1",
     "funding.sources.v1",
+    "programs.programs.v1",
 )
 
 # What a fact is about: the first of these it has.
@@ -33,8 +34,12 @@ _SUBJECTS = (
     "lint_id",
     "run_id",
     "webhook_id",
+    "payment_id",
+    "payable_id",
+    "budget_id",
     "subject",
     "owner",
+    "program_id",
 )
 _TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant"})
 

@@ -26,7 +26,8 @@ class Telling:
 
     `subject` names the thing, `keeps` what is kept of the fact, `whose` the owners it is about, each
     by the fact's fields; `who` among the owners is the principal. `under` names the thing whose
-    viewers see this one. `says` are fields that follow from the fact. `by_sequence`: facts count
+    viewers see this one. `belongs` names things whose keepers it is also of, and `keeper` who keeps
+    this one. `versioned`: each version of the thing is one of its own. `says` are fields that follow from the fact. `by_sequence`: facts count
     the thing's changes.
     """
 
@@ -36,7 +37,10 @@ class Telling:
     whose: tuple[str, ...] = ()
     part: int = FIRST
     under: str | None = None
+    belongs: tuple[str, ...] = ()
+    keeper: str | None = None
     by_sequence: bool = False
+    versioned: bool = False
     says: Callable[[Told], Mapping[str, object]] = lambda _: {}
 
 
@@ -55,6 +59,8 @@ def _tell(telling: Telling, message: Received[Any], at: datetime, projection: Pr
     told: Told = event.model_dump(mode="json")
     subject = str(told[telling.subject])
     kept: dict[str, object] = {telling.subject: subject}
+    if telling.versioned:
+        subject = f"{subject}:{told['version']}"
     kept |= {name: told[name] for name in telling.keeps}
     kept |= telling.says(told)
     kept |= {
@@ -81,3 +87,8 @@ def _tell(telling: Telling, message: Received[Any], at: datetime, projection: Pr
             told["who"]["principal"] if name == "who" else told[name] for name in telling.whose
         ]
         projection.involve(subject, telling.kind, at, *owners)
+    for name in telling.belongs:
+        things = told[name] if isinstance(told[name], list) else [told[name]]
+        projection.belong(subject, telling.kind, at, *things)
+    if telling.keeper is not None:
+        projection.keep(subject, told[telling.keeper])
