@@ -218,3 +218,9 @@ def test_a_refusal_is_told_in_the_facts_own_words_and_a_code_alone_is_explained(
     assert (explained.code, explained.field) == ("currency_mismatch", "/amount/currency")
     assert explained.remedy == "ask in the wallet's currency"
     assert refusal_of({"reason_code": "new_code"}).code == "new_code"
+
+
+def test_f28_the_root_of_the_tree_is_told_of_money_whose_owner_nobody_knows() -> None:
+    alarm = {"owner": "event:race-7", "tenant": "party_root", "code": "claim_used"}
+    assert set(concerned("funding.claim.alarm_raised.v1", alarm)) == {"event:race-7", "party_root"}
+    assert set(concerned("funding.pay_in.pending.v1", alarm)) == {"event:race-7"}

@@ -46,7 +46,9 @@ class Request:
     request_hash: bytes = b""
 
     def named(self, about: About) -> str | None:
-        """The id a field of the path or body names, if any."""
+        """The id a field of the path or body names, if any and if it is asked about."""
+        if about.unless is not None and getattr(self.body, about.unless, None) is not None:
+            return None
         if about.field in self.path:
             return self.path[about.field]
         value = getattr(self.body, about.field, None)

@@ -36,6 +36,9 @@ LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Lists whose lines name parties or things."""
 
+# Money of an owner nobody knows has no party among its owners: whoever is above all of it sees to it.
+_OF_THE_TREE: Final = "funding.claim."
+
 # A refused command is its sender's business alone: it may name parties the sender has no right to.
 REFUSALS: Final = ("refused", "rejected", "change_rejected", "designation_refused")
 
@@ -52,6 +55,8 @@ def concerned(event_type: str, payload: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(who, Mapping):
             yield str(who["principal"])
         return
+    if event_type.startswith(_OF_THE_TREE):
+        yield str(payload["tenant"])
     for name in (PARTY_FIELDS | THING_FIELDS) & payload.keys():
         value = payload[name]
         if isinstance(value, str):

@@ -35,11 +35,15 @@ class Body(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """An id in the path or body, and what the principal must be able to do with whose it is."""
+    """An id in the path or body, and what the principal must be able to do with whose it is.
+
+    Where the body has `unless`, that is asked about instead.
+    """
 
     field: str
     access: Access = Access.MANAGE
     is_thing: bool = False
+    unless: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,11 @@ ROUTES: Final = (
         scope=WRITE,
         subject="budget_id",
         makes={"budget_id": "bud"},
-        about=_PROGRAM,
+        # A holder is no party of the program: below its own budget it opens others.
+        about=(
+            About("program_id", is_thing=True, unless="parent"),
+            About("parent", is_thing=True),
+        ),
         owners=("program_id", "holder"),
         example={"holder": _PARTY, "amount": _EUR, "wallet": _ACCOUNT, "why": _WHY},
     ),
