@@ -2,7 +2,7 @@
 
 import base64
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,9 +86,17 @@ def free_port() -> int:
 
 
 async def start_platform(
-    names: Sequence[str], database: ServiceDatabase, kafka: str, *, read_port: int = 0
+    names: Sequence[str],
+    database: ServiceDatabase,
+    kafka: str,
+    *,
+    read_port: int = 0,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Platform:
-    """Start these services and the gateway in this process; portfolio is asked on `read_port`."""
+    """Start these services and the gateway in this process; portfolio is asked on `read_port`.
+
+    `more`: settings of services, by their names.
+    """
     await ensure_topics(
         kafka,
         [
@@ -101,6 +109,7 @@ async def start_platform(
         "funding": {"sources": ",".join(SOURCES)},
         "portfolio": {"internal_key": internal, "read_port": read_port},
     }
+    given = more or {}
     services = []
     for name in names:
         found = service_package(name)
@@ -109,7 +118,7 @@ async def start_platform(
             environment="test",
             kafka=kafka,
             postgres_dsn=database.dsn(name),
-            **own.get(name, {}),
+            **{**own.get(name, {}), **given.get(name, {})},
         )
         services.append(found.build_app(settings))
     settings = load_settings(
@@ -120,6 +129,7 @@ async def start_platform(
         port=0,
         internal_key=internal,
         portfolio_url=f"http://127.0.0.1:{read_port or 1}",
+        **given.get("gateway", {}),
     )
     server = ApiServer(settings, Bell())
     service = build_gateway(settings, server=server)

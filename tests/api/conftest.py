@@ -16,8 +16,15 @@ from tally_testkit import ServiceDatabase
 from tally_testkit.databases import Databases
 
 from .api_platform import Platform, free_port, schemas, start_platform
+from .stage import Cast
 
 SERVICES = ("directory", "programs", "funding", "ledger", "payouts", "rails", "portfolio")
+# Waits for fuller batches would be waits of the tests; a statement may end with what they did last.
+SWIFT = {
+    "directory": {"batch_interval_ms": 20},
+    "gateway": {"batch_interval_ms": 20},
+    "portfolio": {"batch_interval_ms": 20, "fetch_wait_ms": 50, "statement_settled_s": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,15 @@ async def whole(databases: Databases, module_kafka: Stack) -> AsyncIterator[Whol
     """Every service, started once for all tests of a module."""
     kafka = module_kafka.address.kafka
     database = databases.clone(*schemas((*SERVICES, "gateway")))
-    platform = await start_platform(SERVICES, database, kafka, read_port=free_port())
+    platform = await start_platform(SERVICES, database, kafka, read_port=free_port(), more=SWIFT)
     try:
         yield Whole(platform, database, kafka)
     finally:
         await platform.stop()
         databases.drop(database)
+
+
+@pytest.fixture
+async def cast(whole: Whole) -> Cast:
+    """A tree of parties of the test's own."""
+    return await Cast.planted(whole.platform, await whole.platform.operator(), whole.post())
