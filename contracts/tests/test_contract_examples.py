@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core.core_schema import ErrorType
 
 from tally_contracts.base import AskedAmount
@@ -130,20 +130,48 @@ def test_model_and_schema_agree_on_every_field_left_out(event_type: str) -> None
         assert bool(refused) == _schema_refuses(event_type, payload), path
 
 
+def _owner(event_type: str, path: tuple[str | int, ...]) -> tuple[object, str | int]:
+    """Where the field at a path is declared: a base and what is nested serve many types."""
+    held: Any = BY_TYPE[event_type].model_validate(TYPICAL[event_type])
+    for step in path[:-1]:
+        held = (
+            getattr(held, step)
+            if isinstance(step, str) and isinstance(held, BaseModel)
+            else held[step]
+        )
+    if not isinstance(held, BaseModel):
+        return (event_type, *path[:-1]), path[-1]
+    declared = (
+        model for model in type(held).__mro__ if path[-1] in vars(model).get("__annotations__", {})
+    )
+    return next(declared), path[-1]
+
+
+@cache
+def _own_places() -> dict[str, list[tuple[str | int, ...]]]:
+    """Paths of each type, without those whose field another type has shown already."""
+    shown: set[object] = set()
+    own: dict[str, list[tuple[str | int, ...]]] = {}
+    for event_type, payload in TYPICAL.items():
+        of_type = {path: _owner(event_type, path) for path in _places(payload)}
+        own[event_type] = [path for path, owner in of_type.items() if owner not in shown]
+        shown |= set(of_type.values())
+    return own
+
+
 @pytest.mark.parametrize("event_type", TYPICAL)
 def test_model_and_schema_agree_on_every_value_of_a_wrong_kind(event_type: str) -> None:
-    for path in _places(TYPICAL[event_type]):
+    for path in _own_places()[event_type]:
         for wrong in WRONG:
             payload = copy.deepcopy(TYPICAL[event_type])
             _holder(payload, path)[path[-1]] = wrong
             errors = _model_errors(event_type, payload)
-            if _schema_refuses(event_type, payload) and not _read_leniently(payload, path, wrong):
+            refused = _schema_refuses(event_type, payload)
+            if refused and not _read_leniently(payload, path, wrong):
                 assert errors, f"{path} = {wrong!r}: only the schema refuses"
             for error in errors:
                 own = error not in PYDANTIC_ERRORS or error.startswith(FORMAT_ERRORS)
-                assert own or _schema_refuses(event_type, payload), (
-                    f"{path} = {wrong!r}: only the model refuses, with {error}"
-                )
+                assert own or refused, f"{path} = {wrong!r}: only the model refuses, with {error}"
 
 
 def _read_leniently(payload: object, path: Sequence[str | int], wrong: object) -> bool:
