@@ -138,12 +138,12 @@ class Content:
     by_statement: bool
 
 
-def decide_repeat(known: Content, again: Content) -> Repeat:
+def decide_repeat(known: Content, again: Content, *, in_other_words: bool = False) -> Repeat:
     """Compare an announcement with the pay-in its external id already names.
 
-    A statement repeats in a bank's words what was announced in the source's words: there only the
-    amount is compared.
+    A statement repeats in a bank's words what was announced in the source's words, or in more words
+    what a notification said: there only the amount is compared.
     """
-    if known.by_statement != again.by_statement:
+    if in_other_words or known.by_statement != again.by_statement:
         return Repeat.SAME if known.amount == again.amount else Repeat.CONFLICT
     return Repeat.SAME if known.digest == again.digest else Repeat.CONFLICT

@@ -59,12 +59,16 @@ class Funding:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Money that a source says is here. `by_statement`: read from a bank statement."""
+    """Money that a source says is here. `by_statement`: read from a bank statement.
+
+    `in_other_words`: known to be a pay-in told of before, so that only the amount is compared.
+    """
 
     source: str
     event: FundingReceived
     cause: Cause
     by_statement: bool = False
+    in_other_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,11 @@ async def book(
             outcomes.append(None)
             cases.extend(_tell_of(uow, funding, draft))
         else:
-            repeat = domain.decide_repeat(known[pay_in_id], draft.row.content)
+            repeat = domain.decide_repeat(
+                known[pay_in_id],
+                draft.row.content,
+                in_other_words=draft.announced.in_other_words,
+            )
             outcomes.append(repeat)
             cases.extend(_note_repeat(draft, repeat))
     if cases:

@@ -225,3 +225,53 @@ ALTER TABLE statement_entry ENABLE ROW LEVEL SECURITY;
 ALTER TABLE statement_entry FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_rows ON statement_entry USING
     (current_setting('tally.tenant', true) IN (tenant, '*'));
+
+-- Notifications (camt.054) beside statements: without balances, of single entries that a statement repeats.
+ALTER TABLE statement ADD COLUMN kind text COLLATE "C" NOT NULL DEFAULT 'statement'
+    CHECK (kind IN ('statement', 'notification'));
+-- squawk-ignore ban-drop-not-null
+ALTER TABLE statement ALTER COLUMN opening DROP NOT NULL;
+-- squawk-ignore ban-drop-not-null
+ALTER TABLE statement ALTER COLUMN closing DROP NOT NULL;
+-- squawk-ignore ban-drop-not-null
+ALTER TABLE statement ALTER COLUMN continuity DROP NOT NULL;
+-- Few rows, one a day and account: read at once.
+-- squawk-ignore constraint-missing-not-valid
+ALTER TABLE statement ADD CONSTRAINT statement_has_balances CHECK (
+    kind = 'notification' OR (opening IS NOT NULL AND closing IS NOT NULL AND continuity IS NOT NULL));
+
+-- The reference of the whole entry where a line is one payment of it; by these a notice is known again.
+ALTER TABLE statement_entry ADD COLUMN entry_reference text;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX statement_entry_bank_reference ON statement_entry (bank_reference)
+    WHERE pay_in_id IS NOT NULL AND bank_reference IS NOT NULL;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX statement_entry_of_entry ON statement_entry (entry_reference)
+    WHERE pay_in_id IS NOT NULL AND entry_reference IS NOT NULL;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX statement_entry_uetr ON statement_entry (uetr)
+    WHERE pay_in_id IS NOT NULL AND uetr IS NOT NULL;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX statement_entry_end_to_end ON statement_entry (end_to_end_id)
+    WHERE pay_in_id IS NOT NULL AND end_to_end_id IS NOT NULL;
+
+-- What the processor said was refunded in total, by the second in which it said so.
+ALTER TABLE card_payment ADD COLUMN refund_totals jsonb NOT NULL DEFAULT '{}';
+
+-- Refunds that the processor could not pay out, and the return that was undone for each.
+CREATE TABLE card_refund_failure (
+    pay_in_id text COLLATE "C" NOT NULL REFERENCES card_payment,
+    refund text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    amount numeric(38, 0) NOT NULL CHECK (amount > 0),
+    failed_at timestamptz NOT NULL,
+    return_id text COLLATE "C" REFERENCES pay_in_return,
+    tenant text COLLATE "C" NOT NULL,
+    PRIMARY KEY (pay_in_id, refund)
+);
+CREATE TRIGGER card_refund_failure_tenant BEFORE INSERT ON card_refund_failure
+    FOR EACH ROW EXECUTE FUNCTION tenant_of_card_payment();
+ALTER TABLE card_refund_failure ENABLE ROW LEVEL SECURITY;
+ALTER TABLE card_refund_failure FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_rows ON card_refund_failure USING
+    (current_setting('tally.tenant', true) IN (tenant, '*'));

@@ -16,19 +16,27 @@ _GZIP = 31  # zlib's window bits for the gzip format with its checksum
 
 
 def read_content(content: str) -> tuple[Statement, ...]:
-    """Unpack and read base64 of gzip of a file: camt.053, BAI2 or MT940, told by how it begins.
+    """Unpack and read base64 of gzip of a file: camt.053 or .054, BAI2 or MT940, told by how it begins.
 
     Raises StatementError, and nothing else.
     """
     statements = _read(_unpacked(content))
     for statement in statements:
-        if statement.kind is not MessageKind.STATEMENT:
+        if statement.kind is MessageKind.REPORT:
             raise StatementError(
                 "unsupported_message",
                 line=statement.line,
                 field="Document",
                 detail=f"{statement.kind.value} announces what a statement repeats",
                 remedy="import the final statement of the day",
+            )
+        if statement.currency is None:
+            raise StatementError(
+                "statement_empty",
+                line=statement.line,
+                field="Ntfctn",
+                detail="there is no entry, and no currency",
+                remedy="nothing is to be imported",
             )
     entries = sum(
         max(1, len(entry.transactions)) for statement in statements for entry in statement.entries

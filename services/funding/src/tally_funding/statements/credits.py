@@ -9,7 +9,13 @@ from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Final
 
-from tally_bankfiles.camt import EntryStatus, EntryTransaction, Statement, StatementEntry
+from tally_bankfiles.camt import (
+    EntryStatus,
+    EntryTransaction,
+    MessageKind,
+    Statement,
+    StatementEntry,
+)
 from tally_contracts.base import PositiveAmount, Where, Who, Why
 from tally_contracts.funding import FundingReceived, Originator
 from tally_funding.statements.matching import lines_of, match
@@ -22,7 +28,14 @@ UNMATCHED_PROGRAM: Final = "unmatched"
 _TOKEN: Final = re.compile(r"[!-~]{1,128}")
 _NOT_PRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _TEXT_CHARS_MAX: Final = 500
-_PLACEHOLDERS: Final = frozenset({"NONREF", "NOTPROVIDED", "NOREF", "NONE", "UNKNOWN", "0"})
+PLACEHOLDERS: Final = frozenset({"NONREF", "NOTPROVIDED", "NOREF", "NONE", "UNKNOWN", "0"})
+
+
+class StatementKind(StrEnum):
+    """NOTIFICATION: single entries, without balances; a statement repeats them."""
+
+    STATEMENT = "statement"
+    NOTIFICATION = "notification"
 
 
 class Continuity(StrEnum):
@@ -41,7 +54,10 @@ CONTINUOUS: Final = frozenset({Continuity.FIRST, Continuity.IN_ORDER, Continuity
 
 @dataclass(frozen=True, slots=True)
 class StatementIdentity:
-    """Account, number and period: the same three are the same statement, whatever file it came in."""
+    """Account, number and period: the same three are the same statement, whatever file it came in.
+
+    Notifications have identities of their own.
+    """
 
     account: str
     currency: Currency
@@ -51,11 +67,12 @@ class StatementIdentity:
     start: str
     end: str
     last_day: date
+    kind: StatementKind = StatementKind.STATEMENT
 
     @property
     def statement_key(self) -> str:
         return derived_id(
-            "stm",
+            "stm" if self.kind is StatementKind.STATEMENT else "ntf",
             self.account,
             self.currency.code,
             self.number,
@@ -69,7 +86,8 @@ class StatementIdentity:
 class Line:
     """One entry, or one payment of an entry booked in parts, as it is kept.
 
-    `credit_in`: money came in, so there is a pay-in for it.
+    `credit_in`: money came in, so there is a pay-in for it. `entry_reference`: the bank's reference of
+    the whole entry, where the line has another.
     """
 
     entry_index: int
@@ -84,6 +102,7 @@ class Line:
     end_to_end_id: str | None
     uetr: str | None
     remittance: tuple[str, ...]
+    entry_reference: str | None = None
 
     @property
     def credit_in(self) -> bool:
@@ -102,7 +121,8 @@ def identify(statement: Statement) -> StatementIdentity:
         sequence = statement.electronic_sequence
     period = statement.period
     unit = statement.currency
-    assert unit is not None, "a statement has balances, and they have a currency"
+    assert unit is not None, "what says no currency has no entries, and is not read"
+    notified = statement.kind is MessageKind.NOTIFICATION
     closing_day = statement.closing_date or statement.created_at.date()
     opening_day = statement.opening_date or closing_day
     return StatementIdentity(
@@ -114,6 +134,7 @@ def identify(statement: Statement) -> StatementIdentity:
         start=(opening_day if period is None else period.start).isoformat(),
         end=(closing_day if period is None else period.end).isoformat(),
         last_day=closing_day if period is None else period.end.date(),
+        kind=StatementKind.NOTIFICATION if notified else StatementKind.STATEMENT,
     )
 
 
@@ -161,6 +182,9 @@ def _line(
         end_to_end_id=None if transaction is None else transaction.end_to_end_id,
         uetr=None if transaction is None else transaction.uetr,
         remittance=tuple(printable(text) for text in said),
+        entry_reference=None
+        if entry.account_servicer_ref == reference
+        else entry.account_servicer_ref,
     )
 
 
@@ -229,7 +253,7 @@ def credits_of(identity: StatementIdentity, found: Sequence[Line]) -> tuple[Cred
 
 def _bank_id(line: Line) -> str | None:
     for reference in (line.bank_reference, line.uetr):
-        if reference is None or reference.upper() in _PLACEHOLDERS:
+        if reference is None or reference.upper() in PLACEHOLDERS:
             continue
         if _TOKEN.fullmatch(reference):
             return reference

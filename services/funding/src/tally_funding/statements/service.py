@@ -14,9 +14,11 @@ from tally_funding.statements import store
 from tally_funding.statements.content import read_content
 from tally_funding.statements.credits import (
     CONTINUOUS,
+    Continuity,
     Credit,
     Line,
     StatementIdentity,
+    StatementKind,
     StatementTerms,
     announcement,
     continuity,
@@ -26,9 +28,11 @@ from tally_funding.statements.credits import (
     lines,
     printable,
 )
+from tally_funding.statements.notices import InOther, Pairing, Same, pair
 from tally_funding.statements.store import KeptLine, NewStatement
+from tally_funding.store import NewCase, insert_cases
 from tally_messaging import Cause, Received, UnitOfWork
-from tally_runtime import get_logger
+from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.statements")
 STATEMENTS_TOPIC = "funding.statements.v1"
@@ -144,24 +148,15 @@ async def _import_one(  # noqa: PLR0917 - the import's terms, handed on
     cause: Cause,
 ) -> int:
     """Enter one statement and book its credits; how many of them were pay-ins already."""
-    opening, closing = one.statement.opening, one.statement.closing
-    assert opening is not None, "a statement has an opening balance"
-    assert closing is not None, "a statement has a closing balance"
-    follows = continuity(one.identity, opening, await store.newest(uow.conn, one.identity))
-    if follows not in CONTINUOUS:
-        _LOG.error(
-            "statement_discontinuous",
-            statement_key=one.identity.statement_key,
-            number=one.identity.number,
-            continuity=follows.value,
-            alarm=True,
-        )
+    follows = None
+    if one.identity.kind is StatementKind.STATEMENT:
+        follows = await _follows(uow, one)
     await store.insert_statement(
         uow.conn,
         NewStatement(
             identity=one.identity,
-            opening=opening,
-            closing=closing,
+            opening=one.statement.opening,
+            closing=one.statement.closing,
             digest=one.digest,
             continuity=follows,
             import_id=command.import_id,
@@ -177,7 +172,22 @@ async def _import_one(  # noqa: PLR0917 - the import's terms, handed on
         one.identity.statement_key,
         [became.get(line) or KeptLine(line, "ignored", None) for line in one.lines],
     )
-    return sum(kept.outcome != "pay_in" for kept in became.values())
+    return sum(became[credit.line].outcome != "pay_in" for credit in one.credits)
+
+
+async def _follows(uow: UnitOfWork, one: ReadStatement) -> Continuity:
+    opening = one.statement.opening
+    assert opening is not None, "a statement has an opening balance"
+    follows = continuity(one.identity, opening, await store.newest(uow.conn, one.identity))
+    if follows not in CONTINUOUS:
+        _LOG.error(
+            "statement_discontinuous",
+            statement_key=one.identity.statement_key,
+            number=one.identity.number,
+            continuity=follows.value,
+            alarm=True,
+        )
+    return follows
 
 
 async def _book_credits(
@@ -187,26 +197,60 @@ async def _book_credits(
     terms: StatementTerms,
     cause: Cause,
 ) -> dict[Line, KeptLine]:
-    became: dict[Line, KeptLine] = {}
-    for start in range(0, len(one.credits), _CHUNK):
-        chunk = one.credits[start : start + _CHUNK]
-        outcomes = await book(
-            uow,
-            funding,
-            [
-                Announcement(
-                    SOURCE,
-                    announcement(one.identity, credit, terms),
-                    cause,
-                    by_statement=True,
-                )
-                for credit in chunk
-            ],
-        )
-        for credit, outcome in zip(chunk, outcomes, strict=True):
-            pay_in_id = funding.books.pay_in_id(SOURCE, credit.external_id)
+    """Book each credit once: what notifications or statements told of before is that pay-in."""
+    others = await store.booked_by_others(uow.conn, one.identity, one.credits)
+    pairs = pair(one.credits, others)
+    became = {
+        credit.line: KeptLine(credit.line, "ignored", None)
+        for credit, pairing in pairs.items()
+        if isinstance(pairing, InOther)
+    }
+    await _note_differences(uow, pairs)
+    left = [credit for credit in one.credits if credit.line not in became]
+    for start in range(0, len(left), _CHUNK):
+        chunk = left[start : start + _CHUNK]
+        announced = [
+            _announced(one.identity, credit, pairs.get(credit), terms, cause) for credit in chunk
+        ]
+        outcomes = await book(uow, funding, announced)
+        for credit, announcing, outcome in zip(chunk, announced, outcomes, strict=True):
+            pay_in_id = funding.books.pay_in_id(SOURCE, announcing.event.external_id)
             became[credit.line] = KeptLine(credit.line, _OUTCOMES[outcome], pay_in_id)
     return became
+
+
+def _announced(
+    identity: StatementIdentity,
+    credit: Credit,
+    pairing: Pairing | None,
+    terms: StatementTerms,
+    cause: Cause,
+) -> Announcement:
+    known = isinstance(pairing, Same)
+    if isinstance(pairing, Same):
+        credit = replace(credit, external_id=pairing.external_id)
+    event = announcement(identity, credit, terms)
+    return Announcement(SOURCE, event, cause, by_statement=True, in_other_words=known)
+
+
+async def _note_differences(uow: UnitOfWork, pairs: Mapping[Credit, Pairing]) -> None:
+    """A whole that its payments do not come to is a case: nothing more is booked."""
+    cases = {
+        pairing.pay_in_id: NewCase(
+            derived_id("case", pairing.pay_in_id, "notification"),
+            pairing.pay_in_id,
+            "notification_differs",
+            "the bank's statement and its notification differ in this entry: ask the bank which is "
+            "right, then enter or return the difference by hand",
+            f"{credit.line.amount} in one of them",
+        )
+        for credit, pairing in pairs.items()
+        if isinstance(pairing, InOther) and pairing.differs
+    }
+    for pay_in_id in sorted(cases):
+        _LOG.error("notification_differs", pay_in_id=pay_in_id, alarm=True)
+    if cases:
+        await insert_cases(uow.conn, list(cases.values()), uow.now)
 
 
 _OUTCOMES: Mapping[Repeat | None, str] = MappingProxyType(
