@@ -226,11 +226,17 @@ class Credentials:
         """Read a credential, and draw a block of requests; together with whoever does so already."""
         reading = self._reading.get(credential_id)
         if reading is None:
-            reading = asyncio.create_task(self._read_again(credential_id, draws=draws))
+            reading = asyncio.create_task(self._read_alone(credential_id, draws=draws))
             self._reading[credential_id] = reading
-            reading.add_done_callback(lambda _: self._reading.pop(credential_id, None))
         # One request that is given up ends nobody else's reading.
         await asyncio.shield(reading)
+
+    async def _read_alone(self, credential_id: str, *, draws: bool) -> None:
+        try:
+            await self._read_again(credential_id, draws=draws)
+        finally:
+            # Before it ends: who found a reading that is over would wait for nothing, again and again.
+            del self._reading[credential_id]
 
     async def _read_again(self, credential_id: str, *, draws: bool) -> None:
         before = self._known.get(credential_id)
