@@ -71,11 +71,12 @@ async def hook(
     *,
     raw: bytes | None = None,
     company: str = "co_1",
+    later_s: int = 0,
 ) -> None:
     event = {
         "id": event_id,
         "type": event_type,
-        "created": int(START.timestamp()),
+        "created": int(START.timestamp()) + later_s,
         "data": {"object": thing},
     }
     content = raw if raw is not None else json.dumps(event).encode()
@@ -155,6 +156,56 @@ async def test_f15_a_direct_debit_that_fails_late_is_taken_back_whole(platform: 
     (back,) = platform.facts(PayInChargedBack)
     assert (back.amount.amount, back.returned.amount) == ("70.00", "100.00")
     assert await platform.balances() == {}
+
+
+def refund(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "re_1",
+        "object": "refund",
+        "amount": 3_000,
+        "currency": "usd",
+        "charge": "ch_1",
+        "payment_intent": "pi_1",
+        "status": "failed",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after", "before"])
+async def test_f15_a_refund_the_processor_could_not_pay_out_is_given_back_and_can_be_made_again(
+    platform: Platform, early: bool
+) -> None:
+    await hook(platform, *SUCCEEDED)
+    whole = await platform.balances()
+    events = [REFUNDED_30, ("evt_7", "charge.refund.updated", refund())]
+    for event in reversed(events) if early else events:
+        await hook(platform, *event, later_s=60)
+    await hook(platform, "evt_8", "refund.failed", refund(), later_s=61)
+    await platform.work("returns_due")
+    (reinstated,) = platform.facts(PayInReinstated)
+    assert (reinstated.amount.amount, reinstated.returned.amount) == ("30.00", "0.00")
+    assert await platform.balances() == whole
+    await hook(platform, "evt_9", "charge.refunded", charge(amount_refunded=3_000), later_s=120)
+    await platform.work("returns_due")
+    assert [fact.amount.amount for fact in platform.facts(PayInRefunded)] == ["30.00", "30.00"]
+    assert await platform.balance("clearing/cards/USD") == -7_000
+    assert await platform.rows("SELECT FROM suspense_case") == []
+    assert await platform.set_aside() == []
+
+
+async def test_a_failed_refund_that_is_no_return_of_its_own_is_a_case_and_no_booking(
+    platform: Platform,
+) -> None:
+    await hook(platform, *SUCCEEDED)
+    await hook(platform, *REFUNDED_50)
+    await hook(platform, "evt_7", "refund.failed", refund(), later_s=60)
+    await hook(platform, "evt_8", "refund.updated", refund(), later_s=61)
+    await hook(platform, "evt_9", "refund.updated", refund(id="re_2", status="succeeded"))
+    await platform.work("returns_due")
+    reasons = await platform.rows("SELECT reason_code FROM suspense_case")
+    assert [row[0] for row in reasons] == ["card_refund_failed"]
+    assert platform.facts(PayInReinstated) == []
+    assert await platform.balance("clearing/cards/USD") == -5_000
 
 
 async def test_money_without_metadata_stands_in_suspense(platform: Platform) -> None:

@@ -13,6 +13,7 @@ from tally_funding.sources.cards import (
     CardEvent,
     CardPayment,
     Dispute,
+    FailedRefund,
     MoneyBack,
     Standing,
     fold,
@@ -173,8 +174,12 @@ HISTORY: tuple[CardEvent, ...] = (
     CardEvent(Standing.PENDING, usd(100)),
     CardEvent(Standing.FAILED, usd(100), charge="ch_0"),
     CardEvent(Standing.RECEIVED, usd(100), charge="ch_1"),
-    CardEvent(refunded=usd(30)),
-    CardEvent(refunded=usd(50)),
+    CardEvent(refunded=usd(20), second=10),
+    CardEvent(refunded=usd(30), second=20),
+    CardEvent(failed_refunds={"re_1": FailedRefund(usd(20), second=30)}),
+    # The total leaves out what has failed; this is what was refunded again.
+    CardEvent(refunded=usd(30), second=40),
+    CardEvent(failed_refunds={"re_1": FailedRefund(usd(20), second=45)}),
     CardEvent(disputes={"dp_1": Dispute(usd(50), withdrawn=True)}),
     CardEvent(disputes={"dp_1": Dispute(usd(50), reinstated=True)}),
 )
@@ -203,6 +208,7 @@ def test_f12_every_order_of_events_with_doubles_comes_to_the_same_end(
     assert payment == played(HISTORY)[0]
     refunds = sum(minor for name, minor in back.items() if name.startswith("refund"))
     assert (refunds, back["dispute:dp_1"], won) == (50, 50, ["dp_1"])
+    assert payment.failed_refunds == {"re_1": FailedRefund(usd(20), second=30)}
     assert "failure" not in back, "an attempt that failed is not the one that brought the money"
 
 

@@ -68,6 +68,9 @@ expected AS (
 entries AS (
     UPDATE statement_entry x SET tenant = s.tenant FROM statements s
     WHERE x.statement_key = s.statement_key),
+failed_refunds AS (
+    UPDATE card_refund_failure x SET tenant = c.tenant FROM payments c
+    WHERE x.pay_in_id = c.pay_in_id),
 disputes AS (
     UPDATE card_dispute x SET tenant = c.tenant FROM payments c WHERE x.pay_in_id = c.pay_in_id),
 shares AS (

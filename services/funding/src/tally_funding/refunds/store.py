@@ -115,6 +115,14 @@ WHERE return_id = $1 AND NOT reinstate
 """
 
 
+# Asked for by the processor's word, and not undone.
+_REFUND_OF = """
+SELECT return_id FROM pay_in_return
+WHERE pay_in_id = $1 AND kind = 'refund' AND amount = $2 AND NOT reinstate AND state <> 'refused'
+  AND command -> 'where' ->> 'channel' = $3
+ORDER BY asked_at, return_id LIMIT 1 FOR UPDATE
+"""
+
 _OPEN = """
 SELECT count(*) AS number, min(asked_at) AS oldest FROM pay_in_return
 WHERE state IN ('waiting', 'moving', 'reinstating')
@@ -313,6 +321,12 @@ async def move_returns(
 async def want_reinstated(conn: Connection, return_id: str, now: datetime) -> None:
     """Note that a return is to be given back once it is done."""
     await conn.execute(_WANT_REINSTATED, return_id, now)
+
+
+async def refund_of(conn: Connection, pay_in_id: str, amount: Money, channel: str) -> str | None:
+    """The oldest refund of just this amount that came by a channel and stands; locked."""
+    found = await conn.fetchval(_REFUND_OF, pay_in_id, amount.minor, channel)
+    return None if found is None else str(found)
 
 
 async def open_returns(conn: Connection) -> tuple[int, datetime | None]:

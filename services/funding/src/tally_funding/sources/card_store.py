@@ -1,12 +1,13 @@
 """Webhooks and the payments folded from them, in SQL."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from tally_funding.sources.cards import CardPayment, Dispute, Standing
+from tally_funding.sources.cards import CardPayment, Dispute, FailedRefund, Standing
 from tally_funding.sources.stripe import StripeEvent
 from tally_money import Money, currency
-from tally_postgres import Connection
+from tally_postgres import Connection, Record
 
 _NOTE_EVENT = """
 INSERT INTO webhook_event (source, event_id, digest, event_type, outcome, pay_in_id, received_at, company,
@@ -29,7 +30,7 @@ ON CONFLICT DO NOTHING
 """
 
 _LOCK = """
-SELECT company, standing, currency, amount, charge, failed_charges, refunded
+SELECT company, standing, currency, amount, charge, failed_charges, refunded, refund_totals
 FROM card_payment WHERE pay_in_id = $1 FOR UPDATE
 """
 
@@ -40,9 +41,28 @@ SELECT dispute, amount, withdrawn, reinstated, currency FROM card_dispute WHERE 
 _SAVE = """
 UPDATE card_payment
 SET standing = $2, currency = $3, amount = $4, charge = $5, failed_charges = $6, refunded = $7,
-    changed_at = $8
+    changed_at = $8, refund_totals = $9
 WHERE pay_in_id = $1
 """
+
+_FAILED_REFUNDS = """
+SELECT refund, currency, amount, failed_at FROM card_refund_failure WHERE pay_in_id = $1
+"""
+
+_SAVE_FAILED_REFUNDS = """
+INSERT INTO card_refund_failure (pay_in_id, refund, currency, amount, failed_at)
+SELECT $1, r.* FROM unnest($2::text[], $3::text[], $4::numeric[], $5::timestamptz[])
+    AS r (refund, currency, amount, failed_at)
+ON CONFLICT (pay_in_id, refund) DO UPDATE SET failed_at = EXCLUDED.failed_at
+"""
+
+_NOT_UNDONE = """
+SELECT refund, currency, amount FROM card_refund_failure
+WHERE pay_in_id = $1 AND return_id IS NULL
+ORDER BY failed_at, refund
+"""
+
+_UNDO = "UPDATE card_refund_failure SET return_id = $3 WHERE pay_in_id = $1 AND refund = $2"
 
 _SAVE_DISPUTES = """
 INSERT INTO card_dispute (pay_in_id, dispute, currency, amount, withdrawn, reinstated)
@@ -129,10 +149,25 @@ async def lock_payment(  # noqa: PLR0917 - a row's identity
             None if unit is None else Money(row["amount"], unit),
             row["charge"],
             frozenset(row["failed_charges"]),
-            int(row["refunded"]),
+            _totals(row),
+            {
+                found["refund"]: FailedRefund(
+                    Money(found["amount"], currency(found["currency"])),
+                    int(found["failed_at"].timestamp()),
+                )
+                for found in await conn.fetch(_FAILED_REFUNDS, pay_in_id)
+            },
             disputes,
         ),
     )
+
+
+def _totals(row: Record) -> Mapping[int, int]:
+    """Totals by second; of what came before they were kept only the largest is known."""
+    totals = {int(second): int(total) for second, total in row["refund_totals"].items()}
+    if not totals and row["refunded"]:
+        return {0: int(row["refunded"])}
+    return totals
 
 
 async def save_payment(
@@ -150,7 +185,18 @@ async def save_payment(
         sorted(payment.failed_charges),
         payment.refunded_minor,
         now,
+        {str(second): total for second, total in sorted(payment.refund_totals.items())},
     )
+    if payment.failed_refunds:
+        failed = sorted(payment.failed_refunds.items())
+        await conn.execute(
+            _SAVE_FAILED_REFUNDS,
+            pay_in_id,
+            [name for name, _ in failed],
+            [refund.amount.currency.code for _, refund in failed],
+            [refund.amount.minor for _, refund in failed],
+            [datetime.fromtimestamp(refund.second, UTC) for _, refund in failed],
+        )
     if payment.disputes:
         names = sorted(payment.disputes)
         disputes = [payment.disputes[name] for name in names]
@@ -163,3 +209,16 @@ async def save_payment(
             [dispute.withdrawn for dispute in disputes],
             [dispute.reinstated for dispute in disputes],
         )
+
+
+async def not_undone(conn: Connection, pay_in_id: str) -> tuple[tuple[str, Money], ...]:
+    """Failed refunds (id and amount) for which no return was undone yet; the first that failed first."""
+    return tuple(
+        (row["refund"], Money(row["amount"], currency(row["currency"])))
+        for row in await conn.fetch(_NOT_UNDONE, pay_in_id)
+    )
+
+
+async def undo(conn: Connection, pay_in_id: str, refund: str, return_id: str) -> None:
+    """Note which return is undone for a failed refund."""
+    await conn.execute(_UNDO, pay_in_id, refund, return_id)

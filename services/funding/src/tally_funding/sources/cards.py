@@ -1,8 +1,8 @@
 """A payment at a card processor, folded from what its events say; pure.
 
 Events come doubled and in any order. Each only adds to what is known of its payment (the highest
-standing, the largest total refunded, a dispute's money taken or given back), so every order leads
-to the same end.
+standing, each total refunded and when it was said, a refund that failed, a dispute's money taken or
+given back), so every order leads to the same end.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from tally_money import Money
+
+CHANNEL: Final = "card"
+"""Where money of card processors comes in and goes back."""
 
 
 class Standing(StrEnum):
@@ -38,29 +41,56 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedRefund:
+    """A refund that the processor could not pay out; `second`: when it said so, since 1970."""
+
+    amount: Money
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
 class CardEvent:
     """What one event says of one payment; what it does not say is None, empty or zero.
 
-    `refunded` is the total so far. `charge`: which attempt `standing` is about, where it says so.
+    `refunded` is the total so far, as said in this `second`. `charge`: which attempt `standing` is
+    about, where it says so.
     """
 
     standing: Standing = Standing.UNKNOWN
     amount: Money | None = None
     charge: str | None = None
     refunded: Money | None = None
+    second: int = 0
+    failed_refunds: Mapping[str, FailedRefund] = field(default_factory=dict)
     disputes: Mapping[str, Dispute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CardPayment:
-    """All that is known of a payment. `charge`: the attempt that brought the money."""
+    """All that is known of a payment. `charge`: the attempt that brought the money.
+
+    `refund_totals`: minor units refunded in total, by the second in which that was said.
+    """
 
     standing: Standing = Standing.UNKNOWN
     amount: Money | None = None
     charge: str | None = None
     failed_charges: frozenset[str] = frozenset()
-    refunded_minor: int = 0
+    refund_totals: Mapping[int, int] = field(default_factory=dict)
+    failed_refunds: Mapping[str, FailedRefund] = field(default_factory=dict)
     disputes: Mapping[str, Dispute] = field(default_factory=dict)
+
+    @property
+    def refunded_minor(self) -> int:
+        """Minor units that were ever refunded, what failed included: a total leaves out what failed before."""
+        return max(
+            (total + self._failed_before(second) for second, total in self.refund_totals.items()),
+            default=0,
+        )
+
+    def _failed_before(self, second: int) -> int:
+        failed = self.failed_refunds.values()
+        return sum(refund.amount.minor for refund in failed if refund.second < second)
 
     @property
     def failed_late(self) -> bool:
@@ -81,9 +111,19 @@ def fold(payment: CardPayment, event: CardEvent) -> CardPayment:
         amount=event.amount if rises and event.amount is not None else payment.amount,
         charge=(payment.charge or event.charge) if received else payment.charge,
         failed_charges=failed,
-        refunded_minor=max(
-            payment.refunded_minor, 0 if event.refunded is None else event.refunded.minor
-        ),
+        refund_totals=_with_total(payment.refund_totals, event),
+        # The first word of a failure counts: a later one repeats it.
+        failed_refunds={
+            name: min(
+                (
+                    known[name]
+                    for known in (payment.failed_refunds, event.failed_refunds)
+                    if name in known
+                ),
+                key=lambda refund: refund.second,
+            )
+            for name in payment.failed_refunds.keys() | event.failed_refunds.keys()
+        },
         disputes={
             **payment.disputes,
             **{
@@ -92,6 +132,12 @@ def fold(payment: CardPayment, event: CardEvent) -> CardPayment:
             },
         },
     )
+
+
+def _with_total(known: Mapping[int, int], event: CardEvent) -> Mapping[int, int]:
+    if event.refunded is None:
+        return known
+    return {**known, event.second: max(known.get(event.second, 0), event.refunded.minor)}
 
 
 def _joined(known: Dispute | None, said: Dispute) -> Dispute:

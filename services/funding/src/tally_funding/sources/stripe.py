@@ -8,12 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from tally_funding.sources.cards import CardEvent, Dispute, Standing
+from tally_funding.sources.cards import CardEvent, Dispute, FailedRefund, Standing
 from tally_funding.sources.refusal import Refusal
 from tally_money import Money, UnknownCurrency, currency
 
@@ -23,6 +23,7 @@ _COUNTRY: Final = re.compile(r"[A-Z]{2}", re.ASCII)
 _SECONDS_MAX: Final = 253_402_300_799
 _MINOR_DIGITS_MAX: Final = 18
 _METADATA_MAX: Final = 50
+_REFUND_FAILED: Final = frozenset({"failed", "canceled"})
 
 _NO_DECIMALS: Final = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF",
@@ -93,6 +94,7 @@ def _event(found: object) -> StripeEvent:
     says = read(thing)
     if says is None:
         return StripeEvent(event_id, event_type, digest, created)
+    says = _dated(says, int(created.timestamp()))
     return StripeEvent(
         event_id,
         event_type,
@@ -105,6 +107,14 @@ def _event(found: object) -> StripeEvent:
         failure=_failure(thing),
         metadata=_metadata(thing),
     )
+
+
+def _dated(says: CardEvent, second: int) -> CardEvent:
+    """What is said of refunds, with when: totals leave out what failed before."""
+    if says.refunded is not None:
+        return replace(says, second=second)
+    failed = {name: replace(refund, second=second) for name, refund in says.failed_refunds.items()}
+    return replace(says, failed_refunds=failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +195,10 @@ def _payment(thing: _Object) -> str:
     intent = thing.maybe_token("payment_intent")
     if intent is not None:
         return intent
-    if thing.raw.get("object") == "dispute":
+    if thing.raw.get("object") in {"dispute", "refund"}:
         charge = thing.maybe_token("charge")
         if charge is None:
-            raise _Wrong("field_missing", f"{thing.pointer}/charge", "the dispute names no charge")
+            raise _Wrong("field_missing", f"{thing.pointer}/charge", "this names no charge")
         return charge
     return thing.token("id")
 
@@ -210,6 +220,17 @@ def _charge_failed(thing: _Object) -> CardEvent:
 
 def _charge_refunded(thing: _Object) -> CardEvent:
     return CardEvent(refunded=thing.money("amount_refunded"))
+
+
+def _refund_changed(thing: _Object) -> CardEvent | None:
+    if thing.text("status") not in _REFUND_FAILED:
+        return None
+    return _refund_failed(thing)
+
+
+def _refund_failed(thing: _Object) -> CardEvent:
+    refund = FailedRefund(thing.positive("amount"), second=0)
+    return CardEvent(failed_refunds={thing.token("id"): refund})
 
 
 def _intent_processing(thing: _Object) -> CardEvent:
@@ -243,6 +264,9 @@ _READERS: Final[Mapping[str, Callable[[_Object], CardEvent | None]]] = MappingPr
         "charge.pending": _charge_pending,
         "charge.failed": _charge_failed,
         "charge.refunded": _charge_refunded,
+        "charge.refund.updated": _refund_changed,
+        "refund.updated": _refund_changed,
+        "refund.failed": _refund_failed,
         "charge.dispute.funds_withdrawn": _dispute_withdrawn,
         "charge.dispute.funds_reinstated": _dispute_reinstated,
         "payment_intent.processing": _intent_processing,

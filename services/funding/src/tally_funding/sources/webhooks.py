@@ -22,6 +22,7 @@ from tally_funding.sources import card_store as store
 from tally_funding.sources.answering import FACTS, refuse
 from tally_funding.sources.card_store import Whose
 from tally_funding.sources.cards import (
+    CHANNEL,
     CardPayment,
     MoneyBack,
     Standing,
@@ -30,6 +31,7 @@ from tally_funding.sources.cards import (
     wanted_returns,
     won_disputes,
 )
+from tally_funding.sources.failed_refunds import undo_failed
 from tally_funding.sources.refusal import Refusal
 from tally_funding.sources.stripe import StripeEvent, read_event
 from tally_funding.statements.credits import UNMATCHED_PROGRAM, printable
@@ -39,7 +41,6 @@ from tally_money import Money
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.webhooks")
-_CHANNEL = "card"
 
 
 async def take_webhook(
@@ -123,6 +124,8 @@ async def _apply(
     for dispute in won_disputes(before, after):
         return_id = derived_id("ret", pay_in_id, f"dispute:{dispute}")
         await want_reinstated(uow.conn, return_id, uow.now)
+    if after.standing is Standing.RECEIVED and after.failed_refunds:
+        await undo_failed(uow, pay_in_id, after)
 
 
 def _announcement(event: StripeEvent, payment: CardPayment, who: Who) -> FundingReceived | None:
@@ -133,7 +136,7 @@ def _announcement(event: StripeEvent, payment: CardPayment, who: Who) -> Funding
     assert event.payment is not None, "money is of a payment"
     return FundingReceived(
         who=who,
-        where=Where(channel=_CHANNEL, country=event.country),
+        where=Where(channel=CHANNEL, country=event.country),
         why=_why(event),
         occurred_at=event.created,
         external_id=event.payment,
@@ -188,7 +191,7 @@ def _tell_standing(  # noqa: PLR0917 - a fact, field by field
     assert event.payment is not None, "money is of a payment"
     named = {
         "who": command.who,
-        "where": Where(channel=_CHANNEL, country=event.country),
+        "where": Where(channel=CHANNEL, country=event.country),
         "why": _why(event),
         "occurred_at": uow.now,
         "pay_in_id": pay_in_id,
@@ -222,7 +225,7 @@ async def _ask_return(  # noqa: PLR0917 - one return's parts, handed on
             return
     command = ReturnPayIn(
         who=who,
-        where=Where(channel=_CHANNEL, country=event.country),
+        where=Where(channel=CHANNEL, country=event.country),
         why=_why(event),
         occurred_at=uow.now,
         return_id=derived_id("ret", pay_in_id, wanted.name),
