@@ -42,7 +42,8 @@ def build(*, compare_and_set: bool = True):
         await conn.statement("ledger.load")
         return head, conn.get("shard", ledger).books
 
-    async def save(conn, head, batch, *, seal, causes, now):
+    async def save(conn, head, batch, *, seal, causes, now, change_seq):
+        assert change_seq == 0, "nobody freezes or closes accounts here"
         await conn.statement("ledger.advance")
         ledger = batch.after.ledger
         await conn.lock("shard", [ledger])

@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from .conftest import LedgerFixture
-from .ledger_builders import NOW, WHERE, account, capture, journal, leg, place, release
+from .ledger_builders import (
+    NOW,
+    WHERE,
+    account,
+    capture,
+    freeze,
+    journal,
+    leg,
+    place,
+    release,
+    unfreeze,
+)
 
 CLEARING = account("cards", guarded=False)
 BANK = account("ach", guarded=False)
@@ -58,6 +70,14 @@ async def recomputed_roots(ledger: LedgerFixture) -> list[bytes]:
                 found["id"],
             )
             leaves.append(stream(found, *transfers))
+        changes = await ledger.pool.fetch(
+            "SELECT 'A', seq, id, account, operation, frozen_in::text, frozen_out::text,"
+            " closed::text, request_hash, recorded_at, who_actor, who_principal, why_program,"
+            " why_event, why_reason FROM account_change WHERE shard = 'main' AND log_seq = $1"
+            " ORDER BY seq",
+            row["seq"],
+        )
+        leaves += [stream(change) for change in changes]
         span = (row["first_transfer"], row["last_transfer"])
         header = stream(
             ("L", row["form"], "main", row["seq"], *span, len(leaves), row["recorded_at"])
@@ -74,7 +94,7 @@ async def stored_roots(ledger: LedgerFixture) -> list[bytes]:
 
 @pytest.fixture
 async def busy(ledger: LedgerFixture) -> LedgerFixture:
-    """Books with every kind of transfer, in three batches."""
+    """Books with every kind of transfer and account changes, in four batches; the last moves nothing."""
     await ledger.apply(
         journal(
             "j0",
@@ -90,9 +110,10 @@ async def busy(ledger: LedgerFixture) -> LedgerFixture:
         place("h1", "ann", "ach", "8.00", expires_at=NOW + timedelta(hours=1)),
         place("h2", "ann", "ach", "1.00"),
     )
-    await ledger.apply(capture("c1", "h1", "3.00"), release("r1", "h2"))
+    await ledger.apply(capture("c1", "h1", "3.00"), freeze("f1", "bob", "out"), release("r1", "h2"))
     ledger.clock.advance(timedelta(hours=1, microseconds=17))
     await ledger.expire()
+    await ledger.apply(unfreeze("f2", "bob"), freeze("f3", "ann", "in"))
     return ledger
 
 
@@ -108,7 +129,7 @@ async def test_each_log_row_names_the_root_before_it_and_the_transfers_behind_it
     rows = await busy.pool.fetch(
         "SELECT seq, first_transfer, last_transfer, previous_root, root FROM log ORDER BY seq"
     )
-    assert [tuple(row)[:3] for row in rows] == [(1, 1, 4), (2, 5, 6), (3, 7, 7)]
+    assert [tuple(row)[:3] for row in rows] == [(1, 1, 4), (2, 5, 6), (3, 7, 7), (4, 8, 7)]
     assert [row["previous_root"] for row in rows] == [bytes(32), *(r["root"] for r in rows[:-1])]
 
 
@@ -134,18 +155,33 @@ CHANGES = (
     ("journal", "why_event", "'other'"),
     ("journal", "why_reason", "'Because'"),
     ("journal", "operation", "'journal'"),
+    ("account_change", "id", "id || '0'"),
+    ("account_change", "account", "(SELECT id FROM ledger.account WHERE id <> account LIMIT 1)"),
+    ("account_change", "operation", "'unfreeze'"),
+    ("account_change", "frozen_in", "NOT frozen_in"),
+    ("account_change", "frozen_out", "NOT frozen_out"),
+    ("account_change", "recorded_at", "recorded_at - interval '1 microsecond'"),
+    ("account_change", "who_actor", "'somebody'"),
+    ("account_change", "who_principal", "'somebody'"),
+    ("account_change", "why_program", "'other'"),
+    ("account_change", "why_event", "'other'"),
+    ("account_change", "why_reason", "'Because'"),
+    ("account_change", "seq", "9"),
+    ("account_change", "log_seq", "9"),
 )
+KEYS = {"transfer": "seq", "journal": "first_transfer", "account_change": "request_hash"}
+"""Columns that tell a row from the others and stay as they are."""
 
 
 async def test_one_changed_value_is_located_in_its_batch(busy: LedgerFixture) -> None:
     stored = await stored_roots(busy)
-    for table in ("transfer", "journal"):
+    for table in KEYS:
         busy.as_admin(f"ALTER TABLE ledger.{table} DISABLE TRIGGER insert_only")
     for table, column, value in CHANGES:
         kept = f"(SELECT to_jsonb(t) FROM ledger.{table} t WHERE log_seq = 2 LIMIT 1)"
         before = busy.as_admin(f"SELECT {kept}")[0][0]
-        key = "seq" if table == "transfer" else "first_transfer"
-        row = f"log_seq = 2 AND {key} = {before[key]}"
+        key = KEYS[table]
+        row = f"{key} = '{before[key]}'"
         busy.as_admin(f"UPDATE ledger.{table} SET {column} = {value} WHERE {row}")
         found = await recomputed_roots(busy)
         wrong = [
@@ -161,3 +197,23 @@ async def test_a_removed_transfer_is_located_in_its_batch(busy: LedgerFixture) -
     busy.as_admin("ALTER TABLE ledger.transfer DISABLE TRIGGER insert_only")
     busy.as_admin("DELETE FROM ledger.transfer WHERE seq = 2")
     assert (await stored_roots(busy))[0] != (await recomputed_roots(busy))[0]
+
+
+async def test_account_changes_are_numbered_without_gaps_and_a_removed_one_is_located(
+    busy: LedgerFixture,
+) -> None:
+    numbered = await busy.pool.fetch("SELECT seq, log_seq FROM account_change ORDER BY seq")
+    assert [tuple(row) for row in numbered] == [(1, 2), (2, 4), (3, 4)]
+    busy.as_admin("ALTER TABLE ledger.account_change DISABLE TRIGGER insert_only")
+    busy.as_admin("DELETE FROM ledger.account_change WHERE seq = 3")
+    assert (await stored_roots(busy))[3] != (await recomputed_roots(busy))[3]
+
+
+async def test_a_change_outside_the_log_is_refused_by_the_database(busy: LedgerFixture) -> None:
+    columns = (
+        "shard, account, operation, frozen_in, frozen_out, closed, request_hash, recorded_at,"
+        " who_actor, who_principal, why_program, why_event, why_reason"
+    )
+    copied = f"INSERT INTO account_change (id, {columns}) SELECT 'x', {columns} FROM account_change"
+    with pytest.raises(asyncpg.CheckViolationError, match="account_change_in_log"):
+        await busy.pool.execute(f"{copied} LIMIT 1")

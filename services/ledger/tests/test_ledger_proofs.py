@@ -10,6 +10,7 @@ import pytest
 
 from tally_ledger.closing import announce_key, close_next_day
 from tally_ledger.proofs import (
+    ChangeWithoutProof,
     FormWithoutProof,
     ProofRefused,
     TransferUnknown,
@@ -18,7 +19,7 @@ from tally_ledger.proofs import (
 from tally_ledger.proving import BooksDiffer, make_proof
 
 from .conftest import LedgerFixture
-from .ledger_builders import NOW, account, capture, identify, journal, leg, place
+from .ledger_builders import NOW, account, capture, freeze, identify, journal, leg, place
 from .test_ledger_days import KEY, NEXT_KEY
 
 KEYS = (NEXT_KEY.public, KEY.public)
@@ -206,3 +207,55 @@ def test_the_vector_of_the_reference_page_holds(project_root: Path) -> None:
     assert f"`{KEY.public}`" in page
     proven = check_proof(document, [KEY.public])
     assert (proven.day, proven.transfers[0]["amount"]) == ("2026-03-01", "300")
+
+
+@pytest.fixture
+async def frozen(booked: LedgerFixture) -> LedgerFixture:
+    """The same, with an account frozen in a batch of its own."""
+    await booked.apply(freeze("f1", "bob", "out"))
+    return booked
+
+
+async def test_an_account_change_is_proven_in_an_open_and_in_a_signed_day(
+    frozen: LedgerFixture,
+) -> None:
+    change = identify("chg", "f1")
+    open_day = check_proof(json.dumps(await prove(frozen, change)), KEYS)
+    head = await frozen.pool.fetchval("SELECT head FROM shard_state WHERE shard = 'main'")
+    assert (open_day.journal, open_day.transfers, open_day.head) == (None, (), head.hex())
+    await close(frozen)
+    proven = check_proof(json.dumps(await prove(frozen, change)), KEYS)
+    assert proven.day == "2026-03-01"
+    assert proven.change is not None
+    said = [proven.change[name] for name in ("operation", "frozen_in", "frozen_out", "who_actor")]
+    assert said == ["freeze", "false", "true", "funding"]
+
+
+async def test_a_proof_of_a_change_with_one_character_changed_is_refused(
+    frozen: LedgerFixture,
+) -> None:
+    await close(frozen)
+    sound = await prove(frozen, identify("chg", "f1"))
+    for path in places(sound):
+        document = json.loads(json.dumps(sound))
+        holder = document
+        for name in path[:-1]:
+            holder = holder[name]
+        for changed in list(changes(holder[path[-1]]))[:4]:
+            holder[path[-1]] = changed
+            with pytest.raises(ProofRefused):
+                check_proof(json.dumps(document), KEYS)
+
+
+async def test_a_change_that_is_not_as_recorded_or_older_than_its_leaves_has_no_proof(
+    frozen: LedgerFixture,
+) -> None:
+    change = identify("chg", "f1")
+    frozen.as_admin("ALTER TABLE ledger.account_change DISABLE TRIGGER insert_only")
+    frozen.as_admin("UPDATE ledger.account_change SET why_reason = 'Another'")
+    with pytest.raises(BooksDiffer, match=r"account change .* is not as it was recorded"):
+        await prove(frozen, change)
+    frozen.as_admin("ALTER TABLE ledger.account_change DROP CONSTRAINT account_change_in_log")
+    frozen.as_admin("UPDATE ledger.account_change SET seq = NULL, log_seq = NULL")
+    with pytest.raises(ChangeWithoutProof, match="before changes were leaves"):
+        await prove(frozen, change)

@@ -24,6 +24,7 @@ from tally_money import iso_currencies
 from tally_postgres import Schema
 from tally_reconciliation import Verdict
 from tally_reconciliation.checks.books import check_books
+from tally_reconciliation.checks.chain import check_chain
 from tally_reconciliation.checks.entries import check_entries
 from tally_reconciliation.checks.holds import check_holds
 from tally_reconciliation.report import Check
@@ -72,6 +73,7 @@ BATCHES: tuple[tuple[Command, ...], ...] = (
                 content("r0")),
         ChangeAccount("freeze", "c0", "ann", None, True, None, CONTEXT, content("c0")),
     ),
+    (ChangeAccount("freeze", "c1", "pocket", True, None, None, CONTEXT, content("c1")),),
 )  # fmt: skip
 
 
@@ -94,7 +96,12 @@ async def books(fresh_database: Callable[[Schema], ServiceDatabase]) -> AsyncIte
 
 async def judged(books: Day) -> list[Check]:
     snap = Snapshot(books.conn, frozenset({"ledger"}))
-    return [*await check_entries(snap), *await check_books(snap), await check_holds(snap)]
+    return [
+        *await check_entries(snap),
+        *await check_books(snap),
+        await check_holds(snap),
+        *await check_chain(snap),
+    ]
 
 
 async def test_books_with_one_of_everything_are_sound(books: Day) -> None:
@@ -135,3 +142,47 @@ async def test_a_fault_is_named(
     await books.spoil(statement, drop=drop)
     checks = await judged(books)
     assert what in {fault.what for check in checks for fault in check.faults}
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        *((f"UPDATE account_change SET {column} = {value} WHERE id = 'c0'", "leaf_differs")
+          for column, value in (
+              ("id", "'c9'"), ("account", "'loan'"), ("operation", "'unfreeze'"),
+              ("frozen_in", "true"), ("frozen_out", "false"), ("closed", "true"),
+              ("request_hash", "sha256(request_hash)"), ("log_seq", "1"),
+              ("recorded_at", "recorded_at + interval '1 second'"), ("who_actor", "'x'"),
+              ("who_principal", "'x'"), ("why_program", "'x'"), ("why_event", "'x'"),
+              ("why_reason", "'x'"))),
+        ("UPDATE account_change SET seq = 7 WHERE id = 'c1'", "change_gap"),
+        ("DELETE FROM account_change WHERE id = 'c0'", "change_gap"),
+        ("DELETE FROM account_change WHERE id = 'c1'", "leaves_missing"),
+        ("UPDATE account_change SET shard = 'other' WHERE id = 'c1'", "leaves_missing"),
+        ("UPDATE account_change SET log_seq = 4 WHERE id = 'c1'", "change_not_in_log"),
+        ("UPDATE account_change SET seq = NULL, log_seq = NULL WHERE id = 'c1'",
+         "change_not_in_log"),
+    ],
+)  # fmt: skip
+async def test_a_spoilt_account_change_is_named(books: Day, statement: str, what: str) -> None:
+    await books.spoil(statement, drop=("account_change_in_log", "account_change_closes"))
+    checks = await judged(books)
+    faults = {fault.what: fault.row for check in checks for fault in check.faults}
+    assert what in faults
+    if what == "leaf_differs":
+        assert faults[what]["change"] == ("c9" if "'c9'" in statement else "c0")
+
+
+async def test_changes_of_before_they_were_leaves_are_sound(books: Day) -> None:
+    columns = (
+        "shard, account, operation, frozen_in, frozen_out, closed, request_hash, who_actor,"
+        " who_principal, why_program, why_event, why_reason"
+    )
+    await books.spoil(
+        f"INSERT INTO account_change (id, recorded_at, {columns})"
+        f" SELECT 'old', recorded_at - interval '1 day', {columns} FROM account_change"
+        " WHERE id = 'c0'",
+        drop=("account_change_in_log",),
+    )
+    checks = await judged(books)
+    assert [(c.id, c.faults) for c in checks if c.verdict is not Verdict.GREEN] == []

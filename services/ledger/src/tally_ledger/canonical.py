@@ -7,7 +7,8 @@ either character: free text in the platform has no control characters. A record'
 letter that says its kind.
 
 Fields are written so: text as it is; integers in decimal, no sign, no leading zeros; times in UTC as
-`YYYY-MM-DDTHH:MM:SS.ffffffZ`, always six decimals; bytes as lower-case hex; NULL as nothing.
+`YYYY-MM-DDTHH:MM:SS.ffffffZ`, always six decimals; bytes as lower-case hex; yes and no as `true` and
+`false`; NULL as nothing.
 
 A *leaf* is what is booked or left as one thing; its kind is the letter of its first record. The
 leaves of a batch (a row of `log`, form 2) are, in this order:
@@ -17,7 +18,13 @@ leaves of a batch (a row of `log`, form 2) are, in this order:
       who_actor, who_principal, where_channel, where_country, why_program, why_event, why_reason
    b. for each of its transfers, ordered by seq, one record  `T`, seq, id, kind, pending_id,
       debit, credit, asset, amount, code, remaining, expires_at
-2. leaves of other kinds, none so far
+2. for each account change with `account_change.log_seq = log.seq`, ordered by seq, one leaf of
+   one record  `A`, seq, id, account, operation, frozen_in, frozen_out, closed, request_hash,
+   recorded_at, who_actor, who_principal, why_program, why_event, why_reason
+3. leaves of other kinds, none so far
+
+`account_change.seq` counts a shard's changes from 1 without gaps. Changes without one were made before
+they were leaves; no later one is.
 
 header = one record  `L`, 2, shard, log.seq, first_transfer, last_transfer, how many leaves, recorded_at
 root   = SHA-256(previous_root ‖ header ‖ root of the leaves' tree by `merkle`), 32 bytes
@@ -39,7 +46,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tally_ledger.domain import Movement, Posted
+from tally_ledger.domain import ChangeAccount, Changed, Movement, Posted
 from tally_ledger.merkle import leaf_hash, tree_root
 
 FORM = 2
@@ -80,6 +87,31 @@ def journal_leaves(
             seq += 1
         leaves.append(leaf.encode())
     return leaves
+
+
+def change_leaves(
+    changed: Iterable[tuple[ChangeAccount, Changed]], *, first: int, recorded_at: datetime
+) -> list[bytes]:
+    """A leaf per account change about to be written; changes are numbered from `first`."""
+    recorded = time_text(recorded_at)
+    return [
+        record(
+            "A",
+            str(seq),
+            command.id,
+            change.account,
+            command.operation,
+            *(str(flag).lower() for flag in change[1:]),
+            command.request_hash.hex(),
+            recorded,
+            command.context.actor,
+            command.context.principal,
+            command.context.program,
+            command.context.event,
+            command.context.reason,
+        )
+        for seq, (command, change) in enumerate(changed, first)
+    ]
 
 
 def batch_header(

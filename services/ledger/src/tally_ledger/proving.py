@@ -2,15 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypedDict
 
 from tally_ledger import canonical, merkle
-from tally_ledger.proofs import FormWithoutProof, Proof, ProofError, TransferUnknown
-from tally_ledger.proofs.checking import readable
+from tally_ledger.proofs import (
+    ChangeProof,
+    ChangeWithoutProof,
+    FormWithoutProof,
+    Proof,
+    ProofError,
+    TransferUnknown,
+)
+from tally_ledger.proofs.checking import readable, readable_change
 from tally_ledger.proofs.document import (
+    CHANGE_FIELDS,
+    CHANGE_FORMAT,
     FORMAT,
     JOURNAL_FIELDS,
     LATER_MAX,
     Batch,
+    ChangeLeaf,
     LaterBatch,
     Leaf,
     SignedRoot,
@@ -25,47 +36,68 @@ class BooksDiffer(ProofError):  # noqa: N818 - named for what it says
     code = "books_differ"
 
 
-async def make_proof(conn: Connection, id_: str) -> Proof:
-    """Prove that the journal of an id, its own or a transfer's, is in the books.
+async def make_proof(conn: Connection, id_: str) -> Proof | ChangeProof:
+    """Prove that the journal of an id, its own or a transfer's, or an account change is in the books.
 
     To be called in one snapshot. Raises `ProofError`.
     """
     found = await roots.journal(conn, id_)
-    if found is None:
+    if found is not None:
+        journal, transfers = found
+        data = leaf_bytes(journal, transfers)
+        way = await _way(conn, journal, data, f"journal {journal['id']}")
+        said, moved = readable(data)
+        leaf = Leaf(data=data.hex(), journal=said, transfers=moved)
+        return Proof(format=FORMAT, leaf=leaf, **way)
+    change = await roots.change(conn, id_)
+    if change is None:
         raise TransferUnknown(id_)
-    journal, transfers = found
-    shard, log_seq = journal["shard"], journal["log_seq"]
+    if change["log_seq"] is None:
+        raise ChangeWithoutProof(id_)
+    data = canonical.record("A", *map(_field, (change[name] for name in CHANGE_FIELDS)))
+    way = await _way(conn, change, data, f"account change {change['id']}")
+    return ChangeProof(
+        format=CHANGE_FORMAT,
+        leaf=ChangeLeaf(data=data.hex(), change=readable_change(data)),
+        **way,
+    )
+
+
+class _Way(TypedDict):
+    """How a leaf leads to a signed day or to the head."""
+
+    batch: Batch
+    day: SignedRoot | None
+    later: tuple[LaterBatch, ...]
+
+
+async def _way(conn: Connection, row: Record, data: bytes, what: str) -> _Way:
+    """From the bytes of a row's leaf to a signed day or the head; `what` names it in an error."""
+    shard, log_seq = row["shard"], row["log_seq"]
     rows = await roots.batches(conn, shard, log_seq, 1)
     if not rows:
         raise _differ(shard, log_seq, "the batch is not in the log")
     entry = rows[0]
     if entry["form"] != canonical.FORM:
         raise FormWithoutProof(shard, log_seq)
-    data = leaf_bytes(journal, transfers)
     hashes = _hashes(entry)
     if merkle.leaf_hash(data) not in hashes:
-        raise _differ(shard, log_seq, f"journal {journal['id']} is not as it was recorded")
+        raise _differ(shard, log_seq, f"{what} is not as it was recorded")
     index = hashes.index(merkle.leaf_hash(data))
-    said, moved = readable(data)
     day = await _day(conn, shard, log_seq)
-    return Proof(
-        format=FORMAT,
-        leaf=Leaf(data=data.hex(), journal=said, transfers=moved),
-        batch=Batch(
-            shard=shard,
-            log_seq=log_seq,
-            first_transfer=entry["first_transfer"],
-            last_transfer=entry["last_transfer"],
-            leaves=len(hashes),
-            recorded_at=canonical.time_text(entry["recorded_at"]),
-            previous_root=entry["previous_root"].hex(),
-            index=index,
-            path=tuple(step.hex() for step in merkle.inclusion_path(hashes, index)),
-            root=entry["root"].hex(),
-        ),
-        day=day,
-        later=() if day else await _later(conn, shard, log_seq),
+    batch = Batch(
+        shard=shard,
+        log_seq=log_seq,
+        first_transfer=entry["first_transfer"],
+        last_transfer=entry["last_transfer"],
+        leaves=len(hashes),
+        recorded_at=canonical.time_text(entry["recorded_at"]),
+        previous_root=entry["previous_root"].hex(),
+        index=index,
+        path=tuple(step.hex() for step in merkle.inclusion_path(hashes, index)),
+        root=entry["root"].hex(),
     )
+    return _Way(batch=batch, day=day, later=() if day else await _later(conn, shard, log_seq))
 
 
 def leaf_bytes(journal: Record, transfers: Sequence[Record]) -> bytes:
@@ -79,6 +111,8 @@ def leaf_bytes(journal: Record, transfers: Sequence[Record]) -> bytes:
 def _field(value: str | int | bytes | datetime | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, datetime):

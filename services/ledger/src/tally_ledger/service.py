@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tally_ledger import store
-from tally_ledger.canonical import Seal, journal_leaves, seal
+from tally_ledger.canonical import Seal, change_leaves, journal_leaves, seal
 from tally_ledger.domain import Batch, Command, fold
 from tally_ledger.errors import AssetScaleChanged
 from tally_money import Currency
@@ -31,22 +31,25 @@ async def post(
     if batch.changes_nothing:
         return batch
     sealed = None
-    if batch.posted:
+    change_seq = await store.last_change(conn, ledger) if batch.changed else 0
+    if batch.is_logged:
         assert head is not None, "a ledger that is not open posts nothing"
-        sealed = _seal(head, batch, now)
-    await store.save(conn, head, batch, seal=sealed, causes=causes, now=now)
+        sealed = _seal(head, batch, now, change_seq)
+    await store.save(conn, head, batch, seal=sealed, causes=causes, now=now, change_seq=change_seq)
     return batch
 
 
-def _seal(head: store.Head, batch: Batch, now: datetime) -> Seal:
+def _seal(head: store.Head, batch: Batch, now: datetime, change_seq: int) -> Seal:
     first = head.transfer_seq + 1
+    leaves = journal_leaves(batch.posted, first_transfer=first, recorded_at=now)
+    leaves += change_leaves(batch.changed, first=change_seq + 1, recorded_at=now)
     return seal(
         head.root,
         batch.after.ledger,
         batch.after.log_seq,
         first_transfer=first,
         last_transfer=head.transfer_seq + sum(len(p.transfers) for _, p in batch.posted),
-        leaves=journal_leaves(batch.posted, first_transfer=first, recorded_at=now),
+        leaves=leaves,
         recorded_at=now,
     )
 

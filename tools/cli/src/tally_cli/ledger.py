@@ -26,7 +26,15 @@ from tally_cli.output import (
 from tally_cli.shards import LedgerDsnOption, databases_of
 from tally_ledger.app import SCHEMA
 from tally_ledger.placement import home_of
-from tally_ledger.proofs import Proof, ProofError, Proven, PublicKey, TransferUnknown, check_proof
+from tally_ledger.proofs import (
+    ChangeProof,
+    Proof,
+    ProofError,
+    Proven,
+    PublicKey,
+    TransferUnknown,
+    check_proof,
+)
 from tally_ledger.proofs.errors import KeyMalformed
 from tally_ledger.proving import BooksDiffer, make_proof
 from tally_ledger.store import roots as stored
@@ -42,7 +50,9 @@ ledger_app = typer.Typer(name="ledger", help="Prove what is in the books.", no_a
 
 @ledger_app.command()
 def prove(
-    transfer: Annotated[str, typer.Argument(help="The id of a transfer or of its journal.")],
+    transfer: Annotated[
+        str, typer.Argument(help="The id of a transfer, of its journal, or of an account change.")
+    ],
     var: VarOption = Path("var"),
     *,
     out: Annotated[
@@ -52,7 +62,7 @@ def prove(
     ledger_dsn: LedgerDsnOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that a transfer is in the books, by a document that anyone can check offline.
+    """Prove that a transfer or an account change is in the books, by a document that anyone can check offline.
 
     Every database of the placement is asked, or that of --ledger alone. With --out or without
     --json a summary for a person is printed. Exit code 3: no such transfer; 5: the rows are not
@@ -66,7 +76,11 @@ def prove(
     elif as_json or not sys.stdout.isatty():
         typer.echo(text, nl=False)
         return
-    typer.echo(f"journal   {proof.leaf.journal['id']} of {len(proof.leaf.transfers)} transfers")
+    if isinstance(proof, ChangeProof):
+        change = proof.leaf.change
+        typer.echo(f"change    {change['id']}: {change['operation']} of {change['account']}")
+    else:
+        typer.echo(f"journal   {proof.leaf.journal['id']} of {len(proof.leaf.transfers)} transfers")
     typer.echo(f"batch     {proof.batch.log_seq} of {proof.batch.shard}, {proof.batch.recorded_at}")
     if proof.day is None:
         last = proof.later[-1] if proof.later else proof.batch
@@ -162,7 +176,7 @@ async def _listed(
     return days, keys
 
 
-async def _proof(transfer: str, ledger: str | None, conn: Connection) -> Proof | None:
+async def _proof(transfer: str, ledger: str | None, conn: Connection) -> Proof | ChangeProof | None:
     """The proof of a transfer of a ledger here, None if these books do not have it."""
     try:
         proof = await make_proof(conn, transfer)
@@ -171,7 +185,7 @@ async def _proof(transfer: str, ledger: str | None, conn: Connection) -> Proof |
     return proof if ledger in {None, proof.batch.shard} else None
 
 
-def _the_one(found: Sequence[Proof | None], transfer: str) -> Proof:
+def _the_one(found: Sequence[Proof | ChangeProof | None], transfer: str) -> Proof | ChangeProof:
     """The proof that was found; exits where none was, or more than one."""
     proofs = [proof for proof in found if proof is not None]
     if not proofs:
@@ -247,13 +261,21 @@ def _document(proven: Proven) -> dict[str, Any]:
         "key_id": proven.key_id,
         "head": proven.head,
         "head_seq": proven.head_seq,
-        "journal": dict(proven.journal),
+        "journal": None if proven.journal is None else dict(proven.journal),
+        "change": None if proven.change is None else dict(proven.change),
         "transfers": [dict(transfer) for transfer in proven.transfers],
     }
 
 
 def _print(proven: Proven) -> None:
-    typer.echo(f"journal   {proven.journal['id']}, recorded {proven.journal['recorded_at']}")
+    if proven.journal is not None:
+        typer.echo(f"journal   {proven.journal['id']}, recorded {proven.journal['recorded_at']}")
+    if proven.change is not None:
+        change = proven.change
+        typer.echo(
+            f"change    {change['id']}: {change['operation']} of {change['account']} by "
+            f"{change['who_actor']}, recorded {change['recorded_at']}"
+        )
     for moved in proven.transfers:
         typer.echo(
             f"transfer  {moved['id']} {moved['kind']} {moved['amount']} minor units of "

@@ -50,6 +50,11 @@ class Batch:
     rejected: list[tuple[Request, Rejected]] = field(default_factory=list)
 
     @property
+    def is_logged(self) -> bool:
+        """Whether it leaves something that the log is to bear witness to."""
+        return bool(self.posted or self.changed)
+
+    @property
     def changes_nothing(self) -> bool:
         return not (self.opened or self.posted or self.changed or self.rejected)
 
@@ -57,7 +62,7 @@ class Batch:
 def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
     """Decide commands in order; the books given are left as they are.
 
-    All that is posted shares the next `log_seq`. The result is the same as folding the commands
+    All that is posted or changed shares the next `log_seq`. The result is the same as folding the commands
     one by one, but for the log they are entered under: an aggregated account has one entry for
     each log row, so the cuts between batches show in its entries and never in its balance.
     """
@@ -97,8 +102,9 @@ def fold(books: Books, commands: Sequence[Command], now: datetime) -> Batch:
             answer = Answer(decision, now)
         work.known[command.id] = Known(command.request_hash, answer)
         batch.answers.append(answer)
-    if batch.posted:
+    if batch.is_logged:
         work.log_seq = log_seq
+    if batch.posted:
         batch.entries, batch.grouped = grouped(work, batch.entries, log_seq)
     return batch
 

@@ -2,8 +2,9 @@
 
 from tally_ledger.proofs.checking import Proven, check_proof
 from tally_ledger.proofs.days import DayRoot
-from tally_ledger.proofs.document import Proof
+from tally_ledger.proofs.document import ChangeProof, Proof
 from tally_ledger.proofs.errors import (
+    ChangeWithoutProof,
     FormWithoutProof,
     ProofError,
     ProofRefused,
@@ -12,6 +13,8 @@ from tally_ledger.proofs.errors import (
 from tally_ledger.proofs.signing import PublicKey, SigningKey
 
 __all__ = [
+    "ChangeProof",
+    "ChangeWithoutProof",
     "DayRoot",
     "FormWithoutProof",
     "Proof",

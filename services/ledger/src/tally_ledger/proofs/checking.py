@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Never
+from typing import Annotated, Never
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tally_ledger import canonical
 from tally_ledger.merkle import leaf_hash, root_by_path
 from tally_ledger.proofs.document import (
+    CHANGE_FIELDS,
     JOURNAL_FIELDS,
     TRANSFER_FIELDS,
     Batch,
+    ChangeLeaf,
+    ChangeProof,
     LaterBatch,
     Leaf,
     Proof,
@@ -20,17 +23,24 @@ from tally_ledger.proofs.document import (
 from tally_ledger.proofs.errors import ProofRefused
 from tally_ledger.proofs.signing import PublicKey
 
+_ANY: TypeAdapter[Proof | ChangeProof] = TypeAdapter(
+    Annotated[Proof | ChangeProof, Field(discriminator="format")]
+)
 _NOT_TRUE = "the document was changed or made up: ask for a new one"
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a proof says. Without `day` it holds only if `head` is the head of the books."""
+    """What a proof says: of a journal or of an account change.
+
+    Without `day` it holds only if `head` is the head of the books.
+    """
 
     shard: str
     log_seq: int
-    journal: Mapping[str, str]
+    journal: Mapping[str, str] | None
     transfers: Sequence[Mapping[str, str]]
+    change: Mapping[str, str] | None
     day: str | None
     key_id: str | None
     head: str
@@ -43,12 +53,16 @@ def check_proof(document: str | bytes, keys: Iterable[PublicKey]) -> Proven:
     Raises `ProofRefused`, naming the field, for a document that proves nothing.
     """
     try:
-        proof = Proof.model_validate_json(document)
+        proof = _ANY.validate_json(document)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "document"
+        # Behind the kind of proof, which is the document's own `format`.
+        where = ".".join(map(str, first["loc"][1:])) or "document"
         _refuse(where, first["msg"], "give a file made by `tally ledger prove`")
-    _check_leaf(proof.leaf, proof.batch)
+    if isinstance(proof, Proof):
+        _check_leaf(proof.leaf, proof.batch)
+    else:
+        _check_change(proof.leaf)
     _check_batch(proof.leaf, proof.batch)
     head, head_seq = proof.batch.root, proof.batch.log_seq
     if proof.day is not None:
@@ -64,8 +78,9 @@ def check_proof(document: str | bytes, keys: Iterable[PublicKey]) -> Proven:
     return Proven(
         shard=proof.batch.shard,
         log_seq=proof.batch.log_seq,
-        journal=proof.leaf.journal,
-        transfers=proof.leaf.transfers,
+        journal=proof.leaf.journal if isinstance(proof, Proof) else None,
+        transfers=proof.leaf.transfers if isinstance(proof, Proof) else (),
+        change=proof.leaf.change if isinstance(proof, ChangeProof) else None,
         day=None if proof.day is None else proof.day.day,
         key_id=None if proof.day is None else proof.day.key_id,
         head=head,
@@ -89,6 +104,17 @@ def readable(data: bytes) -> tuple[dict[str, str], tuple[dict[str, str], ...]]:
     return journal, transfers
 
 
+def readable_change(data: bytes) -> dict[str, str]:
+    """What the bytes of an account change's leaf say, by the names of their fields.
+
+    Raises `ValueError` if they are none.
+    """
+    text = data.decode()
+    if text.count(canonical.RECORD) != 1 or not text.endswith(canonical.RECORD):
+        raise ValueError("not one record")
+    return _named("A", CHANGE_FIELDS, text[:-1].split(canonical.FIELD))
+
+
 def _named(kind: str, names: Sequence[str], fields: Sequence[str]) -> dict[str, str]:
     if fields[0] != kind:
         raise ValueError(f"a record of kind {fields[0]!r}")
@@ -109,7 +135,16 @@ def _check_leaf(leaf: Leaf, batch: Batch) -> None:
         _refuse("leaf.transfers", "they are not of this batch", _NOT_TRUE)
 
 
-def _check_batch(leaf: Leaf, batch: Batch) -> None:
+def _check_change(leaf: ChangeLeaf) -> None:
+    try:
+        change = readable_change(bytes.fromhex(leaf.data))
+    except ValueError as error:
+        _refuse("leaf.data", f"these are no account change's bytes ({error})", _NOT_TRUE)
+    if leaf.change != change:
+        _refuse("leaf.change", "it does not say what the bytes say", _NOT_TRUE)
+
+
+def _check_batch(leaf: Leaf | ChangeLeaf, batch: Batch) -> None:
     tree = root_by_path(
         leaf_hash(bytes.fromhex(leaf.data)),
         batch.index,

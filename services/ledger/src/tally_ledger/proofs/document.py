@@ -17,6 +17,7 @@ Whole = Annotated[StrictInt, Field(ge=0, le=2**53 - 1)]
 Path = Annotated[tuple[Hash, ...], Field(max_length=60)]
 
 FORMAT: Literal["tallystick.ledger-proof.v1"] = "tallystick.ledger-proof.v1"
+CHANGE_FORMAT: Literal["tallystick.ledger-change-proof.v1"] = "tallystick.ledger-change-proof.v1"
 LATER_MAX = 10_000
 """Batches behind the proven one that a document of an open day lists at most."""
 
@@ -50,6 +51,24 @@ TRANSFER_FIELDS = (
 )
 
 
+CHANGE_FIELDS = (
+    "seq",
+    "id",
+    "account",
+    "operation",
+    "frozen_in",
+    "frozen_out",
+    "closed",
+    "request_hash",
+    "recorded_at",
+    "who_actor",
+    "who_principal",
+    "why_program",
+    "why_event",
+    "why_reason",
+)
+
+
 class _Part(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -60,6 +79,13 @@ class Leaf(_Part):
     data: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
     journal: dict[str, str]
     transfers: tuple[dict[str, str], ...]
+
+
+class ChangeLeaf(_Part):
+    """An account change: the bytes that are hashed, and what they say."""
+
+    data: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
+    change: dict[str, str]
 
 
 class Batch(_Part):
@@ -104,18 +130,30 @@ class LaterBatch(_Part):
     root: Hash
 
 
-class Proof(_Part):
-    """That a journal is in the books.
+class _Proof(_Part):
+    """The way from a leaf to a signed day or to the head.
 
     `day` is there once its day is closed. Until then `later` leads from its batch to the last one
     there was: the head of the books, to be compared with one that was learnt from elsewhere.
     """
 
-    format: Literal["tallystick.ledger-proof.v1"]
-    leaf: Leaf
     batch: Batch
     day: SignedRoot | None
     later: Annotated[tuple[LaterBatch, ...], Field(max_length=LATER_MAX)]
+
+
+class Proof(_Proof):
+    """That a journal is in the books."""
+
+    format: Literal["tallystick.ledger-proof.v1"]
+    leaf: Leaf
+
+
+class ChangeProof(_Proof):
+    """That an account was frozen, unfrozen or closed, by whom and why."""
+
+    format: Literal["tallystick.ledger-change-proof.v1"]
+    leaf: ChangeLeaf
 
 
 def day_of(root: SignedRoot) -> date | None:

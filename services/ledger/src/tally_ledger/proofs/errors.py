@@ -4,6 +4,7 @@ ProofError
 ├── KeyMalformed       a key that is no Ed25519 key
 ├── TransferUnknown    no journal of that id, none with that transfer
 ├── FormWithoutProof   booked before batches were trees
+├── ChangeWithoutProof an account change made before changes were leaves
 └── ProofRefused       a document that proves nothing
 """
 
@@ -40,7 +41,7 @@ class TransferUnknown(ProofError):  # noqa: N818 - named for what it says
         super().__init__(
             f"{id_[:100]!r} is in none of the books",
             field="transfer",
-            remedy="give the id of a transfer or journal that was booked (tally trace finds it)",
+            remedy="give the id of a transfer, journal or account change that was booked (tally trace finds it)",
         )
 
 
@@ -52,6 +53,17 @@ class FormWithoutProof(ProofError):  # noqa: N818 - named for what it says
             f"batch {log_seq} of {shard} was booked before batches were trees",
             field="batch.form",
             remedy="its root can be recomputed from the whole batch: tally verify",
+        )
+
+
+class ChangeWithoutProof(ProofError):  # noqa: N818 - named for what it says
+    code = "change_without_proof"
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(
+            f"account change {id_[:100]} was made before changes were leaves of the log",
+            field="change",
+            remedy="nothing but the row itself, and the fact on ledger.accounts.v1, tells of it",
         )
 
 

@@ -8,6 +8,7 @@ from tally_ledger.store.assets import (
     reject_registration,
     units,
 )
+from tally_ledger.store.changes import last_change
 from tally_ledger.store.loading import DueHold, Head, due_holds, load
 from tally_ledger.store.opening import ensure_assets, ensure_shards
 from tally_ledger.store.partitions import ensure_partitions
@@ -39,6 +40,7 @@ __all__ = [
     "ensure_shards",
     "is_open",
     "known_registration",
+    "last_change",
     "load",
     "parts_of",
     "reject_registration",

@@ -17,9 +17,12 @@ UPDATE account SET frozen_in = $2, frozen_out = $3, closed = $4 WHERE id = $1
 
 _ADD_CHANGES = """
 INSERT INTO account_change (id, shard, account, operation, frozen_in, frozen_out, closed,
-    request_hash, recorded_at, who_actor, who_principal, why_program, why_event, why_reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    request_hash, recorded_at, who_actor, who_principal, why_program, why_event, why_reason,
+    seq, log_seq)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
+
+_LAST = "SELECT coalesce(max(seq), 0) FROM account_change WHERE shard = $1"
 
 
 async def load_known(conn: Connection, books: Books, requests: Sequence[str]) -> None:
@@ -29,9 +32,14 @@ async def load_known(conn: Connection, books: Books, requests: Sequence[str]) ->
         books.known[row[0]] = Known(row[1], Answer(changed, row[2]))
 
 
-async def save_changes(conn: Connection, batch: Batch, now: datetime) -> None:
-    """Set the flags and write the history, row by row: changes are rare."""
-    for command, changed in batch.changed:
+async def last_change(conn: Connection, shard: str) -> int:
+    """The number of a shard's last change. Whoever reads it late fails on the shard's version."""
+    return int(await conn.fetchval(_LAST, shard))
+
+
+async def save_changes(conn: Connection, batch: Batch, now: datetime, after: int) -> None:
+    """Set the flags and write the history, row by row, numbered behind `after`."""
+    for seq, (command, changed) in enumerate(batch.changed, after + 1):
         await conn.execute(_SET_FLAGS, *changed)
         context = command.context
         await conn.execute(
@@ -50,4 +58,6 @@ async def save_changes(conn: Connection, batch: Batch, now: datetime) -> None:
             context.program,
             context.event,
             context.reason,
+            seq,
+            batch.after.log_seq,
         )

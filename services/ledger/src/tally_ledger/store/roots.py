@@ -61,6 +61,12 @@ FROM transfer WHERE shard = $1 AND seq >= $2 AND journal_id = $3 ORDER BY seq LI
 """
 _TRANSFERS_MAX = 1000
 
+_CHANGE = """
+SELECT shard, log_seq, seq, id, account, operation, frozen_in, frozen_out, closed, request_hash,
+       recorded_at, who_actor, who_principal, why_program, why_event, why_reason
+FROM account_change WHERE id = $1
+"""
+
 _BATCHES = """
 SELECT seq, first_transfer, last_transfer, root, previous_root, recorded_at, form, leaves
 FROM log WHERE shard = $1 AND seq >= $2 ORDER BY seq LIMIT $3
@@ -150,6 +156,11 @@ async def journal(conn: Connection, id_: str) -> tuple[Record, Sequence[Record]]
     return row, await conn.fetch(
         _TRANSFERS, row["shard"], row["first_transfer"], row["id"], _TRANSFERS_MAX
     )
+
+
+async def change(conn: Connection, id_: str) -> Record | None:
+    """An account change by its id; without `log_seq` if it was made before changes were leaves."""
+    return await conn.fetchrow(_CHANGE, id_)
 
 
 async def batches(conn: Connection, shard: str, first: int, limit: int) -> Sequence[Record]:

@@ -167,13 +167,16 @@ async def save(
     seal: Seal | None,
     causes: Mapping[str, str],
     now: datetime,
+    change_seq: int,
 ) -> None:
     """Write a batch in at most nine statements; `causes` are texts kept with new holds, by id.
+
+    Account changes, which are rare, are written row by row and numbered after `change_seq`.
 
     Raises Postgres' serialization failure (40001) when the shard has moved on since `head`.
     """
     shard = batch.after.ledger
-    assert (seal is not None) == bool(batch.posted), "a root belongs to a batch that moves money"
+    assert (seal is not None) == batch.is_logged, "a root belongs to a batch that leaves something"
     async with Writes(conn) as writes:
         if head is not None:
             transfers = sum(len(posted.transfers) for _, posted in batch.posted)
@@ -187,7 +190,7 @@ async def save(
         if batch.rejected:
             await writes.write(_ADD_REJECTIONS, shard, now, *_REJECTED.texts(_rejections(batch)))
     if head is not None and batch.changed:
-        await save_changes(conn, batch, now)
+        await save_changes(conn, batch, now, change_seq)
 
 
 async def _save_accounts(writes: Writes, batch: Batch, now: datetime) -> None:

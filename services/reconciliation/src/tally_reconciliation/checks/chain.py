@@ -2,16 +2,22 @@
 
 The bytes are those the ledger's canonical encoding documents: records of fields joined by U+001F and
 ended by U+001E. Form 2: root = SHA-256(previous root + header + root of the leaves' RFC 6962 tree), a
-leaf per journal; form 1: root = SHA-256(previous root + header + records of the batch). This is an
+leaf per journal and behind them one per account change; form 1: root = SHA-256(previous root + header + records of the batch). This is an
 implementation of its own.
 """
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from tally_postgres import Record
+from tally_reconciliation.checks.leaves import (
+    Leaf,
+    change_record,
+    journal_record,
+    record,
+    transfer_record,
+)
 from tally_reconciliation.findings import Findings
 from tally_reconciliation.merkle import tree_root
 from tally_reconciliation.report import Check
@@ -41,6 +47,21 @@ FROM ledger.transfer t LEFT JOIN ledger.journal j ON j.id = t.journal_id
 WHERE t.shard = $1 ORDER BY t.seq
 """
 
+_CHANGES = """
+SELECT seq, coalesce(log_seq, 0) AS log_seq, id, account, operation, frozen_in, frozen_out, closed, request_hash,
+       recorded_at, who_actor, who_principal, why_program, why_event, why_reason
+FROM ledger.account_change WHERE shard = $1 AND seq IS NOT NULL ORDER BY seq
+"""
+
+# Changes of before they were leaves have no number; since the first that has one, all have.
+_UNNUMBERED = """
+SELECT c.id, c.shard, c.account FROM ledger.account_change c
+WHERE c.seq IS NULL AND c.recorded_at >= (
+    SELECT min(n.recorded_at) FROM ledger.account_change n
+    WHERE n.shard = c.shard AND n.seq IS NOT NULL)
+ORDER BY c.id
+"""
+
 _STRAY_JOURNALS = """
 SELECT j.id, j.shard, j.log_seq, j.first_transfer, j.last_transfer
 FROM ledger.journal j
@@ -58,17 +79,34 @@ SELECT DISTINCT s.shard FROM (
 
 
 @dataclass(slots=True)
-class _Leaf:
-    """A journal with its transfers, as it is now."""
+class _Changes:
+    """A shard's account changes, taken in order; `row` is the next one."""
 
-    journal: str
-    first_transfer: int
-    last_transfer: int
-    data: bytes
+    shard: str
+    log: Findings
+    rows: AsyncIterator[Record]
+    row: Record | None = None
+    seq: int = 0
 
-    @property
-    def hash(self) -> bytes:
-        return hashlib.sha256(b"\x00" + self.data).digest()
+    async def advance(self) -> None:
+        self.row = await anext(self.rows, None)
+
+    async def batch(self, entry: Record) -> list[Leaf]:
+        """The leaves of one log row."""
+        leaves: list[Leaf] = []
+        while self.row is not None and self.row["log_seq"] <= entry["seq"]:
+            row = self.row
+            where = {"shard": self.shard, "seq": row["seq"], "change": row["id"]}
+            if row["seq"] != self.seq + 1:
+                self.log.wrong("change_gap", **where, expected_seq=self.seq + 1)
+            self.seq = row["seq"]
+            if row["log_seq"] == entry["seq"]:
+                last = entry["last_transfer"]
+                leaves.append(Leaf(row["id"], last + 1, last, change_record(row), "change"))
+            else:
+                self.log.wrong("change_in_another_batch", **where, log_seq=row["log_seq"])
+            await self.advance()
+        return leaves
 
 
 @dataclass(slots=True)
@@ -79,6 +117,7 @@ class _Walk:
     journals: Findings
     log: Findings
     rows: AsyncIterator[Record]
+    changes: _Changes
     row: Record | None = None
     seq: int = 0
     journal: str | None = None
@@ -90,9 +129,9 @@ class _Walk:
     async def advance(self) -> None:
         self.row = await anext(self.rows, None)
 
-    async def batch(self, entry: Record) -> "list[_Leaf]":
-        """The leaves of one log row, from the transfers it names."""
-        leaves: list[_Leaf] = []
+    async def batch(self, entry: Record) -> list[Leaf]:
+        """The leaves of one log row, from the transfers it names and the changes that name it."""
+        leaves: list[Leaf] = []
         # A journal never spans two batches.
         self._end_journal()
         while self.row is not None and self.row["seq"] <= entry["last_transfer"]:
@@ -103,14 +142,12 @@ class _Walk:
             self._transfer(row, entry["seq"])
             if begins:
                 self._begin_journal(row)
-                leaves.append(
-                    _Leaf(row["journal_id"], row["seq"], row["seq"], _journal_record(row))
-                )
+                leaves.append(Leaf(row["journal_id"], row["seq"], row["seq"], journal_record(row)))
             leaves[-1].last_transfer = row["seq"]
-            leaves[-1].data += _transfer_record(row)
+            leaves[-1].data += transfer_record(row)
             await self.advance()
         self._end_journal()
-        return leaves
+        return [*leaves, *await self.changes.batch(entry)]
 
     def _transfer(self, row: Record, log_seq: int) -> None:
         if row["seq"] != self.seq + 1:
@@ -162,15 +199,21 @@ async def check_chain(snap: Snapshot) -> list[Check]:
     """Invariants 9 and 11: journals are all or nothing, the log's roots recompute."""
     journals = Findings("L9", "journals are whole: their transfers follow one another")
     log = Findings("L11", "the log is gap-free and every root recomputes")
-    batches = counted = transfers = 0
+    batches = counted = transfers = changes = 0
     for shard in await snap.all(_SHARDS):
-        walk = _Walk(shard["shard"], journals, log, aiter(snap.rows(_TRANSFERS, shard["shard"])))
+        name = shard["shard"]
+        made = _Changes(name, log, aiter(snap.rows(_CHANGES, name)))
+        walk = _Walk(name, journals, log, aiter(snap.rows(_TRANSFERS, name)), made)
         await walk.advance()
+        await made.advance()
         batches += await _shard(snap, walk, shard)
         counted += walk.journal_count
         transfers += walk.seq
+        changes += made.seq
     for row in await snap.all(_STRAY_SHARDS):
         log.wrong("shard_unknown", shard=row["shard"])
+    async for row in snap.rows(_UNNUMBERED):
+        log.wrong("change_not_in_log", shard=row["shard"], change=row["id"], account=row["account"])
     stated = await snap.value("SELECT count(*) FROM ledger.journal")
     if stated != counted:
         async for row in snap.rows(_STRAY_JOURNALS):
@@ -178,7 +221,7 @@ async def check_chain(snap: Snapshot) -> list[Check]:
         if not journals.count:
             journals.wrong("journal_count", stated=stated, found=counted)
     journals.figures.update(journals=counted, transfers=transfers)
-    log.figures.update(batches=batches, transfers=transfers)
+    log.figures.update(batches=batches, transfers=transfers, changes=changes)
     return [
         journals.judged(f"{counted} journals of {transfers} transfers"),
         log.judged(f"{batches} batches, {transfers} transfers"),
@@ -211,6 +254,9 @@ async def _shard(snap: Snapshot, walk: _Walk, head: Record) -> int:
     while walk.row is not None:
         log.wrong("transfer_not_in_log", shard=shard, seq=walk.row["seq"], transfer=walk.row["id"])
         await walk.advance()
+    while (made := walk.changes.row) is not None:
+        log.wrong("change_not_in_log", shard=shard, change=made["id"], account=made["account"])
+        await walk.changes.advance()
     if (head["log_seq"], head["transfer_seq"]) != (seq, walk.seq) or head["head"] not in {
         root,
         remade,
@@ -227,7 +273,7 @@ async def _shard(snap: Snapshot, walk: _Walk, head: Record) -> int:
 
 
 def _judge(
-    log: Findings, entry: Record, previous: bytes, leaves: Sequence[_Leaf], shard: str
+    log: Findings, entry: Record, previous: bytes, leaves: Sequence[Leaf], shard: str
 ) -> bytes:
     """Compare a log row with what it stands for; returns the root it should have.
 
@@ -267,7 +313,7 @@ def _judge(
     for leaf in strange:
         log.wrong(
             "leaf_differs",
-            journal=leaf.journal,
+            **{leaf.kind: leaf.id},
             **where,
             first_transfer=leaf.first_transfer,
             last_transfer=leaf.last_transfer,
@@ -282,61 +328,11 @@ def _root(
     previous: bytes,
     shard: str,
     hashes: Sequence[bytes],
-    leaves: Sequence[_Leaf],
+    leaves: Sequence[Leaf],
 ) -> bytes:
     span = (entry["first_transfer"], entry["last_transfer"])
     if entry["form"] == _WHOLE:
         whole = b"".join(leaf.data for leaf in leaves)
-        return hashlib.sha256(previous + _record("L", shard, entry["seq"], *span) + whole).digest()
-    header = _record("L", _TREE, shard, entry["seq"], *span, len(hashes), entry["recorded_at"])
+        return hashlib.sha256(previous + record("L", shard, entry["seq"], *span) + whole).digest()
+    header = record("L", _TREE, shard, entry["seq"], *span, len(hashes), entry["recorded_at"])
     return hashlib.sha256(previous + header + tree_root(hashes)).digest()
-
-
-def _journal_record(row: Record) -> bytes:
-    if row["j_id"] is None:
-        return b""
-    return _record(
-        "J",
-        row["j_id"],
-        row["operation"],
-        row["reference"],
-        row["request_hash"].hex(),
-        row["effective_at"],
-        row["recorded_at"],
-        row["who_actor"],
-        row["who_principal"],
-        row["where_channel"],
-        row["where_country"],
-        row["why_program"],
-        row["why_event"],
-        row["why_reason"],
-    )
-
-
-def _transfer_record(row: Record) -> bytes:
-    return _record(
-        "T",
-        row["seq"],
-        row["id"],
-        row["kind"],
-        row["pending_id"],
-        row["debit"],
-        row["credit"],
-        row["asset"],
-        row["amount"],
-        row["code"],
-        row["remaining"],
-        row["expires_at"],
-    )
-
-
-def _record(*fields: str | int | datetime | None) -> bytes:
-    return ("\x1f".join(map(_field, fields)) + "\x1e").encode()
-
-
-def _field(value: str | int | datetime | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
-    return str(value)
