@@ -146,6 +146,9 @@ class Platform:
             wire = tuple((name, value.encode()) for name, value in named.items())
             record = Raw(bytes(payload), wire, key.encode(), self._offset, topic)
             self.carried.append(record)
+            if sender is self.funding:
+                # Consumers of its own read what others of its tell.
+                await self.funding.take(record)
             if taker is self.ledger and self.hold_ledger:
                 self._late.append(record)
             else:

@@ -54,13 +54,13 @@ STATEMENT = b"""
 """
 
 
-async def register(platform: Platform) -> None:
+async def register(platform: Platform, party_id: str = COMPANY) -> None:
     fact = PartyRegistered(
         tenant=ROOT,
         who=Who(actor="user:operator", principal="platform"),
         reason="Signed up",
         occurred_at=START,
-        party_id=COMPANY,
+        party_id=party_id,
         kind="company",
         parent=ROOT,
         path=(ROOT,),
@@ -69,7 +69,7 @@ async def register(platform: Platform) -> None:
         alias="acme",
         state="registered",
     )
-    await platform.send(fact, "directory.parties.v1", COMPANY)
+    await platform.send(fact, "directory.parties.v1", party_id)
 
 
 async def fill(platform: Platform) -> None:

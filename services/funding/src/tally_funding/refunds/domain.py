@@ -66,6 +66,7 @@ class Holding:
     """One allocation of a pay-in, and what of it was returned or is on its way back.
 
     `reversed_before`: what reversals of its transfer ever moved, also of returns given back since.
+    `led_on`: it was an unknown payee's, and `owner` is who has claimed it since or was named instead.
     """
 
     position: int
@@ -74,6 +75,7 @@ class Holding:
     amount: Money
     returned: Money
     reversed_before: Money
+    led_on: bool = False
 
     @property
     def left(self) -> Money:
@@ -85,7 +87,8 @@ class Portion:
     """What one allocation bears of a return.
 
     `by_reversal`: by reversing its transfer. All reversals of a transfer together never exceed it,
-    so money that was given back once is moved by a journal of its own the next time.
+    so money that was given back once is moved by a journal of its own the next time; so is money
+    that was led on from the wallet that transfer filled.
     """
 
     position: int
@@ -127,7 +130,8 @@ def decide_return(
             h.owner,
             h.account,
             Money(taken[h.position], amount.currency),
-            by_reversal=h.reversed_before.minor + taken[h.position] <= h.amount.minor,
+            by_reversal=not h.led_on
+            and h.reversed_before.minor + taken[h.position] <= h.amount.minor,
         )
         for h in holdings
         if taken.get(h.position)

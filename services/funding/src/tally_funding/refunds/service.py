@@ -1,9 +1,13 @@
 """Use cases: money is to go back, and begins to."""
 
+from dataclasses import replace
+
 from tally_contracts.base import Amount
 from tally_contracts.funding_sources import ReturnPayIn, ReturnStarted
 from tally_contracts.ledger import PostJournal, ReverseJournal
 from tally_funding import store as pay_in_store
+from tally_funding.claims.domain.estate import is_claimable
+from tally_funding.claims.store import claims
 from tally_funding.domain import PayInState
 from tally_funding.postings import OPERATOR, Books
 from tally_funding.refunds import store
@@ -67,7 +71,7 @@ async def ask_return(
         return None
     portions: tuple[Portion, ...] | Refusal | None = await _refused(uow, command, pay_in, amount)
     if portions is None and await _is_ready(uow, pay_in):
-        portions = decide_return(await _holdings(uow, books, pay_in), amount, terms)
+        portions = await _divide(uow, books, pay_in, amount, terms)
     if isinstance(portions, Refusal):
         return portions
     await store.insert_return(uow.conn, command, digest, amount, cause, uow.now)
@@ -126,14 +130,40 @@ async def _refused(
 
 
 async def _is_ready(uow: UnitOfWork, pay_in: PayIn) -> bool:
-    """Whether the money is where it stays: a match under way moves it."""
+    """Whether the money is where it stays: a match under way moves it, and so does a claim."""
     match pay_in.standing.state:
         case PayInState.ALLOCATED:
-            return True
+            return not await store.leading_on(uow.conn, pay_in.pay_in_id)
         case PayInState.SUSPENSE:
             return not await store.match_open(uow.conn, pay_in.pay_in_id)
         case _:
             return False
+
+
+async def _divide(
+    uow: UnitOfWork, books: Books, pay_in: PayIn, amount: Money, terms: Terms
+) -> tuple[Portion, ...] | Refusal:
+    """Who bears the return now: of an unknown payee's share whoever it was led on to, by either name."""
+    holdings = await _holdings(uow, books, pay_in)
+    unknown = {holding.owner for holding in holdings if is_claimable(holding.owner)}
+    led = await claims.redirects(uow.conn, unknown) if unknown else {}
+    if not led:
+        return decide_return(holdings, amount, terms)
+    code = amount.currency.code
+    return decide_return(
+        [
+            replace(h, owner=led[h.owner], account=books.wallet(led[h.owner], code).id, led_on=True)
+            if h.owner in led
+            else h
+            for h in holdings
+        ],
+        amount,
+        replace(
+            terms,
+            exact=tuple((led.get(owner, owner), share) for owner, share in terms.exact),
+            order=tuple(led.get(owner, owner) for owner in terms.order),
+        ),
+    )
 
 
 async def _holdings(uow: UnitOfWork, books: Books, pay_in: PayIn) -> tuple[Holding, ...]:
@@ -199,7 +229,7 @@ async def begin_waiting(uow: UnitOfWork, books: Books, return_id: str, pay_in_id
     command = waiting.command
     terms = _read_terms(command)
     assert isinstance(terms, Terms), "a return that waits was read before"
-    portions = decide_return(await _holdings(uow, books, pay_in), waiting.amount, terms)
+    portions = await _divide(uow, books, pay_in, waiting.amount, terms)
     if isinstance(portions, Refusal):
         assert ReturnState.REFUSED in RETURN_ALLOWED[waiting.state], "waiting may be refused"
         moved = {return_id: (ReturnState.WAITING, ReturnState.REFUSED)}

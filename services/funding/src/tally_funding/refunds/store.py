@@ -74,6 +74,12 @@ LIMIT $1
 
 _MATCH_OPEN = "SELECT true FROM pay_in_match WHERE pay_in_id = $1 AND state = 'asked'"
 
+# Money of an unknown payee on its way to whom it is led: where it is shows soon.
+_LEADING_ON = """
+SELECT true FROM movement m JOIN allocation a USING (owner)
+WHERE a.pay_in_id = $1 AND m.state = 'moving' LIMIT 1
+"""
+
 _PAY_INS_OF = "SELECT DISTINCT pay_in_id FROM pay_in_return WHERE return_id = ANY($1::text[])"
 
 _LOCK_RETURNS = """
@@ -242,6 +248,11 @@ async def returned_legs(conn: Connection, pay_in_id: str, unit: Currency) -> tup
 async def match_open(conn: Connection, pay_in_id: str) -> bool:
     """Whether the ledger was asked to match this money and has not answered."""
     return bool(await conn.fetchval(_MATCH_OPEN, pay_in_id))
+
+
+async def leading_on(conn: Connection, pay_in_id: str) -> bool:
+    """Whether a share of an unknown payee is on its way to another owner."""
+    return bool(await conn.fetchval(_LEADING_ON, pay_in_id))
 
 
 async def due(conn: Connection, most: int) -> tuple[tuple[str, str], ...]:
