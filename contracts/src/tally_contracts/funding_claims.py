@@ -186,10 +186,12 @@ class DesignationRefused(MoneyEvent):
 
 
 class DormancyChanged(Event):
-    """The dormancy clock of an unknown payee's wallet was started, set back or has run out.
+    """The dormancy clock of a wallet was started, set back or has run out, and what came of it.
 
-    `state`: active, dormant, claimed (more may come). `period` names the dated row of the table it
-    ran by; `dormant_at` is when it runs out, or did.
+    `state`: active, dormant, notice_sent, reportable, escheated (given to the jurisdiction by the
+    filing `filing_id`), reclaimed, claimed (more may come). `period` names the dated row of the
+    table it ran by; `dormant_at` is when it runs out, or did; `reportable_at` when it becomes
+    reportable without an answer, or did.
     """
 
     TYPE: ClassVar[str] = "funding.claim.dormancy_changed.v1"
@@ -203,15 +205,19 @@ class DormancyChanged(Event):
     last_activity_at: UtcTime
     dormant_at: UtcTime
     occurred_at: UtcTime
+    reportable_at: UtcTime | None = None
+    filing_id: TypeId | None = None
 
 
 class ClaimRefused(Event):
-    """A command about money of an unknown payee was refused; asked again, the same answer.
+    """A command about unclaimed money was refused; asked again, the same answer.
 
     `field` is a JSON pointer into the command. `code`: claim_unknown, claim_used, claim_ended,
     claim_expired, code_wrong, wrong_person, party_unknown, owner_unknown, owner_not_claimable,
     owner_claimed, not_allowed, movement_under_way, expiry_passed, id_reused, why_mismatch,
-    tenant_mismatch, same_owner (more may come).
+    tenant_mismatch, same_owner, nothing_reportable, jurisdiction_unknown, filing_unknown,
+    filing_decided, line_unknown, line_reclaimed, not_the_claimant, reclaim_unknown,
+    reclaim_decided, same_person, not_the_owner (more may come).
     """
 
     TYPE: ClassVar[str] = "funding.claim.refused.v1"

@@ -128,7 +128,9 @@ class Platform:
         self._offset += 1
         return self._offset
 
-    async def register(self, *names: str, tenant: str = "root", contacts: bool = False) -> None:
+    async def register(
+        self, *names: str, tenant: str = "root", contacts: bool = False, country: str = "DE"
+    ) -> None:
         """Let the directory say that these parties are registered."""
         root = party(tenant)
         facts: list[BaseModel] = []
@@ -144,7 +146,7 @@ class Platform:
                     parent=None if is_root else root,
                     path=() if is_root else (root,),
                     external_id=None,
-                    country="DE",
+                    country=country,
                     alias=f"alias-{name}",
                     state="registered",
                 )

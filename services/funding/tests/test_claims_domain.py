@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tally_funding.answers.refusal import Refusal
-from tally_funding.claims.domain.dormancy import PERIODS, Period, period_of, runs_out
+from tally_funding.claims.domain.dormancy import PERIODS, Property, period_of, runs_out
 from tally_funding.claims.domain.estate import (
     ALLOWED,
     OPEN,
@@ -263,14 +263,17 @@ def test_code_alone_ends_where_no_party_is_stated() -> None:
 
 
 def test_dormancy_runs_by_the_row_in_force_on_the_day() -> None:
+    held, turn = Property.PAYMENT, date(2026, 1, 1)
+    first = period_of(PERIODS, "US", held, turn)
     rows = (
-        Period("us", 3, date(2000, 1, 1), date(2026, 1, 1), "old"),
-        Period("us", 2, date(2026, 1, 1), None, "new"),
-        *PERIODS[1:],
+        replace(first, valid_to=turn),
+        replace(first, years=2, valid_from=turn),
+        *(row for row in PERIODS if row != first),
     )
-    assert period_of(rows, "US", date(2025, 12, 31)).years == 3
-    assert period_of(rows, "US", date(2026, 1, 1)).label == "us:2026-01-01"
-    assert period_of(rows, "FR", date(2026, 1, 1)) == period_of(rows, None, date(2026, 1, 1))
+    assert period_of(rows, "US", held, date(2025, 12, 31)).years == 3
+    assert period_of(rows, "US", held, turn).label == "us:payment:2026-01-01"
+    assert period_of(rows, "FR", held, turn) == period_of(rows, None, held, turn)
+    assert period_of(rows, "US", Property.WALLET, turn).held is Property.WALLET
     leap = datetime(2028, 2, 29, 9, tzinfo=UTC)
     assert runs_out(rows[0], leap) == datetime(2031, 2, 28, 9, tzinfo=UTC)
     assert runs_out(rows[0], NOW) == NOW.replace(year=2029)

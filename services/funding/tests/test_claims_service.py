@@ -35,6 +35,7 @@ from .agreement_bench import BOOKS, START, WHERE, Platform, open_platform, party
 
 COMMANDS = "funding.agreements.commands.v1"
 OWNER = "event:expo-2026"
+BALANCE = f"SELECT balance FROM claimable_wallet WHERE owner = '{OWNER}'"
 WHY = Why(program="supplier-payments", event="expo-2026", reason="Stand 12 of the expo")
 CLAIM = derived_id("clm", "one")
 EXPIRES = START + timedelta(days=30)
@@ -139,6 +140,11 @@ def of(told: list[Any], kind: type[Any]) -> list[Any]:
     return [event for event in told if isinstance(event, kind)]
 
 
+def clocks(told: list[Any], owner: str = OWNER) -> list[DormancyChanged]:
+    """What was told of the clocks of one owner's wallets."""
+    return [clock for clock in of(told, DormancyChanged) if clock.owner == owner]
+
+
 def refused(told: list[Any]) -> ClaimRefused:
     """The outcome of a refused command: the first thing told."""
     first = told[0]
@@ -169,10 +175,10 @@ async def test_money_for_an_event_stands_in_its_wallet_with_a_dormancy_clock(
     platform: Platform,
 ) -> None:
     told = await pay_in(platform)
-    (clock,) = of(told, DormancyChanged)
+    (clock,) = clocks(told)
     assert (clock.owner, clock.state, clock.tenant) == (OWNER, "active", party("root"))
     assert clock.dormant_at == START.replace(year=2031)
-    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    (row,) = await platform.rows(BALANCE)
     assert row[0] == await held(platform, OWNER) > 0
 
 
@@ -479,8 +485,12 @@ async def test_dormancy_runs_out_by_the_clock_and_is_told_once(platform: Platfor
     platform.clock.advance(START.replace(year=2031) - START - timedelta(seconds=1))
     assert await work(platform) == []
     platform.later(seconds=1)
-    (dormant,) = of(await work(platform), DormancyChanged)
-    assert (dormant.state, dormant.period) == ("dormant", "elsewhere:2000-01-01")
+    (dormant,) = clocks(await work(platform))
+    assert (dormant.state, dormant.period) == ("dormant", "elsewhere:payment:2000-01-01")
+    (noticed,) = clocks(await work(platform))
+    assert noticed.state == "notice_sent"
+    # No law of the holder's country takes it: it stays, however long nobody answers.
+    platform.later(days=400)
     assert await work(platform) == []
 
 
@@ -491,10 +501,10 @@ async def test_contact_shown_to_be_somebodys_sets_the_clock_back_and_keeps_the_m
     owner = "contact:ct_carl"
     money = await held(platform, owner)
     platform.clock.advance(START.replace(year=2031) - START)
-    (dormant,) = of(await work(platform), DormancyChanged)
+    (dormant,) = clocks(await work(platform), owner)
     assert dormant.state == "dormant"
     await platform.register("carl", contacts=True)
-    (active,) = of(await platform.settle(), DormancyChanged)
+    (active,) = clocks(await platform.settle(), owner)
     assert (active.state, active.dormant_at) == ("active", START.replace(year=2036))
     told = await send(platform, redesignate("event:gala", owner=owner))
     assert refused(told).code == "owner_claimed"
@@ -566,7 +576,7 @@ async def test_reversal_of_a_pay_in_lowers_what_is_there_to_claim(platform: Plat
     money = await held(platform, OWNER)
     journal = next(e for e in platform.told if isinstance(e, PostJournal))
     await platform.reverse(journal)
-    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    (row,) = await platform.rows(BALANCE)
     assert row[0] == await held(platform, OWNER) == 0 < money
     told = await send(platform, redeem(await issued(platform)))
     assert of(told, DesignationMoved)[0].amounts == ()
@@ -594,14 +604,14 @@ async def test_balance_is_right_whatever_comes_first_the_ledgers_word_or_funding
     told = await platform.settle(without={"funding.pay_in.v1"})
     (journal,) = of(told, PostJournal)
     money = await held(platform, OWNER)
-    assert await platform.rows("SELECT * FROM claimable_wallet") == []
+    assert await platform.rows(BALANCE) == []
     await platform.reverse(journal)
-    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    (row,) = await platform.rows(BALANCE)
     assert row[0] == -money
     assert of(await send(platform, issue()), ClaimIssued)
     (allocated,) = of(platform.told, PayInAllocated)
     await platform.send(allocated, topic="funding.pay_in.v1")
-    (row,) = await platform.rows("SELECT balance FROM claimable_wallet")
+    (row,) = await platform.rows(BALANCE)
     assert row[0] == await held(platform, OWNER) == 0
 
 

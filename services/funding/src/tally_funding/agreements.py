@@ -1,27 +1,28 @@
-"""The second consumer of funding: escrow agreements, and money for unknown payees."""
+"""The second consumer of funding: escrow agreements, money for unknown payees, unclaimed money."""
 
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from tally_contracts.catalogue import topic
+from tally_contracts.directory_facts import WalletOpened
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
-from tally_contracts.payouts import PayoutChanged
-from tally_funding.claims import following
+from tally_contracts.payouts import MethodChosen, PayoutChanged
+from tally_funding.answers.store import for_every_tenant
+from tally_funding.claims import filings, following, owners, reclaims
 from tally_funding.claims import handlers as claims_handlers
 from tally_funding.claims.following import LedgerFact
 from tally_funding.claims.service import Claims
 from tally_funding.escrow import handlers as escrow_handlers
 from tally_funding.escrow import service as escrow
-from tally_funding.escrow.service import Fact
 from tally_funding.parties import handlers as parties
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
-COMMANDS = "funding.agreements.commands.v1"
+COMMANDS = ("funding.agreements.commands.v1", "funding.unclaimed.commands.v1")
 JOURNALS = "ledger.journals.v1"
 PAYOUTS = "payouts.payout.v1"
-TOPICS = ("funding.pay_in.v1", parties.PARTIES)
+TOPICS = ("funding.pay_in.v1", parties.PARTIES, "directory.wallets.v1")
 _OF_PAY_INS = tuple(prefix.encode() for prefix in following.BY_PAY_INS)
 
 
@@ -30,9 +31,11 @@ def _may_concern(key: bytes | None) -> bool:
     return key is None or not key.startswith(_OF_PAY_INS)
 
 
-def _is_paid(event: BaseModel) -> bool:
-    """Whether a payout has come to the one state that a condition can name."""
-    return not isinstance(event, PayoutChanged) or event.state == escrow.PAID
+def _is_paid_or_asked_for(event: BaseModel) -> bool:
+    """Whether a payout has come to the state that conditions and balances go by, or was asked for."""
+    if not isinstance(event, PayoutChanged):
+        return True
+    return event.state == escrow.PAID or owners.is_asked_for(event)
 
 
 def build_router(claims: Claims) -> Router:
@@ -40,10 +43,10 @@ def build_router(claims: Claims) -> Router:
     router = Router(
         "funding.agreements",
         [
-            Subscription(COMMANDS, ordered=False, types=topic(COMMANDS).types),
+            *(Subscription(name, ordered=False, types=topic(name).types) for name in COMMANDS),
             *(Subscription(name, types=topic(name).types) for name in TOPICS),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_may_concern),
-            Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid),
+            Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid_or_asked_for),
         ],
     )
     parties.register(router)
@@ -53,11 +56,28 @@ def build_router(claims: Claims) -> Router:
     @router.fold(JournalPosted, JournalReversed, JournalRejected)
     async def posted(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
         await escrow.settle(uow, claims.books, messages)
+        await filings.answer(uow, messages)
+        await reclaims.answer(uow, messages)
         await following.follow(uow, claims.books, messages)
 
-    @router.fold(PayInAllocated, PayoutChanged)
-    async def told(uow: UnitOfWork, messages: Sequence[Received[Fact]]) -> None:
+    @router.fold(PayInAllocated)
+    async def allocated(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]]) -> None:
         await escrow.see(uow, claims.books, messages)
+        await for_every_tenant(uow.conn)
         await following.designate(uow, claims.books, messages)
+        await owners.brought(uow, messages)
+
+    @router.fold(PayoutChanged)
+    async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> None:
+        await escrow.see(uow, claims.books, messages)
+        await owners.paid(uow, messages)
+
+    @router.fold(MethodChosen)
+    async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
+        await owners.chosen(uow, messages)
+
+    @router.fold(WalletOpened)
+    async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) -> None:
+        await owners.opened(uow, messages)
 
     return router

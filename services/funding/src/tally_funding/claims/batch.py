@@ -12,7 +12,7 @@ from tally_contracts.funding_claims import (
     DesignationMoved,
     DesignationRefused,
 )
-from tally_funding.claims import clocks, postings
+from tally_funding.claims import clocks, postings, reclaims
 from tally_funding.claims.clocks import Opening, Stopping
 from tally_funding.claims.domain.estate import (
     CONTACT,
@@ -70,6 +70,7 @@ class Batch:
     _opening: list[Opening] = field(default_factory=list)
     _companies: set[tuple[str, str, str]] = field(default_factory=set)
     _stopping: list[Stopping] = field(default_factory=list)
+    _claimed: list[tuple[Wallet, str, Circumstances]] = field(default_factory=list)
 
     async def load(self, owners: Collection[str]) -> None:
         """Load the estates of these owners. Locks: wallets by account, then claims by id."""
@@ -222,6 +223,8 @@ class Batch:
             self._stopping += [
                 Stopping(wallet, told.cause, by_owner=claimed) for wallet in self.held[owner]
             ]
+            if claimed:
+                self._claimed += [(wallet, movement.to_owner, told) for wallet in self.held[owner]]
         return fact
 
     def _refused(
@@ -286,3 +289,5 @@ class Batch:
             await wallets.add_companies(self.uow.conn, self._companies)
         if self._stopping:
             await clocks.stop(self.uow, self._stopping)
+        if self._claimed:
+            await reclaims.tell_found(self.uow, self._claimed)

@@ -1,18 +1,39 @@
-"""Dormancy clocks of wallets: started, stopped and run out, each told (F31)."""
+"""Dormancy clocks of wallets: started, set back, run out, and what comes of it, each told (F31)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
+from tally_contracts.base import Amount, Who
 from tally_contracts.funding_claims import DormancyChanged
-from tally_funding.claims.domain.dormancy import PERIODS, period_of, runs_out
-from tally_funding.claims.domain.estate import CONTACT
-from tally_funding.claims.store import wallets
+from tally_contracts.funding_unclaimed import NoticeDue
+from tally_funding.claims.domain.dormancy import (
+    GONE,
+    NEXT,
+    PERIODS,
+    WAITING,
+    Dormancy,
+    Period,
+    period_of,
+    property_of,
+    reportable_at,
+    runs_out,
+)
+from tally_funding.claims.domain.estate import CONTACT, is_claimable
+from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
+from tally_funding.parties import store as parties
 from tally_messaging import Cause, UnitOfWork
 from tally_money import Currency, Money
+from tally_runtime import derived_id
 
-CLAIMS_TOPIC = "funding.claims.v1"
+CLAIMS_TOPIC: Final = "funding.claims.v1"
+ACTOR: Final = "svc:funding"
+"""Who acts where only time or the ledger does."""
+SIGN_AGAIN_AFTER: Final = timedelta(days=1)
+"""A clock that was set back so lately is not set back again: an owner may be active all day."""
+_NAMED_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +65,10 @@ def opened(
 ) -> Wallet:
     """A wallet with nothing in it and its clock started.
 
-    `country` is the holder's, since no owner is known: it says by which dated row the clock runs.
+    `country` is the owner's, or the holder's where no owner is known: it says by which dated row
+    the clock runs.
     """
-    period = period_of(PERIODS, country, now.date())
+    period = period_of(PERIODS, country, property_of(owner), now.date())
     return Wallet(
         account=account,
         tenant=tenant,
@@ -54,73 +76,178 @@ def opened(
         balance=Money(0, unit),
         program=told.why.program,
         told=told,
-        clock=Clock(period.jurisdiction, period.label, "active", now, runs_out(period, now)),
+        clock=_started(period, now),
     )
+
+
+def _started(period: Period, now: datetime) -> Clock:
+    return Clock(
+        period.jurisdiction, period.label, Dormancy.ACTIVE, now, dormant_at=runs_out(period, now)
+    )
+
+
+def _period(wallet: Wallet, now: datetime) -> Period:
+    held = property_of(wallet.owner)
+    return period_of(PERIODS, wallet.clock.jurisdiction, held, now.date())
 
 
 async def open_wallets(uow: UnitOfWork, opening: Sequence[Opening]) -> None:
-    """Enter wallets that are not there yet, and tell of their clocks."""
+    """Enter wallets that are not there yet, and tell of the clocks of unknown owners."""
     once = {one.wallet.account: one for one in opening}
     new = await wallets.open_wallets(uow.conn, [one.wallet for one in once.values()], uow.now)
     for account, one in once.items():
-        if account in new:
-            _tell(uow, one.wallet, "active", one.wallet.clock.last_activity_at, one.cause)
+        # Of known owners it goes without saying: every wallet has one.
+        if account in new and is_claimable(one.wallet.owner):
+            _tell(uow, one.wallet, one.cause)
 
 
 async def stop(uow: UnitOfWork, stopping: Sequence[Stopping]) -> None:
-    """Money has another owner: its clocks stop."""
-    ends = [
-        (one, uow.now if one.by_owner else one.wallet.clock.last_activity_at) for one in stopping
+    """Money has another owner: its clocks stop. What a jurisdiction has stays told so."""
+    stopped = [
+        (
+            replace(
+                one.wallet,
+                clock=replace(
+                    one.wallet.clock,
+                    state=Dormancy.CLAIMED,
+                    last_activity_at=uow.now if one.by_owner else one.wallet.clock.last_activity_at,
+                ),
+            ),
+            one.cause,
+        )
+        for one in stopping
+        if one.wallet.clock.state not in GONE
     ]
-    await wallets.set_dormancy(
-        uow.conn, {one.wallet.account: activity for one, activity in ends}, "claimed"
-    )
-    for one, activity in ends:
-        _tell(uow, one.wallet, "claimed", activity, one.cause)
+    if stopped:
+        await wallets.set_clocks(uow.conn, [wallet for wallet, _ in stopped])
+    for wallet, cause in stopped:
+        _tell(uow, wallet, cause)
 
 
-async def sign_of_life(uow: UnitOfWork, contacts: Collection[str], cause: Cause) -> None:
-    """Somebody has shown contacts to be his own: the clocks of the money for them start again."""
-    held = await wallets.lock_owners(uow.conn, {f"{CONTACT}{contact}" for contact in contacts})
-    waiting = [wallet for wallet in held if wallet.clock.state in {"active", "dormant"}]
-    if not waiting:
-        return
-    restarted = [_restarted(wallet, uow.now) for wallet in waiting]
-    await wallets.restart(uow.conn, restarted)
-    for wallet in restarted:
-        _tell(uow, wallet, "active", uow.now, cause)
+async def sign_of_life(uow: UnitOfWork, owners: Collection[str], cause: Cause) -> Mapping[str, int]:
+    """Owners have shown themselves: the clocks of their money start again; how many, by owner."""
+    held = await wallets.lock_owners(uow.conn, owners)
+    waiting = [wallet for wallet in held if _is_set_back(wallet, uow.now)]
+    if waiting:
+        await restart(uow, waiting, cause)
+    return {
+        owner: sum(wallet.owner == owner for wallet in held if wallet.clock.state in WAITING)
+        for owner in owners
+    }
 
 
-def _restarted(wallet: Wallet, now: datetime) -> Wallet:
-    period = period_of(PERIODS, wallet.clock.jurisdiction, now.date())
-    clock = Clock(period.jurisdiction, period.label, "active", now, runs_out(period, now))
-    return replace(wallet, clock=clock)
+def of_contacts(contacts: Collection[str]) -> set[str]:
+    """The owner references of money for these contacts."""
+    return {f"{CONTACT}{contact}" for contact in contacts}
+
+
+def _is_set_back(wallet: Wallet, now: datetime) -> bool:
+    if wallet.clock.state is Dormancy.ACTIVE:
+        return now - wallet.clock.last_activity_at >= SIGN_AGAIN_AFTER
+    return wallet.clock.state in WAITING
+
+
+async def restart(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> None:
+    """Let clocks run anew from now, and tell of it."""
+    restarted = [replace(w, clock=_started(_period(w, uow.now), uow.now)) for w in held]
+    await wallets.set_clocks(uow.conn, restarted)
+    for before, wallet in zip(held, restarted, strict=True):
+        if is_claimable(wallet.owner) or before.clock.state is not Dormancy.ACTIVE:
+            _tell(uow, wallet, cause)
+
+
+async def new_money(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> None:
+    """Money came to wallets whose former money is gone: it has a clock of its own."""
+    fresh = [wallet for wallet in held if wallet.clock.state in GONE and wallet.balance.minor > 0]
+    if fresh:
+        await restart(uow, fresh, cause)
+
+
+async def settle(
+    uow: UnitOfWork, held: Sequence[Wallet], state: Dormancy, filing_id: str, cause: Cause
+) -> None:
+    """A filing took the money of these wallets, or it came back."""
+    settled = [
+        replace(wallet, clock=replace(wallet.clock, state=state, filing_id=filing_id))
+        for wallet in held
+    ]
+    await wallets.set_clocks(uow.conn, settled)
+    for wallet in settled:
+        _tell(uow, wallet, cause)
 
 
 async def run_out(uow: UnitOfWork, limit: int) -> int:
-    """Make up to `limit` wallets dormant whose clock has run out; how many were found."""
-    due = await wallets.lock_run_out(uow.conn, uow.now, limit)
-    if due:
-        await wallets.set_dormancy(
-            uow.conn, {w.account: w.clock.last_activity_at for w in due}, "dormant"
-        )
-    for wallet in due:
-        _tell(uow, wallet, "dormant", wallet.clock.last_activity_at, wallet.told.cause)
+    """Move on up to `limit` clocks of each state that time moves; how many were found."""
+    due = await wallets.lock_due(uow.conn, uow.now, limit)
+    if not due:
+        return 0
+    moved = [_moved_on(wallet, uow.now) for wallet in due]
+    await wallets.set_clocks(uow.conn, moved)
+    for wallet in moved:
+        if wallet.clock.state is not Dormancy.ACTIVE:
+            _tell(uow, wallet, wallet.told.cause)
+    notices = [
+        wallet
+        for wallet in moved
+        if wallet.clock.state is Dormancy.NOTICE_SENT and wallet.balance.minor > 0
+    ]
+    if notices:
+        await _give_notice(uow, notices)
     return len(due)
 
 
-def _tell(
-    uow: UnitOfWork, wallet: Wallet, state: str, last_activity_at: datetime, cause: Cause
-) -> None:
+def _moved_on(wallet: Wallet, now: datetime) -> Wallet:
+    clock, period = wallet.clock, _period(wallet, now)
+    if clock.state is Dormancy.ACTIVE and wallet.balance.minor <= 0:
+        # Nothing is there that could be unclaimed: look again when it may be.
+        return replace(wallet, clock=replace(clock, dormant_at=runs_out(period, now)))
+    state = NEXT[clock.state]
+    until = reportable_at(period, now) if state is Dormancy.NOTICE_SENT else clock.reportable_at
+    return replace(wallet, clock=replace(clock, state=state, reportable_at=until))
+
+
+async def _give_notice(uow: UnitOfWork, held: Sequence[Wallet]) -> None:
+    """Tell whoever delivers notices: by tokens, through every contact of the owner that is known."""
+    unknown = {wallet.owner for wallet in held if is_claimable(wallet.owner)}
+    known = {wallet.owner for wallet in held} - unknown
+    companies = await claims.companies(uow.conn, unknown) if unknown else {}
+    contacts = await parties.verified_contacts(uow.conn, known) if known else {}
+    for wallet in held:
+        owner = wallet.owner
+        tokens = contacts.get(owner, frozenset())
+        if owner.startswith(CONTACT):
+            tokens = frozenset({owner.removeprefix(CONTACT)})
+        notice = NoticeDue(
+            who=Who(actor=ACTOR, principal=wallet.tenant),
+            where=wallet.told.where,
+            why=wallet.told.why,
+            occurred_at=uow.now,
+            notice_id=derived_id("ntc", wallet.account, wallet.clock.dormant_at.isoformat()),
+            account=wallet.account,
+            owner=owner,
+            holder=wallet.tenant,
+            contacts=tuple(sorted(tokens)[:_NAMED_MAX]),
+            companies=tuple(sorted(companies.get(owner, {}))[:_NAMED_MAX]),
+            amount=Amount.of(wallet.balance),
+            jurisdiction=wallet.clock.jurisdiction,
+            answer_by=wallet.clock.reportable_at,
+        )
+        uow.emit(notice, topic=CLAIMS_TOPIC, key=owner, cause=wallet.told.cause)
+
+
+def _tell(uow: UnitOfWork, wallet: Wallet, cause: Cause) -> None:
+    clock = wallet.clock
     fact = DormancyChanged(
         account=wallet.account,
         owner=wallet.owner,
         tenant=wallet.tenant,
-        state=state,
-        jurisdiction=wallet.clock.jurisdiction,
-        period=wallet.clock.period,
-        last_activity_at=last_activity_at,
-        dormant_at=wallet.clock.dormant_at,
+        state=clock.state.value,
+        jurisdiction=clock.jurisdiction,
+        period=clock.period,
+        last_activity_at=clock.last_activity_at,
+        dormant_at=clock.dormant_at,
         occurred_at=uow.now,
+        reportable_at=clock.reportable_at,
+        filing_id=clock.filing_id,
     )
     uow.emit(fact, topic=CLAIMS_TOPIC, key=wallet.owner, cause=cause)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tally_contracts.base import Event, Who
+from tally_contracts.base import Who
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.ledger import (
     JournalPosted,
@@ -15,6 +15,7 @@ from tally_contracts.ledger import (
 )
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
+from tally_funding.claims import owners as known
 from tally_funding.claims.batch import TRY_AGAIN_AFTER, Batch
 from tally_funding.claims.clocks import Opening
 from tally_funding.claims.domain.estate import decide_answer, decide_follow, is_claimable
@@ -25,30 +26,28 @@ from tally_funding.claims.store.wallets import Circumstances, Designation, Walle
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
-from tally_money import Money, currency
+from tally_money import Money, currency, iso_currencies
 from tally_runtime import get_logger
 
 _LOG = get_logger("tally_funding.claims")
-ACTOR = "svc:funding"
-"""Who acts where only time or the ledger does."""
 BY_PAY_INS = ("pin_", "match_")
 """How references of the journals start that pay-ins are allocated by."""
 
 LedgerFact = JournalPosted | JournalReversed | JournalRejected
 
 
-async def designate(uow: UnitOfWork, books: Books, messages: Sequence[Received[Event]]) -> None:
+async def designate(
+    uow: UnitOfWork, books: Books, messages: Sequence[Received[PayInAllocated]]
+) -> None:
     """Note what pay-ins brought to unknown payees; where the owner is known by now, move it on."""
     found = [
         (share, _designation(message.event, share))
         for message in messages
-        if isinstance(message.event, PayInAllocated)
         for share in message.event.allocations
         if is_claimable(share.owner)
     ]
     if not found:
         return
-    await for_every_tenant(uow.conn)
     cause = messages[-1].cause
     await _open(uow, [designation for _, designation in found], cause)
     deltas: dict[str, int] = defaultdict(int)
@@ -56,7 +55,7 @@ async def designate(uow: UnitOfWork, books: Books, messages: Sequence[Received[E
         deltas[share.account] += share.amount.money().minor
     batch = Batch(uow, books)
     await batch.load({share.owner for share, _ in found})
-    await _add(batch, deltas)
+    await _add(batch, deltas, cause)
     _move_on_all(batch, cause)
     await batch.save()
 
@@ -71,52 +70,75 @@ async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
     if not others:
         return
     await for_every_tenant(uow.conn)
-    legs = [
-        leg
-        for message in others
-        if not isinstance(message.event, JournalRejected)
-        for leg in message.event.legs
-    ]
+    deltas = _deltas(others)
     ended = [m for m in others if m.event.reference.startswith(REFERENCE_PREFIX)]
-    ours = await _ours(uow, {leg.debit for leg in legs} | {leg.credit for leg in legs}, others)
+    owners = await _owners(uow, deltas, others)
+    ours = {account: owner for account, owner in owners.items() if is_claimable(owner)}
     moving = (
         await claims.owners_of_moving(uow.conn, {m.event.reference for m in ended}) if ended else {}
     )
-    owners = {*ours.values(), *moving.values()}
-    if not owners:
+    if ours or moving:
+        batch = Batch(uow, books)
+        await batch.load({*ours.values(), *moving.values()})
+        minor = {account: deltas[account].minor for account in ours}
+        await _add(batch, minor, others[-1].cause)
+        for message in ended:
+            if message.event.reference in moving:
+                _end(batch, moving[message.event.reference], message)
+        _move_on_all(batch, others[-1].cause)
+        await batch.save()
+    await _follow_known(uow, owners, deltas, others)
+
+
+async def _follow_known(
+    uow: UnitOfWork,
+    owners: Mapping[str, str],
+    deltas: Mapping[str, Money],
+    messages: Sequence[Received[LedgerFact]],
+) -> None:
+    """What moved at the wallets of known owners; what an owner itself has sent is a sign of life."""
+    rest = {a: money for a, money in deltas.items() if not is_claimable(owners.get(a, ""))}
+    if not rest:
         return
-    batch = Batch(uow, books)
-    await batch.load(owners)
-    await _add(batch, _deltas(legs, ours))
-    for message in ended:
-        if message.event.reference in moving:
-            _end(batch, moving[message.event.reference], message)
-    _move_on_all(batch, others[-1].cause)
-    await batch.save()
+    senders = {
+        message.event.who.principal
+        for message in messages
+        for leg in _legs(message.event)
+        if owners.get(leg.debit) == message.event.who.principal
+    }
+    if senders:
+        await clocks.sign_of_life(uow, senders, messages[-1].cause)
+    await known.posted(uow, rest, messages[-1].cause)
 
 
-async def _ours(
+async def _owners(
     uow: UnitOfWork, touched: Collection[str], messages: Sequence[Received[LedgerFact]]
 ) -> Mapping[str, str]:
-    """Owners of the wallets of unknown payees among these accounts, opened if they were not yet."""
+    """Owners of these accounts as far as told; wallets of unknown payees are opened by now."""
     if not touched:
         return {}
-    known = await wallets.owners_of(uow.conn, touched)
-    found = await wallets.designated(uow.conn, [one for one in touched if one not in known])
+    told = await wallets.owners_of(uow.conn, touched)
+    found = await wallets.designated(uow.conn, [one for one in touched if one not in told])
     if not found:
-        return known
+        return told
     await _open(uow, found, messages[-1].cause)
-    return {**known, **{one.account: one.owner for one in found}}
+    return {**told, **{one.account: one.owner for one in found}}
 
 
-def _deltas(legs: Sequence[Leg | ReversedLeg], ours: Collection[str]) -> dict[str, int]:
-    """What was posted to each of our accounts, in minor units of its currency."""
-    deltas: dict[str, int] = defaultdict(int)
-    for leg in legs:
-        if leg.debit in ours:
-            deltas[leg.debit] -= leg.amount.money().minor
-        if leg.credit in ours:
-            deltas[leg.credit] += leg.amount.money().minor
+def _legs(event: LedgerFact) -> Sequence[Leg | ReversedLeg]:
+    return () if isinstance(event, JournalRejected) else event.legs
+
+
+def _deltas(messages: Sequence[Received[LedgerFact]]) -> dict[str, Money]:
+    """What was posted to each account; assets that are no ISO 4217 currency have no clock."""
+    deltas: dict[str, Money] = {}
+    for leg in (leg for message in messages for leg in _legs(message.event)):
+        if leg.amount.currency not in iso_currencies():
+            continue
+        amount = leg.amount.money()
+        nothing = Money(0, amount.currency)
+        deltas[leg.debit] = deltas.get(leg.debit, nothing) - amount
+        deltas[leg.credit] = deltas.get(leg.credit, nothing) + amount
     return deltas
 
 
@@ -160,7 +182,7 @@ def _wallet(
     )
 
 
-async def _add(batch: Batch, deltas: dict[str, int]) -> None:
+async def _add(batch: Batch, deltas: Mapping[str, int], cause: Cause) -> None:
     """Bring balances up to what the ledger has told, in memory and at rest."""
     changed: dict[str, int] = {}
     for owner, held in batch.held.items():
@@ -178,6 +200,9 @@ async def _add(batch: Batch, deltas: dict[str, int]) -> None:
         )
     if changed:
         await wallets.add(batch.uow.conn, changed)
+    grown = {account for account, delta in changed.items() if delta > 0}
+    fresh = [w for held in batch.held.values() for w in held if w.account in grown]
+    await clocks.new_money(batch.uow, fresh, cause)
 
 
 def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:
@@ -214,7 +239,7 @@ def _move_on(batch: Batch, owner: str, cause: Cause) -> None:
 
 
 def _by_itself(batch: Batch, owner: str, cause: Cause) -> Circumstances:
-    who = Who(actor=ACTOR, principal=batch.tenant(owner))
+    who = Who(actor=clocks.ACTOR, principal=batch.tenant(owner))
     return replace(batch.told(owner), who=who, cause=cause)
 
 

@@ -12,6 +12,7 @@ from tally_contracts.directory_facts import (
 )
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
+from tally_funding.claims.store import wallets
 from tally_funding.parties import store, tenants
 from tally_funding.parties.store import Contact, Place
 from tally_messaging import Received, Router, UnitOfWork
@@ -45,6 +46,7 @@ def register(router: Router) -> None:
     async def merged(uow: UnitOfWork, message: Received[PartiesMerged]) -> None:
         await for_every_tenant(uow.conn)
         await store.merge(uow.conn, message.event.party_id, message.event.merged, uow.now)
+        await wallets.rename(uow.conn, message.event.party_id, message.event.merged)
 
     @router.fold(ContactAdded, ContactVerified)
     async def contacts(
@@ -62,9 +64,11 @@ def register(router: Router) -> None:
             for e in (message.event for message in messages)
         ]
         await store.set_contacts(uow.conn, said, uow.now)
-        shown = {contact.contact for contact in said if contact.verified}
-        if shown:
-            await clocks.sign_of_life(uow, shown, messages[-1].cause)
+        signs = clocks.of_contacts({contact.contact for contact in said if contact.verified})
+        # What others enter for a party, or take away from it, is no sign of its own.
+        signs |= {m.event.party_id for m in messages if m.event.who.principal == m.event.party_id}
+        if signs:
+            await clocks.sign_of_life(uow, signs, messages[-1].cause)
 
     @router.each(ContactRemoved)
     async def removed(uow: UnitOfWork, message: Received[ContactRemoved]) -> None:

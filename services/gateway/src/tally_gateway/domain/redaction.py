@@ -32,7 +32,7 @@ owner paid party party_id pay_in_id payable_id payee payer payment_id payout_id 
 program program_id purpose rail reason reason_code receivable_id reference refunded relation
 released remedy return_id reverses role sequence settled_by settlement_id shares state subject
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
-wallet wallet_id where why
+wallet wallet_id where why answer_by filing_id notice_id reclaim_id report_id reportable_at sign
 """
 _FOR_PARTNERS: Final = """
 allocated budget_id change changed_by draws evidence external_id limit parent reservation_id
@@ -44,7 +44,8 @@ confidence content_digest country credit debit digest effective_from effective_u
 event_type expected faults fees_version file_name ignored_entries import_id line lines lint_id
 log_seq match_id name note originator outcome path pay_in_amount pay_ins period policy
 policy_version priority proposed_by provider_event public_key received results returned rule rule_id run_id
-settlement_account source statement_ids wallets webhook_id who
+settlement_account source statement_ids wallets webhook_id who companies contacts content line_count
+sha256 totals
 """
 _FOR_ABOVE: Final = "attempted_by hold_id label merged_tenant previous_path tenant"
 _SEALED: Final = "sealed_code sealed_message"

@@ -20,6 +20,7 @@ COMMAND_TOPICS: Final = (
     "funding.rules.commands.v1",
     "funding.sources.commands.v1",
     "funding.agreements.commands.v1",
+    "funding.unclaimed.commands.v1",
     "payouts.commands.v1",
     "rails.commands.v1",
     "ledger.commands.v1",

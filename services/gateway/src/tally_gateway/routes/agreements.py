@@ -1,4 +1,4 @@
-"""Routes of escrow agreements, and of money for payees nobody knows yet."""
+"""Routes of escrow agreements, of money for payees nobody knows yet, and of unclaimed money."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,14 +6,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints
 
-from tally_contracts import funding_claims, funding_escrow
+from tally_contracts import funding_claims, funding_escrow, funding_unclaimed
 from tally_gateway.routes.model import About, Asked, CommandRoute
 
-AGREEMENTS, CLAIMS = "agreements:write", "claims:write"
+AGREEMENTS, CLAIMS, UNCLAIMED = "agreements:write", "claims:write", "unclaimed:write"
 _PAYER: Final = "party_01h455vb4pex5vsknk084sn02q"
 _PAYEE: Final = "party_01h455vb4pex5vsknk084sn02r"
 _USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "1000.00"}
 _WHY: Final = {"program": "escrow", "event": "contract:9", "reason": "Contract 9"}
+_REPORT: Final = {"program": "unclaimed", "event": "report-2029", "reason": "Yearly report"}
 _AGREEMENT: Final = (About("agreement_id", is_thing=True),)
 
 ClaimCode = Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=r"^[!-~]+$")]
@@ -37,6 +38,68 @@ def _act(
         example={"why": _WHY, **example},
     )
 
+
+FILED: Final = (
+    CommandRoute(
+        "/v1/unclaimed/filings",
+        funding_unclaimed.ProposeFiling,
+        tag="unclaimed",
+        summary="Propose to give what is reportable to a jurisdiction; no money moves yet",
+        scope=UNCLAIMED,
+        subject="filing_id",
+        makes={"filing_id": "fil"},
+        about=(About("holder"),),
+        owners=("holder",),
+        example={"holder": _PAYER, "jurisdiction": "us", "why": _REPORT},
+    ),
+    CommandRoute(
+        "/v1/unclaimed/filings/{filing_id}/decide",
+        funding_unclaimed.DecideFiling,
+        tag="unclaimed",
+        summary="Approve or stop a filing that another person proposed",
+        scope=UNCLAIMED,
+        subject="filing_id",
+        about=(About("filing_id", is_thing=True),),
+        example={"approve": True, "note": "Checked against the books"},
+    ),
+    CommandRoute(
+        "/v1/unclaimed/reclaims",
+        funding_unclaimed.ProposeReclaim,
+        tag="unclaimed",
+        summary="Propose to bring filed money back to its owner; none moves yet",
+        scope=UNCLAIMED,
+        subject="reclaim_id",
+        makes={"reclaim_id": "rcl"},
+        about=(About("filing_id", is_thing=True),),
+        owners=("filing_id",),
+        example={
+            "filing_id": "fil_01h455vb4pex5vsknk084sn02q",
+            "account": "acc_01h455vb4pex5vsknk084sn02q",
+            "claimant": _PAYEE,
+            "why": {**_REPORT, "reason": "The owner was found"},
+        },
+    ),
+    CommandRoute(
+        "/v1/unclaimed/reclaims/{reclaim_id}/decide",
+        funding_unclaimed.DecideReclaim,
+        tag="unclaimed",
+        summary="Approve or decline a reclaim that another person proposed",
+        scope=UNCLAIMED,
+        subject="reclaim_id",
+        about=(About("reclaim_id", is_thing=True),),
+        example={"approve": True, "note": "Identity checked"},
+    ),
+    CommandRoute(
+        "/v1/unclaimed/confirmations",
+        funding_unclaimed.ConfirmOwner,
+        tag="unclaimed",
+        summary="Give a sign of life, as the owner: its dormancy clocks start again",
+        scope=UNCLAIMED,
+        subject="owner",
+        about=(About("owner"),),
+        example={"owner": _PAYEE, "sign": "answer"},
+    ),
+)
 
 ROUTES: Final = (
     CommandRoute(
@@ -111,4 +174,5 @@ ROUTES: Final = (
         about=(About("to_owner"),),
         example={"owner": "event:race-7", "to_owner": _PAYEE, "why": _WHY},
     ),
+    *FILED,
 )

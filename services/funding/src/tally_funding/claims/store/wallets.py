@@ -1,10 +1,11 @@
-"""Wallets of unknown payees: what they hold by the ledger's facts, and their dormancy clocks."""
+"""Wallets with a dormancy clock: what they hold by the ledger's facts, and where the clock stands."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.base import Where, Who, Why
+from tally_funding.claims.domain.dormancy import Dormancy
 from tally_messaging import Cause
 from tally_money import Money, currency
 from tally_postgres import Connection, Record
@@ -40,7 +41,7 @@ ON CONFLICT (owner, company) DO NOTHING
 """
 
 _WALLET = """account, tenant, owner, currency, balance, program, circumstances, cause,
-    jurisdiction, period, dormancy, last_activity_at, dormant_at"""
+    jurisdiction, period, dormancy, last_activity_at, dormant_at, reportable_at, filing_id"""
 
 _OWNERS_OF = "SELECT account, owner FROM claimable_wallet WHERE account = ANY($1::text[])"
 
@@ -50,13 +51,50 @@ SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) ORDER BY ac
 """
 
 # Asked again of each row once it is locked: another worker may have moved it on meanwhile.
-_LOCK_RUN_OUT = f"""
+_DUE = """(dormancy = 'active' AND dormant_at <= $1 OR dormancy = 'dormant'
+    OR dormancy = 'notice_sent' AND reportable_at <= $1)"""
+_LOCK_DUE = f"""
 SELECT {_WALLET} FROM claimable_wallet
-WHERE dormancy = 'active' AND dormant_at <= $1 AND account IN (
-    SELECT account FROM claimable_wallet
-    WHERE dormancy = 'active' AND dormant_at <= $1 ORDER BY dormant_at LIMIT $2)
+WHERE {_DUE} AND account IN (
+    (SELECT account FROM claimable_wallet
+     WHERE dormancy = 'active' AND dormant_at <= $1 ORDER BY dormant_at LIMIT $2)
+    UNION ALL
+    (SELECT account FROM claimable_wallet WHERE dormancy = 'dormant' LIMIT $2)
+    UNION ALL
+    (SELECT account FROM claimable_wallet
+     WHERE dormancy = 'notice_sent' AND reportable_at <= $1 LIMIT $2))
 ORDER BY account FOR UPDATE
 """
+
+_LOCK_REPORTABLE = f"""
+SELECT {_WALLET} FROM claimable_wallet
+WHERE dormancy = 'reportable' AND tenant = $1 AND jurisdiction = $2 AND balance > 0
+  AND account NOT IN (
+    SELECT account FROM unclaimed_line WHERE state IN ('proposed', 'remitting'))
+ORDER BY last_activity_at, account LIMIT $3 FOR UPDATE
+"""
+
+_LOCK_ACCOUNTS = f"""
+SELECT {_WALLET} FROM claimable_wallet WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
+"""
+
+_LOCK_STANDING = """
+SELECT account, owner, dormancy FROM claimable_wallet
+WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
+"""
+
+_SET_UNTOLD = """
+INSERT INTO untold_balance AS known (account, currency, amount)
+SELECT u.* FROM unnest($1::text[], $2::text[], $3::numeric[]) AS u (account, currency, amount)
+ORDER BY u.account
+ON CONFLICT (account) DO UPDATE SET amount = known.amount + EXCLUDED.amount
+"""
+
+_TAKE_UNTOLD = (
+    "DELETE FROM untold_balance WHERE account = ANY($1::text[]) RETURNING account, amount"
+)
+
+_RENAME = "UPDATE claimable_wallet SET owner = $1 WHERE owner = $2"
 
 _ADD = """
 UPDATE claimable_wallet w SET balance = w.balance + d.amount
@@ -64,19 +102,16 @@ FROM unnest($1::text[], $2::numeric[]) AS d (account, amount)
 WHERE w.account = d.account
 """
 
-_SET_DORMANCY = """
-UPDATE claimable_wallet w SET dormancy = d.state, last_activity_at = d.last_activity_at
-FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS d (account, state, last_activity_at)
-WHERE w.account = d.account
-"""
-
-_RESTART = """
+_SET_CLOCKS = """
 UPDATE claimable_wallet w
-SET dormancy = 'active', jurisdiction = r.jurisdiction, period = r.period,
-    last_activity_at = r.last_activity_at, dormant_at = r.dormant_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
-    AS r (account, jurisdiction, period, last_activity_at, dormant_at)
-WHERE w.account = r.account
+SET dormancy = c.state, jurisdiction = c.jurisdiction, period = c.period,
+    last_activity_at = c.last_activity_at, dormant_at = c.dormant_at,
+    reportable_at = c.reportable_at, filing_id = c.filing_id
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+            $7::timestamptz[], $8::text[])
+    AS c (account, state, jurisdiction, period, last_activity_at, dormant_at, reportable_at,
+          filing_id)
+WHERE w.account = c.account
 """
 
 
@@ -119,18 +154,23 @@ class Designation:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A dormancy clock: by which dated row it runs, since when, until when."""
+    """A dormancy clock: by which dated row it runs, since when, until when.
+
+    `filing_id` is the filing that took the money.
+    """
 
     jurisdiction: str
     period: str
-    state: str
+    state: Dormancy
     last_activity_at: datetime
     dormant_at: datetime
+    reportable_at: datetime | None = None
+    filing_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A wallet of an unknown payee, in one currency."""
+    """A wallet with a dormancy clock, in one currency."""
 
     account: str
     tenant: str
@@ -195,9 +235,51 @@ async def lock_owners(conn: Connection, owners: Collection[str]) -> Sequence[Wal
     return [_wallet(row) for row in await conn.fetch(_LOCK_BY_OWNER, sorted(owners))]
 
 
-async def lock_run_out(conn: Connection, now: datetime, limit: int) -> Sequence[Wallet]:
-    """Wallets whose clock has run out by now, the longest first, locked."""
-    return [_wallet(row) for row in await conn.fetch(_LOCK_RUN_OUT, now, limit)]
+async def lock_due(conn: Connection, now: datetime, limit: int) -> Sequence[Wallet]:
+    """Wallets that time moves on by now, up to `limit` in each state, locked."""
+    return [_wallet(row) for row in await conn.fetch(_LOCK_DUE, now, limit)]
+
+
+async def lock_reportable(
+    conn: Connection, holder: str, jurisdiction: str, limit: int
+) -> Sequence[Wallet]:
+    """A holder's wallets that can be filed with a jurisdiction, the longest silent first, locked."""
+    rows = await conn.fetch(_LOCK_REPORTABLE, holder, jurisdiction, limit)
+    return [_wallet(row) for row in rows]
+
+
+async def lock_accounts(conn: Connection, accounts: Collection[str]) -> Mapping[str, Wallet]:
+    """The wallets with these accounts that have a clock, locked."""
+    found = [_wallet(row) for row in await conn.fetch(_LOCK_ACCOUNTS, sorted(accounts))]
+    return {wallet.account: wallet for wallet in found}
+
+
+async def lock_standing(
+    conn: Connection, accounts: Collection[str]
+) -> Mapping[str, tuple[str, Dormancy]]:
+    """Owner and state of those accounts that have a clock, locked."""
+    rows = await conn.fetch(_LOCK_STANDING, sorted(accounts))
+    return {row[0]: (row[1], Dormancy(row[2])) for row in rows}
+
+
+async def set_untold(conn: Connection, posted: Mapping[str, Money]) -> None:
+    """Keep what was posted to accounts of which nobody has told yet whose they are."""
+    await conn.execute(
+        _SET_UNTOLD,
+        list(posted),
+        [amount.currency.code for amount in posted.values()],
+        [amount.minor for amount in posted.values()],
+    )
+
+
+async def take_untold(conn: Connection, accounts: Collection[str]) -> Mapping[str, int]:
+    """What was kept so of these accounts, in minor units; it is kept no longer."""
+    return {row[0]: int(row[1]) for row in await conn.fetch(_TAKE_UNTOLD, sorted(accounts))}
+
+
+async def rename(conn: Connection, kept: str, merged: str) -> None:
+    """What was of `merged` is of `kept`."""
+    await conn.execute(_RENAME, kept, merged)
 
 
 async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
@@ -206,27 +288,23 @@ async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
     assert status == f"UPDATE {len(deltas)}", f"{len(deltas)} wallets, the database: {status!r}"
 
 
-async def restart(conn: Connection, restarted: Sequence[Wallet]) -> None:
-    """Let clocks run anew, by the rows they carry."""
+async def set_clocks(conn: Connection, wallets: Sequence[Wallet]) -> None:
+    """Set clocks as these wallets carry them; the caller holds the rows' locks."""
     rows = [
         (
             w.account,
+            w.clock.state.value,
             w.clock.jurisdiction,
             w.clock.period,
             w.clock.last_activity_at,
             w.clock.dormant_at,
+            w.clock.reportable_at,
+            w.clock.filing_id,
         )
-        for w in restarted
+        for w in wallets
     ]
-    await conn.execute(_RESTART, *map(list, zip(*rows, strict=True)))
-
-
-async def set_dormancy(conn: Connection, last_activity: Mapping[str, datetime], state: str) -> None:
-    """Move the clocks of accounts to a state, with the owner's last sign of life."""
-    accounts = list(last_activity)
-    await conn.execute(
-        _SET_DORMANCY, accounts, [state] * len(accounts), list(last_activity.values())
-    )
+    status = await conn.execute(_SET_CLOCKS, *map(list, zip(*rows, strict=True)))
+    assert status == f"UPDATE {len(rows)}", f"{len(rows)} clocks, the database: {status!r}"
 
 
 def _wallet(row: Record) -> Wallet:
@@ -240,8 +318,10 @@ def _wallet(row: Record) -> Wallet:
         clock=Clock(
             jurisdiction=row["jurisdiction"],
             period=row["period"],
-            state=row["dormancy"],
+            state=Dormancy(row["dormancy"]),
             last_activity_at=row["last_activity_at"],
             dormant_at=row["dormant_at"],
+            reportable_at=row["reportable_at"],
+            filing_id=row["filing_id"],
         ),
     )

@@ -1,0 +1,167 @@
+"""Wallets of known owners: what they hold by the books, and the signs their owners give (F31).
+
+Money comes by pay-ins and journals and leaves by payouts, told on topics that have no order among
+them: what is posted to an account before anything tells whose it is, is kept until then.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tally_contracts.base import Where, Why
+from tally_contracts.directory_facts import WalletOpened
+from tally_contracts.funding import PayInAllocated
+from tally_contracts.payouts import MethodChosen, PayoutChanged
+from tally_funding.answers.store import for_every_tenant
+from tally_funding.claims import clocks
+from tally_funding.claims.clocks import Opening
+from tally_funding.claims.domain.dormancy import GONE
+from tally_funding.claims.domain.estate import is_claimable
+from tally_funding.claims.store import wallets
+from tally_funding.claims.store.wallets import Circumstances
+from tally_funding.parties import store as parties
+from tally_messaging import Cause, Received, UnitOfWork
+from tally_money import Money, iso_currencies
+
+PAID: Final = "paid"
+"""The state in which a payout's money has left its wallet by the books."""
+
+
+def is_asked_for(event: PayoutChanged) -> bool:
+    """Whether the owner has asked for this payout just now: those of a rule are no sign of it."""
+    asked = event.sequence == 1 and event.pay_in_id is None
+    return asked and event.who.principal == event.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """An account that something has told the owner of; `holder`: the company, if no tree is known."""
+
+    account: str
+    owner: str
+    code: str
+    holder: str
+    told: Circumstances
+
+
+async def brought(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]]) -> None:
+    """Add what pay-ins brought to known owners, and start the clocks of new wallets."""
+    deltas: dict[str, int] = defaultdict(int)
+    whose: dict[str, Whose] = {}
+    for message in messages:
+        event = message.event
+        for share in event.allocations:
+            if is_claimable(share.owner) or share.amount.currency not in iso_currencies():
+                continue
+            deltas[share.account] += share.amount.money().minor
+            told = Circumstances(event.who, event.where, event.why, message.cause)
+            whose[share.account] = Whose(
+                share.account, share.owner, share.amount.currency, event.company, told
+            )
+    if whose:
+        await _add(uow, deltas, whose, messages[-1].cause)
+
+
+async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) -> None:
+    """Start the clocks of wallets that the directory tells of."""
+    whose = {
+        event.account: Whose(
+            event.account,
+            event.owner,
+            event.currency,
+            event.tenant,
+            Circumstances(
+                event.who,
+                Where(channel="directory"),
+                Why(program="wallets", event=event.wallet_id, reason=event.reason),
+                cause,
+            ),
+        )
+        for event, cause in ((message.event, message.cause) for message in messages)
+        if event.currency in iso_currencies()
+    }
+    if whose:
+        await for_every_tenant(uow.conn)
+        await _add(uow, {}, whose, messages[-1].cause)
+
+
+async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> None:
+    """Take off what payouts have paid, and take a payout an owner asked for as a sign of life."""
+    gone: dict[str, Money] = {}
+    for event in (message.event for message in messages):
+        if event.state == PAID and not is_claimable(event.owner):
+            before = gone.get(event.account, Money(0, event.amount.money().currency))
+            gone[event.account] = before - event.amount.money()
+    asked = {message.event.owner for message in messages if is_asked_for(message.event)}
+    if gone or asked:
+        await for_every_tenant(uow.conn)
+    if asked:
+        await clocks.sign_of_life(uow, asked, messages[-1].cause)
+    if gone:
+        await posted(uow, gone, messages[-1].cause)
+
+
+async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
+    """Take a method that owners chose themselves as a sign of life."""
+    owners = {m.event.owner for m in messages if m.event.who.principal == m.event.owner}
+    if owners:
+        await for_every_tenant(uow.conn)
+        await clocks.sign_of_life(uow, owners, messages[-1].cause)
+
+
+async def posted(uow: UnitOfWork, deltas: Mapping[str, Money], cause: Cause) -> None:
+    """Add what was posted to accounts; of those nobody has told of yet, keep it."""
+    known = await _add(uow, {one: money.minor for one, money in deltas.items()}, {}, cause)
+    untold = {account: money for account, money in deltas.items() if account not in known}
+    if untold:
+        await wallets.set_untold(uow.conn, untold)
+
+
+async def _add(
+    uow: UnitOfWork, deltas: Mapping[str, int], whose: Mapping[str, Whose], cause: Cause
+) -> frozenset[str]:
+    """Open what is told of and not known yet, then add; the accounts that have a clock now."""
+    standing = await wallets.lock_standing(uow.conn, {*deltas, *whose})
+    new = [one for account, one in whose.items() if account not in standing]
+    early: Mapping[str, int] = {}
+    if new:
+        await clocks.open_wallets(uow, await _openings(uow, new))
+        early = await wallets.take_untold(uow.conn, [one.account for one in new])
+    known = frozenset({*standing, *(one.account for one in new)})
+    changed = {
+        account: deltas.get(account, 0) + early.get(account, 0)
+        for account in sorted({*deltas, *early} & known)
+    }
+    if changed:
+        await wallets.add(uow.conn, changed)
+    gone = {a for a, (_, state) in standing.items() if state in GONE and changed.get(a, 0) > 0}
+    if gone:
+        held = await wallets.lock_accounts(uow.conn, gone)
+        await clocks.new_money(uow, list(held.values()), cause)
+    return known
+
+
+async def _openings(uow: UnitOfWork, new: Iterable[Whose]) -> Sequence[Opening]:
+    """Wallets as they begin: by the owner's country, or the holder's where that is not known."""
+    named = list(new)
+    places = await parties.places(uow.conn, {n for one in named for n in (one.owner, one.holder)})
+    openings = []
+    for one in named:
+        owner, holder = places.get(one.owner), places.get(one.holder)
+        place = owner or holder
+        country = None if owner is None else owner.country
+        if country is None and holder is not None:
+            country = holder.country
+        wallet = clocks.opened(
+            account=one.account,
+            # A company nobody registered is a tree of its own.
+            tenant=one.holder if place is None else place.tenant,
+            owner=one.owner,
+            unit=iso_currencies()[one.code],
+            told=one.told,
+            country=country,
+            now=uow.now,
+        )
+        openings.append(Opening(wallet, one.told.cause))
+    return openings

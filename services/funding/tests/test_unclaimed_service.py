@@ -1,0 +1,603 @@
+"""F31, X3 on real books: money nobody claims is noticed, filed by two people, and comes back."""
+
+import csv
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tally_contracts.base import Amount, Event, PositiveAmount, Who, Why
+from tally_contracts.directory_facts import ContactAdded, PartiesMerged, WalletOpened
+from tally_contracts.funding import Beneficiary, FundingReceived, Originator
+from tally_contracts.funding_claims import (
+    ClaimIssued,
+    ClaimRefused,
+    DormancyChanged,
+    IssueClaim,
+    RedeemClaim,
+)
+from tally_contracts.funding_unclaimed import (
+    ConfirmOwner,
+    DecideFiling,
+    DecideReclaim,
+    FilingChanged,
+    NoticeDue,
+    OwnerConfirmed,
+    OwnerFound,
+    ProposeFiling,
+    ProposeReclaim,
+    ReclaimChanged,
+    ReportFiled,
+)
+from tally_contracts.ledger import (
+    FreezeAccount,
+    JournalPosted,
+    PostJournal,
+    UnfreezeAccount,
+)
+from tally_contracts.payouts import MethodChosen, PayoutChanged
+from tally_funding.claims import postings
+from tally_funding.claims.worker import ClaimsWorker
+from tally_money import Money
+from tally_runtime import derived_id
+from tally_security.sealing import Keyring, Place, SealingKey, unseal
+from tally_testkit import ServiceDatabase
+
+from .agreement_bench import BOOKS, START, WHERE, Platform, open_platform, party, who
+
+COMMANDS, CLAIM_COMMANDS = "funding.unclaimed.commands.v1", "funding.agreements.commands.v1"
+EVENT = "event:expo-2026"
+WHY = Why(program="supplier-payments", event="expo-2026", reason="Stand 12 of the expo")
+FILING = derived_id("fil", "one")
+RECLAIM = derived_id("rcl", "one")
+KEYS = Keyring(SealingKey.parse("c2FtcGxlLWNsYWltLWNvZGVzLWtleS1kZXYtb25seSE="))
+YEARS_3 = START.replace(year=2029) - START
+NOTICE = timedelta(days=90)
+
+
+@pytest.fixture
+async def platform(fresh_database: Callable[..., ServiceDatabase]) -> AsyncIterator[Platform]:
+    async with open_platform(fresh_database) as opened:
+        await opened.register("root", "co", country="US")
+        await opened.register("anna", "ben", contacts=True, country="US")
+        yield opened
+
+
+def person(name: str) -> Who:
+    """A person acts for the root of the tree, which holds the money."""
+    return Who(actor=derived_id("person", name), principal=party("root"))
+
+
+ASKS, DECIDES = person("asks"), person("decides")
+
+
+async def pay_in(
+    platform: Platform, number: int, to: Beneficiary | None = None, code: str = "USD"
+) -> None:
+    event = FundingReceived(
+        who=who("co"),
+        where=WHERE,
+        why=WHY,
+        occurred_at=START,
+        external_id=f"m-{number}",
+        amount=PositiveAmount(currency=code, amount="100.00"),
+        originator=Originator(reference="debtor-1", country="US"),
+        company=party("co"),
+        beneficiary=to or Beneficiary(event_reference="expo-2026"),
+        value_date=START.date(),
+    )
+    await platform.send(event, topic="funding.inbound.cards.v1")
+
+
+async def to_anna(platform: Platform, number: int) -> None:
+    await pay_in(platform, number, Beneficiary(party=party("anna")))
+
+
+def of(told: list[Any], kind: type[Any]) -> list[Any]:
+    return [event for event in told if isinstance(event, kind)]
+
+
+def states(told: list[Any], owner: str = EVENT) -> list[str]:
+    return [event.state for event in of(told, DormancyChanged) if event.owner == owner]
+
+
+async def work(platform: Platform, **later: Any) -> list[Any]:
+    """Let time pass, and the worker see it until nothing is due."""
+    platform.clock.advance(timedelta(**later))
+    told = []
+    for _ in range(3):
+        await ClaimsWorker(BOOKS).turn(platform.funding.transactor)
+        told += await platform.settle()
+    return told
+
+
+async def until_reportable(platform: Platform) -> list[Any]:
+    told = await work(platform, days=YEARS_3.days)
+    return told + await work(platform, days=NOTICE.days)
+
+
+async def send(platform: Platform, *commands: Event, topic: str = COMMANDS) -> list[Any]:
+    told = []
+    for command in commands:
+        told += await platform.send(command, topic=topic)
+    return told
+
+
+def proposal(**changes: Any) -> ProposeFiling:
+    fields: dict[str, Any] = {
+        "filing_id": FILING,
+        "holder": party("root"),
+        "jurisdiction": "us",
+        "who": ASKS,
+        "where": WHERE,
+        "why": Why(program="unclaimed", event="report-2029", reason="Yearly report"),
+        "occurred_at": START,
+        **changes,
+    }
+    return ProposeFiling(**fields)
+
+
+def decision(*, approve: bool = True, name: str = "", **changes: Any) -> DecideFiling:
+    fields: dict[str, Any] = {
+        "command_id": derived_id("cmd", "decide", name),
+        "filing_id": FILING,
+        "approve": approve,
+        "note": "Checked against the books",
+        "who": DECIDES,
+        "occurred_at": START,
+        **changes,
+    }
+    return DecideFiling(**fields)
+
+
+def reclaim(account: str, **changes: Any) -> ProposeReclaim:
+    fields: dict[str, Any] = {
+        "reclaim_id": RECLAIM,
+        "filing_id": FILING,
+        "account": account,
+        "claimant": party("anna"),
+        "who": ASKS,
+        "where": WHERE,
+        "why": Why(program="unclaimed", event="reclaim-1", reason="The owner was found"),
+        "occurred_at": START,
+        **changes,
+    }
+    return ProposeReclaim(**fields)
+
+
+def reclaim_decision(*, approve: bool = True, name: str = "", **changes: Any) -> DecideReclaim:
+    fields: dict[str, Any] = {
+        "command_id": derived_id("cmd", "reclaim", name),
+        "reclaim_id": RECLAIM,
+        "approve": approve,
+        "note": "Identity checked",
+        "who": DECIDES,
+        "occurred_at": START,
+        **changes,
+    }
+    return DecideReclaim(**fields)
+
+
+def confirm(owner: str, by: str) -> ConfirmOwner:
+    return ConfirmOwner(
+        command_id=derived_id("cmd", "confirm", owner, by),
+        owner=owner,
+        sign="answer",
+        who=who(by),
+        occurred_at=START,
+    )
+
+
+async def claim(platform: Platform, by: str) -> list[Any]:
+    """A code is made and redeemed."""
+    common: dict[str, Any] = {"why": WHY, "occurred_at": START}
+    issue = IssueClaim(
+        claim_id=derived_id("clm", by),
+        owner=EVENT,
+        tenant=party("root"),
+        expires_at=platform.clock.now() + timedelta(days=30),
+        who=who("co"),
+        **common,
+    )
+    (fact,) = of(await send(platform, issue, topic=CLAIM_COMMANDS), ClaimIssued)
+    code = unseal(fact.sealed_code, KEYS, Place(fact.tenant, "claim", "code", fact.claim_id))
+    redeem = RedeemClaim(
+        command_id=derived_id("cmd", "redeem", by),
+        claim_id=fact.claim_id,
+        code_hash=hashlib.sha256(code.encode()).hexdigest(),
+        who=who(by),
+        **common,
+    )
+    return await send(platform, redeem, topic=CLAIM_COMMANDS)
+
+
+async def held(platform: Platform, owner: str, code: str = "USD") -> int:
+    return await platform.balance(BOOKS.wallet(owner, code))
+
+
+async def owed(platform: Platform, code: str = "USD") -> int:
+    account = postings.escheat(BOOKS, holder=party("root"), jurisdiction="us", code=code)
+    return await platform.balance(account)
+
+
+async def followed(platform: Platform, owner: str) -> int:
+    """What funding thinks the owner's wallet holds, in minor units."""
+    account = BOOKS.wallet(owner, "USD").id
+    rows = await platform.rows(f"SELECT balance FROM claimable_wallet WHERE account = '{account}'")
+    return int(rows[0][0])
+
+
+async def dormancy(platform: Platform, owner: str) -> str:
+    account = BOOKS.wallet(owner, "USD").id
+    rows = await platform.rows(f"SELECT dormancy FROM claimable_wallet WHERE account = '{account}'")
+    return str(rows[0][0])
+
+
+def refused(told: list[Any]) -> ClaimRefused:
+    first = told[0]
+    assert isinstance(first, ClaimRefused), told
+    assert first.remedy
+    return first
+
+
+async def test_unclaimed_money_is_noticed_filed_by_two_people_and_reclaimed(
+    platform: Platform,
+) -> None:
+    await pay_in(platform, 1)
+    await pay_in(platform, 2, code="EUR")
+    dollars, euros = await held(platform, EVENT), await held(platform, EVENT, "EUR")
+    told = await work(platform, days=YEARS_3.days)
+    assert states(told) == ["dormant", "dormant", "notice_sent", "notice_sent"]
+    notice = next(fact for fact in of(told, NoticeDue) if fact.owner == EVENT)
+    assert (notice.contacts, notice.companies) == ((), (party("co"),))
+    assert notice.answer_by == platform.clock.now() + NOTICE
+    assert states(await work(platform, days=NOTICE.days - 1)) == []
+    assert states(await work(platform, days=1)) == ["reportable", "reportable"]
+    proposed = (await send(platform, proposal()))[0]
+    assert (proposed.state, proposed.line_count >= 2) == ("proposed", True)
+    assert refused(await send(platform, decision(who=ASKS))).code == "same_person"
+    assert await held(platform, EVENT) == dollars
+    told = await send(platform, decision(name="2"))
+    assert [change.state for change in of(told, FilingChanged)] == ["remitting", "filed"]
+    assert states(told) == ["escheated", "escheated"]
+    assert {fact.filing_id for fact in of(told, DormancyChanged)} == {FILING}
+    assert (await held(platform, EVENT), await held(platform, EVENT, "EUR")) == (0, 0)
+    (report,) = of(told, ReportFiled)
+    totals = {total.currency: total.money().minor for total in report.totals}
+    assert totals == {"EUR": await owed(platform, "EUR"), "USD": await owed(platform)}
+    assert (totals["USD"] >= dollars, totals["EUR"] >= euros) == (True, True)
+    await claim_and_reclaim(platform, dollars)
+
+
+async def claim_and_reclaim(platform: Platform, dollars: int) -> None:
+    """The owner shows up after the filing, and the holder gets its money back."""
+    found = of(await claim(platform, "anna"), OwnerFound)
+    assert {(fact.filing_id, fact.claimant) for fact in found} == {(FILING, party("anna"))}
+    account, before = BOOKS.wallet(EVENT, "USD").id, await owed(platform)
+    wrong = reclaim(account, reclaim_id=derived_id("rcl", "ben"), claimant=party("ben"))
+    assert refused(await send(platform, wrong)).code == "not_the_claimant"
+    (proposed,) = of(await send(platform, reclaim(account)), ReclaimChanged)
+    assert (proposed.state, proposed.filing_id) == ("proposed", FILING)
+    assert refused(await send(platform, reclaim_decision(who=ASKS))).code == "same_person"
+    assert await held(platform, party("anna")) == 0
+    told = await send(platform, reclaim_decision(name="2"))
+    assert [change.state for change in of(told, ReclaimChanged)] == ["moving", "moved"]
+    assert states(told) == ["reclaimed"]
+    assert await held(platform, party("anna")) == dollars
+    assert await owed(platform) == before - dollars
+    again = reclaim(account, reclaim_id=derived_id("rcl", "again"))
+    assert refused(await send(platform, again)).code == "line_unknown"
+    assert refused(await send(platform, reclaim_decision(name="3"))).code == "reclaim_decided"
+    assert await platform.set_aside() == []
+    for table in ("unclaimed_filing", "unclaimed_line", "reclaim"):
+        rows = [
+            len(await platform.rows(f"SELECT * FROM {table}", tenant))
+            for tenant in (party("root"), party("elsewhere"), "")
+        ]
+        assert rows[0] > 0, table
+        assert rows[1:] == [0, 0], table
+
+
+async def test_totals_of_the_report_are_those_of_the_journals(platform: Platform) -> None:
+    await pay_in(platform, 1)
+    await pay_in(platform, 2, code="EUR")
+    await to_anna(platform, 3)
+    await until_reportable(platform)
+    told = await send(platform, proposal(), decision())
+    (report,) = of(told, ReportFiled)
+    journals = {journal.journal_id: journal for journal in of(told, JournalPosted)}
+    rows = list(csv.DictReader(io.StringIO(report.content)))
+    lines = [row for row in rows if row["account"] != "TOTAL"]
+    assert len(lines) == report.line_count == len(journals) >= 3
+    posted: dict[str, int] = {}
+    for row in lines:
+        (leg,) = journals[row["journal_id"]].legs
+        assert (leg.debit, leg.amount.amount) == (row["account"], row["amount"])
+        posted[row["currency"]] = posted.get(row["currency"], 0) + leg.amount.money().minor
+    assert {t.currency: t.money().minor for t in report.totals} == posted
+    totals = {row["currency"]: row["amount"] for row in rows if row["account"] == "TOTAL"}
+    assert totals == {total.currency: total.amount for total in report.totals}
+    assert hashlib.sha256(report.content.encode()).hexdigest() == report.sha256
+    assert {row["report_id"] for row in rows} == {report.report_id} != {report.filing_id}
+
+
+async def test_wallet_of_a_known_owner_is_filed_and_comes_back_to_it(platform: Platform) -> None:
+    await to_anna(platform, 1)
+    anna = party("anna")
+    money = await held(platform, anna)
+    told = await until_reportable(platform)
+    assert states(told, anna) == ["dormant", "notice_sent", "reportable"]
+    notice = next(fact for fact in of(told, NoticeDue) if fact.owner == anna)
+    assert (notice.contacts, notice.companies) == (("ct_anna",), ())
+    await send(platform, proposal(), decision())
+    assert (await held(platform, anna), await dormancy(platform, anna)) == (0, "escheated")
+    account = BOOKS.wallet(anna, "USD").id
+    told = await send(platform, reclaim(account), reclaim_decision())
+    assert await held(platform, anna) == await followed(platform, anna) == money
+    assert states(told, anna) == ["reclaimed", "active"]
+
+
+async def test_only_the_owner_sets_its_clock_back(platform: Platform) -> None:
+    await to_anna(platform, 1)
+    anna = party("anna")
+    await work(platform, days=YEARS_3.days)
+    assert refused(await send(platform, confirm(anna, "co"))).code == "not_the_owner"
+    await to_anna(platform, 2)
+    assert await dormancy(platform, anna) == "notice_sent"
+    (fact,) = of(await send(platform, confirm(anna, "anna")), OwnerConfirmed)
+    assert (fact.sign, fact.wallets) == ("answer", 1)
+    assert await dormancy(platform, anna) == "active"
+    assert states(await work(platform, days=YEARS_3.days - 1), anna) == []
+    (again,) = await send(platform, confirm(anna, "anna"))
+    assert again == fact
+    assert states(await work(platform, days=2), anna) == ["dormant", "notice_sent"]
+
+
+def payout(state: str, *, by: str, pay_in_id: str | None = None, sequence: int = 1) -> Event:
+    return PayoutChanged(
+        who=who(by),
+        where=WHERE,
+        why=WHY,
+        occurred_at=START,
+        payout_id=derived_id("po", by),
+        sequence=sequence,
+        state=state,
+        previous=None,
+        owner=party("anna"),
+        company=party("co"),
+        account=BOOKS.wallet(party("anna"), "USD").id,
+        amount=Amount(currency="USD", amount="10.00"),
+        pay_in_id=pay_in_id,
+        rail=None,
+        hold_id=None,
+        attempt_id=None,
+        reason_code=None,
+        must_act=None,
+    )
+
+
+def method(by: str) -> Event:
+    return MethodChosen(
+        owner=party("anna"),
+        currency="USD",
+        version=1,
+        rail="ach",
+        instrument=derived_id("ins", "1"),
+        state="active",
+        reason_code=None,
+        who=who(by),
+        occurred_at=START,
+    )
+
+
+def contact(by: str) -> Event:
+    return ContactAdded(
+        tenant=party("root"),
+        who=who(by),
+        reason="reachable",
+        occurred_at=START,
+        contact_id=derived_id("contact", "second", by),
+        party_id=party("anna"),
+        contact=f"ct_second_{by}",
+        channel="phone",
+        verified=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic", "sign", "no_sign"),
+    [
+        (
+            "payouts.payout.v1",
+            payout("approved", by="anna"),
+            payout("approved", by="co", pay_in_id=derived_id("pin", "1")),
+        ),
+        ("payouts.payout.v1", method("anna"), method("co")),
+        ("directory.parties.v1", contact("anna"), contact("co")),
+    ],
+    ids=["withdrawal", "method", "contact"],
+)
+async def test_what_the_owner_does_is_a_sign_and_what_others_do_is_none(
+    platform: Platform, topic: str, sign: Event, no_sign: Event
+) -> None:
+    await to_anna(platform, 1)
+    anna = party("anna")
+    await work(platform, days=YEARS_3.days)
+    await platform.send(no_sign, topic=topic)
+    assert await dormancy(platform, anna) == "notice_sent"
+    await platform.send(sign, topic=topic)
+    assert await dormancy(platform, anna) == "active"
+
+
+async def test_transfer_sent_by_the_owner_is_a_sign_and_balances_follow_the_books(
+    platform: Platform,
+) -> None:
+    """Journals come before anything tells whose the wallet is: what they posted is not lost."""
+    anna, ben = party("anna"), party("ben")
+    await to_anna(platform, 1)
+    travel = BOOKS.account("wallet", "anna-travel", "USD", owner=anna)
+    await work(platform, days=YEARS_3.days)
+    await transfer(platform, by="anna", to=BOOKS.wallet(ben, "USD"), number=1)
+    assert await dormancy(platform, anna) == "active"
+    await transfer(platform, by="anna", to=travel, number=2)
+    for owner, account in ((ben, BOOKS.wallet(ben, "USD")), (anna, travel)):
+        opened = WalletOpened(
+            tenant=party("root"),
+            who=who("root"),
+            reason="new",
+            occurred_at=START,
+            wallet_id=derived_id("wal", account.id),
+            owner=owner,
+            account=account.id,
+            ledger="main",
+            currency="USD",
+            purpose="default",
+            reference=None,
+            company=None,
+            value_kind="cash",
+        )
+        await platform.send(opened, topic="directory.wallets.v1")
+    await platform.send(payout("paid", by="co", sequence=4), topic="payouts.payout.v1")
+    assert await followed(platform, ben) == await held(platform, ben) == 500
+    assert await followed(platform, anna) == await held(platform, anna) - 1000
+    rows = await platform.rows(
+        f"SELECT balance FROM claimable_wallet WHERE account = '{travel.id}'"
+    )
+    assert rows[0][0] == 500
+    merged = PartiesMerged(
+        tenant=party("root"),
+        who=who("root"),
+        reason="one person",
+        occurred_at=START,
+        party_id=anna,
+        merged=ben,
+        merged_tenant=party("root"),
+        by="approval",
+    )
+    await platform.send(merged, topic="directory.parties.v1")
+    (fact,) = of(await send(platform, confirm(anna, "anna")), OwnerConfirmed)
+    assert fact.wallets == 3
+
+
+async def transfer(platform: Platform, *, by: str, to: Any, number: int) -> None:
+    """The owner moves 5.00 out of its wallet."""
+    journal = PostJournal(
+        who=who(by),
+        where=WHERE,
+        why=WHY,
+        occurred_at=platform.clock.now(),
+        journal_id=derived_id("jrn", "transfer", str(number)),
+        ledger="main",
+        reference=derived_id("wtr", "transfer", str(number)),
+        open_accounts=(to,),
+        legs=(
+            {
+                "id": derived_id("trf", "transfer", str(number)),
+                "debit": BOOKS.wallet(party(by), "USD").id,
+                "credit": to.id,
+                "amount": PositiveAmount.of(Money.parse("5.00", "USD")),
+                "code": "transfer",
+            },
+        ),
+        effective_at=platform.clock.now(),
+    )
+    await platform.command_ledger(journal)
+
+
+async def test_owner_who_shows_up_before_the_decision_keeps_the_money(platform: Platform) -> None:
+    await to_anna(platform, 1)
+    anna = party("anna")
+    money = await held(platform, anna)
+    await until_reportable(platform)
+    (proposed,) = of(await send(platform, proposal()), FilingChanged)
+    await send(platform, confirm(anna, "anna"))
+    told = await send(platform, decision())
+    assert of(told, FilingChanged)[0].line_count == proposed.line_count - 1
+    assert (await held(platform, anna), await dormancy(platform, anna)) == (money, "active")
+
+
+async def test_wallet_the_ledger_keeps_shut_is_left_to_the_next_filing(platform: Platform) -> None:
+    await pay_in(platform, 1)
+    await pay_in(platform, 2, code="EUR")
+    euros = await held(platform, EVENT, "EUR")
+    await until_reportable(platform)
+    account = BOOKS.wallet(EVENT, "EUR").id
+    change: dict[str, Any] = {
+        "account": account,
+        "ledger": "main",
+        "direction": "out",
+        "who": who("root"),
+        "why": WHY,
+        "occurred_at": START,
+    }
+    await platform.command_ledger(FreezeAccount(change_id=derived_id("chg", "1"), **change))
+    (report,) = of(await send(platform, proposal(), decision()), ReportFiled)
+    assert account not in report.content
+    assert BOOKS.wallet(EVENT, "USD").id in report.content
+    assert await held(platform, EVENT, "EUR") == euros
+    await platform.command_ledger(UnfreezeAccount(change_id=derived_id("chg", "2"), **change))
+    second = derived_id("fil", "two")
+    told = await send(
+        platform,
+        proposal(filing_id=second),
+        decision(name="second", filing_id=second),
+    )
+    assert [total.money().minor for total in of(told, ReportFiled)[0].totals] == [euros]
+
+
+async def test_declined_filing_moves_nothing_and_can_be_proposed_again(platform: Platform) -> None:
+    await pay_in(platform, 1)
+    money = await held(platform, EVENT)
+    await until_reportable(platform)
+    told = await send(platform, proposal(), decision(approve=False))
+    assert of(told, FilingChanged)[-1].state == "declined"
+    assert refused(await send(platform, decision(name="2"))).code == "filing_decided"
+    assert (await held(platform, EVENT), await owed(platform)) == (money, 0)
+    again = await send(platform, proposal(filing_id=derived_id("fil", "two")))
+    assert of(again, FilingChanged)[0].state == "proposed"
+
+
+async def test_money_that_comes_after_the_filing_has_a_clock_of_its_own(platform: Platform) -> None:
+    await pay_in(platform, 1)
+    await until_reportable(platform)
+    await send(platform, proposal(), decision())
+    assert await dormancy(platform, EVENT) == "escheated"
+    await pay_in(platform, 2)
+    assert await dormancy(platform, EVENT) == "active"
+    assert await followed(platform, EVENT) == await held(platform, EVENT) > 0
+    assert states(await work(platform, days=YEARS_3.days - 1)) == []
+    assert states(await work(platform, days=2)) == ["dormant", "notice_sent"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected", "field"),
+    [
+        (proposal(who=who("co")), "not_allowed", "/holder"),
+        (proposal(jurisdiction="de"), "jurisdiction_unknown", "/jurisdiction"),
+        (proposal(), "nothing_reportable", "/jurisdiction"),
+        (decision(), "filing_unknown", "/filing_id"),
+        (reclaim(derived_id("acc", "1")), "filing_unknown", "/filing_id"),
+        (reclaim_decision(), "reclaim_unknown", "/reclaim_id"),
+    ],
+)
+async def test_wrong_order_is_refused_the_same_each_time_and_changes_nothing(
+    platform: Platform, command: Event, expected: str, field: str
+) -> None:
+    told = await send(platform, command)
+    assert (refused(told).code, refused(told).field) == (expected, field)
+    assert (await send(platform, command)) == told
+    for table in ("unclaimed_filing", "reclaim"):
+        assert await platform.rows(f"SELECT * FROM {table}") == []
+
+
+async def test_empty_wallet_is_not_dormant(platform: Platform) -> None:
+    await to_anna(platform, 1)
+    anna = party("anna")
+    money = Money(await held(platform, anna), Money.parse("0", "USD").currency)
+    gone = payout("paid", by="co", sequence=4).model_copy(update={"amount": Amount.of(money)})
+    await platform.send(gone, topic="payouts.payout.v1")
+    assert await followed(platform, anna) == 0
+    assert states(await work(platform, days=YEARS_3.days), anna) == []
