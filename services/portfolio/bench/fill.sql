@@ -35,6 +35,10 @@ FROM payment m CROSS JOIN (VALUES
 ) k (step, kind, posted, held, flow, prefix);
 INSERT INTO hour
 SELECT account, date_trunc('hour', at, 'UTC'), currency, sum(posted), sum(held) FROM movement GROUP BY 1, 2, 3;
+INSERT INTO day
+SELECT account, date_trunc('day', at, 'UTC'), currency, sum(posted), sum(held) FROM movement GROUP BY 1, 2, 3;
+INSERT INTO minute
+SELECT account, date_trunc('minute', at, 'UTC'), currency, sum(posted), sum(held) FROM movement GROUP BY 1, 2, 3;
 INSERT INTO balance
 SELECT m.account, m.currency, max(a.owner), sum(m.posted), sum(m.held),
        sum(m.posted) FILTER (WHERE m.flow = 'received'), -sum(m.posted) FILTER (WHERE m.flow = 'paid'), 0

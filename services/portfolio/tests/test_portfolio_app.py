@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from tally_contracts.catalogue import expand
+from tally_contracts.funding_sources import PayInRefunded
 from tally_embedded import TopicSpec, ensure_topics
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.handlers import TOPICS
@@ -24,6 +25,7 @@ from tally_testkit import RawRecord, Topics
 
 KEY = base64.b64encode(b"i" * 32).decode()
 _HALF_A_MINUTE = 30.0
+_LISTED = ("/budgets", "/pay-ins", "/programs", "/exceptions")
 
 
 def test_topics_read_are_the_ones_the_catalogue_names() -> None:
@@ -143,6 +145,9 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
     told = tree().small().opens("ann", company="acme")
     ann, acme = told.party("ann"), told.party("acme")
     stories = [story(f"s{n}", owner=ann, company=acme).whole() for n in range(6)]
+    stories[0].returned(PayInRefunded, "partly_refunded", "10.00", "10.00")
+    stories[0].budget("rebates", "top", acme, limit="90.00", allocated="40.00", used="5.00")
+    stories[0].budget("rebates", "low", told.party("pat"), "top", limit="40.00", reserved="7.00")
     await running.publish(told, *stories)
     viewer, wallet = viewer_of(told, "acme", "company"), stories[0].wallet
     movements = f"/wallets/{wallet}/movements"
@@ -151,11 +156,17 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
     totals = await running.until(
         viewer, "/totals", lambda page: page["items"][0]["paid"]["amount"] == "600.00"
     )
+    await running.until(viewer, "/budgets", lambda page: len(page["items"]) == 2)
+    listed = {path: (await running.get(viewer, path)).json()["items"] for path in _LISTED}
     written = (await running.get(viewer, statement)).content
 
     running.spoil(
         "DELETE FROM portfolio.movement WHERE kind = 'hold';"
         "UPDATE portfolio.hour SET posted = posted + 7;"
+        "DELETE FROM portfolio.day; UPDATE portfolio.minute SET held = 1;"
+        "UPDATE portfolio.record SET told = '{}'; DELETE FROM portfolio.budget;"
+        "UPDATE portfolio.tier SET used = 9; DELETE FROM portfolio.keeper;"
+        "DELETE FROM portfolio.belonging;"
         "UPDATE portfolio.total SET paid = 1;"
         "INSERT INTO portfolio.consent VALUES ('p', 'c', 't', true, '')"
     )
@@ -167,13 +178,22 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
     assert answers[0] == (200, spoiled["items"])
     assert answers[-1] == (200, right["items"])
     assert {d.table: (d.only_before, d.only_after) for d in rebuilt.differences} == {
+        "belonging": (0, 3),
+        "budget": (0, 2),
         "consent": (1, 0),
+        "day": (0, 3),
         "hour": (3, 3),
+        "keeper": (0, 2),
+        "minute": (3, 3),
         "movement": (0, 6),
-        "total": (4, 4),
+        "record": (4, 4),
+        "tier": (2, 2),
+        "total": (5, 5),
     }
     assert (await running.get(viewer, "/totals")).json()["items"] == totals["items"]
     assert (await running.get(viewer, statement)).content == written
+    for path, items in listed.items():
+        assert (await running.get(viewer, path)).json()["items"] == items
 
     later = story("later", owner=ann, company=acme).whole()
     await running.publish(later)

@@ -30,7 +30,7 @@ def _tables(admin_dsn: str) -> dict[str, tuple[bool, bool, int]]:
 
 def test_row_level_security_is_forced_in_every_table(portfolio: Any) -> None:
     tables = _tables(portfolio.admin_dsn)
-    assert len(tables) == 25
+    assert len(tables) == 27
     for name, (enabled, forced, policies) in tables.items():
         assert enabled, name
         assert forced, name

@@ -21,6 +21,18 @@ def _totals(names: Sequence[str]) -> str:
     return ", ".join(f"sum(x.{name}) AS {name}" for name in names)
 
 
+def _slots(width: str) -> str:
+    """The part of the statement that adds what is fresh to sums by slots of time this wide."""
+    return f"""
+{width}s AS (
+    INSERT INTO {width} AS h (account, starts_at, currency, posted, held)
+    SELECT account, date_trunc('{width}', at, 'UTC'), currency, sum(posted), sum(held) FROM fresh
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (account, starts_at, currency) DO UPDATE
+    SET posted = h.posted + excluded.posted, held = h.held + excluded.held
+)"""
+
+
 _EACH, _ALL = ", ".join(_SUMS), ", ".join(Sums._fields)
 
 # Rows of `balance`, `owned` and `total` are locked by key order, in this order of tables.
@@ -54,13 +66,7 @@ WITH fresh AS (
     ON CONFLICT DO NOTHING
     RETURNING account, currency, at, posted, held, flow
 ),
-hours AS (
-    INSERT INTO hour AS h (account, starts_at, currency, posted, held)
-    SELECT account, date_trunc('hour', at, 'UTC'), currency, sum(posted), sum(held) FROM fresh
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (account, starts_at, currency) DO UPDATE
-    SET posted = h.posted + excluded.posted, held = h.held + excluded.held
-),
+{", ".join(map(_slots, ("day", "hour", "minute")))},
 deltas AS (
     SELECT account, currency, max(owner) AS owner, {_totals(_SUMS)}
     FROM (

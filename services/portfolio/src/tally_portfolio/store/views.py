@@ -93,15 +93,24 @@ SELECT {_MOVEMENT} FROM movement WHERE account = $1 AND at >= $2 AND at < $3
 ORDER BY at, log_seq, transfer_id LIMIT $4
 """
 _NOW = "SELECT posted, held FROM balance WHERE account = $1 AND currency = $2"
-# Whole hours from their sums, the last one from its rows.
+# Whole days, hours of the last day and minutes of the last hour from their sums; the last minute from
+# its rows.
 _BEFORE = """
 SELECT COALESCE(sum(posted), 0) AS posted, COALESCE(sum(held), 0) AS held
 FROM (
+    SELECT posted, held FROM day
+    WHERE account = $1 AND currency = $2 AND starts_at < date_trunc('day', $3::timestamptz, 'UTC')
+    UNION ALL
     SELECT posted, held FROM hour
-    WHERE account = $1 AND currency = $2 AND starts_at < date_trunc('hour', $3::timestamptz, 'UTC')
+    WHERE account = $1 AND currency = $2 AND starts_at >= date_trunc('day', $3::timestamptz, 'UTC')
+    AND starts_at < date_trunc('hour', $3::timestamptz, 'UTC')
+    UNION ALL
+    SELECT posted, held FROM minute
+    WHERE account = $1 AND currency = $2 AND starts_at >= date_trunc('hour', $3::timestamptz, 'UTC')
+    AND starts_at < date_trunc('minute', $3::timestamptz, 'UTC')
     UNION ALL
     SELECT posted, held FROM movement
-    WHERE account = $1 AND currency = $2 AND at >= date_trunc('hour', $3::timestamptz, 'UTC')
+    WHERE account = $1 AND currency = $2 AND at >= date_trunc('minute', $3::timestamptz, 'UTC')
     AND (at, log_seq, transfer_id) < ($3, $4, $5)
 ) x
 """

@@ -1,0 +1,93 @@
+"""No read costs more because there are more movements: the same rows, and the pages of deeper indexes."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tally_portfolio import record_views, views, wallet_views
+from tally_portfolio.api_records import SHELVES
+from tally_portfolio.service import reading
+from tally_portfolio.store.views import BEGINNING, LAST, NEWEST, Position
+from tally_portfolio.views import Page, Seat
+from tally_portfolio.wallet_views import OpenedWallet
+from tally_security.internal import Persona, Viewer
+
+from .portfolio_plans import START, Effort, Explained, fill
+
+HOT, ROOT = f"acc_{0:026d}", "party_root"
+# The same day, with ten times as many payments in it.
+FEW, MANY = (1_000, "86.4 seconds"), (10_000, "8.64 seconds")
+MIDDLE = START + timedelta(hours=15, minutes=31, seconds=7)
+# A balance at a time reads minutes of its last hour: no more of them than there are, and one has rows.
+MORE_ROWS = 60
+PERSONAS = (
+    ("*", Persona.OPERATOR),
+    (ROOT, Persona.AGGREGATOR),
+    ("party_c0", Persona.COMPANY),
+    ("party_p0", Persona.PAYEE),
+)
+Ask = Callable[[Explained, Seat], Awaitable[Any]]
+
+
+def _listing(kinds: tuple[str, ...], load: views.Load) -> Ask:
+    return lambda _, seat: views.listing(seat, kinds, Page(NEWEST, 50), load)
+
+
+def _wallet(conn: Any, seat: Seat) -> OpenedWallet:
+    return OpenedWallet(conn, seat.viewer, HOT, "USD", {}, ())
+
+
+def _history(before: Position) -> Ask:
+    return lambda conn, seat: wallet_views.history(_wallet(conn, seat), before, BEGINNING, 50)
+
+
+def _balance_at(conn: Explained, seat: Seat) -> Awaitable[Any]:
+    return wallet_views.account_statement(
+        _wallet(conn, seat), MIDDLE, MIDDLE, now=MIDDLE + timedelta(days=99), settled=timedelta()
+    )
+
+
+QUESTIONS: dict[str, Ask] = {
+    "wallets": _listing(("wallet",), views.load_wallets),
+    "pay-ins": _listing(("pay_in",), views.load_pay_ins),
+    "payouts": _listing(("payout", "withdrawal"), views.load_payouts),
+    "payments": _listing(("pay_in", "withdrawal"), views.load_payments),
+    "parties": _listing(("party",), views.load_parties),
+    "exceptions": lambda _, seat: views.exceptions(seat, Page(NEWEST, 50)),
+    "totals": lambda _, seat: views.totals(seat),
+    "payment": lambda _, seat: views.payment(seat, "pin_500"),
+    "movements": _history(LAST),
+    "older movements": _history(Position(MIDDLE, 0, "")),
+    "balance at a time": _balance_at,
+    **{shelf.path: _listing((shelf.kind,), record_views.loader(shelf.kind)) for shelf in SHELVES},
+}
+
+
+async def _efforts(portfolio: Any, persona: tuple[str, Persona]) -> dict[str, Effort]:
+    party, as_what = persona
+    tenant = "*" if as_what is Persona.OPERATOR else ROOT
+    viewer = Viewer(party, tenant, as_what, frozenset())
+    found = {}
+    async with reading(portfolio.pool, tenant) as conn:
+        for name, ask in QUESTIONS.items():
+            seen = Explained(conn)
+            await ask(seen, Seat(seen, viewer, party))  # type: ignore[arg-type] # passes queries on
+            assert not any("Seq Scan on" in plan for plan in seen.plans), (name, seen.plans)
+            found[name] = seen.effort()
+    return found
+
+
+async def test_no_read_looks_at_more_because_there_are_ten_times_as_many_movements(
+    fresh: Any, project_root: Path
+) -> None:
+    few, many = await fresh(), await fresh()
+    for portfolio, (payments, step) in ((few, FEW), (many, MANY)):
+        fill(portfolio, project_root, payments=payments, payees=200, step=step)
+    for persona in PERSONAS:
+        small, large = await _efforts(few, persona), await _efforts(many, persona)
+        for name, effort in large.items():
+            compared = persona, name, small[name], effort
+            assert effort.rows <= small[name].rows + MORE_ROWS, compared
+            # Indexes are deeper, and things of a page lie further apart.
+            assert effort.pages <= max(small[name].pages, 60) * 2.5, compared
