@@ -66,6 +66,7 @@ _SAGA = (
 _CASE = "a note to a person about what is judged by itself"
 _BANK = "judged against the bank's own book (test_oracle_bank.py)"
 _ANNOUNCED = "said by the announcement alone, on a topic that ages"
+_CLOCK = "for dormancy clocks alone: a filing asks the ledger, which gives no more than there is"
 _VIEW = "a look-up of the portfolio, which is built again from the topics"
 
 UNJUDGED: Mapping[str, str] = {
@@ -123,6 +124,15 @@ UNJUDGED: Mapping[str, str] = {
         for column in ("party_id", "tenant", "path", "registered", "changed_at", "awaited")
     },
     "funding.statement.company": _FILE,
+    **{
+        f"funding.claimable_wallet.{column}": _CLOCK
+        for column in (
+            *("account", "tenant", "owner", "currency", "balance", "program", "circumstances"),
+            *("cause", "jurisdiction", "period", "dormancy", "last_activity_at", "dormant_at"),
+            "opened_at",
+        )
+    },
+    **{f"funding.untold_balance.{column}": _CLOCK for column in ("account", "currency", "amount")},
     "funding.pay_in.changed_at": _LOCAL_TIME,
     "funding.pay_in.rule": "of a pay-in in suspense no fact says it; of an allocated one O14 does",
     "funding.repeated_announcement.last_at": _LOCAL_TIME,
