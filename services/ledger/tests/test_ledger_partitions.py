@@ -1,15 +1,20 @@
 """Months of entry and log: made ahead, protected like the rest, and no month missed stops money."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import asyncpg
 import psycopg
 import pytest
 
 from tally_ledger import store
-from tally_ledger.partitions import ensure_months
-from tally_runtime import FixedClock
+from tally_ledger.partitions import (
+    PartitionMetrics,
+    PartitionWorker,
+    ensure_months,
+    months_ahead,
+)
+from tally_runtime import FixedClock, Metrics
 
 from .conftest import LedgerFixture
 from .ledger_builders import NOW, account, identify, journal, leg
@@ -162,3 +167,43 @@ async def test_a_long_reader_is_not_waited_for(monthly: LedgerFixture) -> None:
         await monthly.apply(FUNDING)
     assert await ensure_months(monthly.transactor)
     assert "entry_2026_07" in partitions(monthly, "entry")
+
+
+@pytest.mark.parametrize(
+    ("begins", "expected"),
+    [
+        (None, -1),
+        (datetime(2026, 3, 1, tzinfo=UTC), -1),
+        (datetime(2026, 4, 1, tzinfo=UTC), 0),
+        (datetime(2026, 5, 1, 2, tzinfo=timezone(timedelta(hours=2))), 1),
+        (datetime(2027, 4, 1, tzinfo=UTC), 12),
+    ],
+)
+def test_months_ahead_are_counted_behind_this_one(begins: datetime | None, expected: int) -> None:
+    for moment in (NOW, datetime(2026, 3, 1, tzinfo=UTC), APRIL - timedelta(microseconds=1)):
+        assert months_ahead(store.Rest(begins, used=False), moment) == expected
+
+
+async def test_a_month_that_is_missing_and_rows_without_one_are_measured(
+    ledger: LedgerFixture,
+) -> None:
+    worker = PartitionWorker(PartitionMetrics.of(Metrics("test")))
+
+    async def measured() -> list[tuple[float, float]]:
+        await worker.measure(ledger.pool, ledger.clock.now())
+        of = worker.metrics
+        return [
+            (of.months_ahead(table)._value.get(), of.rest_used(table)._value.get())
+            for table in TABLES
+        ]
+
+    assert await measured() == [(-1, 0)] * 2, "none was made yet"
+    await ensure_months(ledger.transactor)
+    assert await measured() == [(3, 0)] * 2
+    at(ledger, datetime(2026, 6, 30, 23, tzinfo=UTC))
+    assert await measured() == [(0, 0)] * 2, "the next month is missing"
+    at(ledger, datetime(2026, 7, 1, tzinfo=UTC))
+    await ledger.apply(FUNDING)
+    assert await measured() == [(-1, 1)] * 2
+    await ensure_months(ledger.transactor)
+    assert await measured() == [(3, 0)] * 2

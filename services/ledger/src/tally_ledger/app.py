@@ -6,7 +6,7 @@ from tally_ledger import service
 from tally_ledger.closing import ClosingWorker, announce_key
 from tally_ledger.expiry import ExpiryWorker
 from tally_ledger.handlers import build_router
-from tally_ledger.partitions import PartitionWorker, ensure_months
+from tally_ledger.partitions import PartitionMetrics, PartitionWorker, ensure_months
 from tally_ledger.placement import Placement, settle_in
 from tally_ledger.proofs import SigningKey
 from tally_ledger.settings import LedgerSettings
@@ -57,7 +57,7 @@ def build_app(
                 settings.ledgers, settings.expiry_poll_ms / 1000, settings.expiry_batch_holds
             ),
             ClosingWorker(settings.ledgers, key, settings.closing_poll_ms / 1000),
-            PartitionWorker(),
+            PartitionWorker(PartitionMetrics.of(metrics.for_service("ledger"))),
             OverdueTransfers(
                 TransferMetrics.of(metrics.for_service("ledger")),
                 settings.transfer_poll_ms / 1000,

@@ -11,7 +11,7 @@ from tally_ledger.store.assets import (
 from tally_ledger.store.changes import last_change
 from tally_ledger.store.loading import DueHold, Head, due_holds, load
 from tally_ledger.store.opening import ensure_assets, ensure_shards
-from tally_ledger.store.partitions import ensure_partitions
+from tally_ledger.store.partitions import Rest, ensure_partitions, rest_of
 from tally_ledger.store.parts import Part, parts_of
 from tally_ledger.store.reading import (
     Line,
@@ -30,6 +30,7 @@ __all__ = [
     "Part",
     "PastBalance",
     "Place",
+    "Rest",
     "Statement",
     "add_asset",
     "asset",
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "parts_of",
     "reject_registration",
+    "rest_of",
     "save",
     "statement",
     "units",
