@@ -5,7 +5,6 @@ import base64
 import os
 import secrets
 import shlex
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -31,11 +30,11 @@ from tally_cli.platform import (
     prepare_database,
     prepare_topics,
 )
-from tally_embedded import running_stack
+from tally_embedded import free_ports, is_free, running_stack
 from tally_messaging.launch import run_until_stopped
 from tally_runtime import Metrics, configure_logging, run_all, run_process
 
-_API_PORT, _READ_PORT = 8080, 8090
+_API_PORT = 8080
 _KEY_BYTES = 32
 
 
@@ -147,12 +146,12 @@ def prepare_environment(more: dict[str, str]) -> None:
     """Settings of an embedded platform, where the environment does not say otherwise."""
     os.environ.setdefault("TALLY_ENVIRONMENT", "development")
     os.environ.setdefault("TALLY_FUNDING_SOURCES", DEFAULT_SOURCES)
-    for variable, preferred in (
-        ("TALLY_GATEWAY_PORT", _API_PORT),
-        ("TALLY_PORTFOLIO_READ_PORT", _READ_PORT),
-    ):
-        if variable not in os.environ:
-            os.environ[variable] = str(_free_port(preferred))
+    if "TALLY_GATEWAY_PORT" not in os.environ:
+        port = _API_PORT if is_free(_API_PORT) else free_ports(1)[0]
+        os.environ["TALLY_GATEWAY_PORT"] = str(port)
+    # Nobody types this one: as the servers' ports are chosen, so that two platforms of one machine
+    # that start together do not both find the same one free.
+    os.environ.setdefault("TALLY_PORTFOLIO_READ_PORT", str(free_ports(1)[0]))
     os.environ.setdefault(
         "TALLY_PORTFOLIO_URL", f"http://127.0.0.1:{os.environ['TALLY_PORTFOLIO_READ_PORT']}"
     )
@@ -164,18 +163,6 @@ def prepare_environment(more: dict[str, str]) -> None:
         "TALLY_PUBLIC_URL", f"http://127.0.0.1:{os.environ['TALLY_GATEWAY_PORT']}"
     )
     os.environ.update(more)
-
-
-def _free_port(preferred: int) -> int:
-    """The preferred port of this machine, or another one where that is taken."""
-    for port in (preferred, 0):
-        try:
-            with socket.create_server(("127.0.0.1", port)) as listener:
-                found: int = listener.getsockname()[1]
-                return found
-        except OSError:
-            continue
-    raise OSError("no port of this machine is free")
 
 
 async def run_platform(
