@@ -55,6 +55,12 @@ def test_the_pause_grows_shorter_with_the_batch_and_is_none_under_load() -> None
     assert pace.interval_s(limits, [replace(raw(1), value=None)]) == pytest.approx(0.0594)
 
 
+def test_a_consumer_that_no_payment_waits_for_leaves_more_time() -> None:
+    limits = settings(batch_records_max=400, batch_interval_ms=60, patient_interval_ms=500)
+    pauses = [pace.interval_s(limits, [raw(1)] * n, patient=True) for n in (1, 50, 100)]
+    assert pauses == pytest.approx([0.495, 0.25, 0])
+
+
 class Client:
     """The broker's client as the consumer uses it."""
 

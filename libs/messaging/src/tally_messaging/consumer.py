@@ -178,7 +178,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                     return
                 done += len(part)
         left_s = (
-            self._batch_since + pace.interval_s(self._settings, records) - self._clock.monotonic()
+            self._batch_since
+            + pace.interval_s(self._settings, records, patient=self.router.patient)
+            - self._clock.monotonic()
         )
         if left_s > 0:
             await asyncio.sleep(left_s)

@@ -38,10 +38,16 @@ class Subscription:
 
 
 class Router:
-    """The handlers of one consumer; `consumer` is its group id and its name in the inbox."""
+    """The handlers of one consumer; `consumer` is its group id and its name in the inbox.
 
-    def __init__(self, consumer: str, subscriptions: Sequence[Subscription]) -> None:
+    `patient`: no payment waits for it, so that its batches may be fewer and fuller.
+    """
+
+    def __init__(
+        self, consumer: str, subscriptions: Sequence[Subscription], *, patient: bool = False
+    ) -> None:
         self.consumer = consumer
+        self.patient = patient
         self.subscriptions = tuple(subscriptions)
         self._handlers: dict[type[BaseModel], FoldHandler] = {}
         self._models: dict[str, type[BaseModel]] = {}

@@ -31,6 +31,12 @@ class MessagingSettings(ServiceSettings):
         le=10_000,
         description="least time between two small batches; large ones follow each other at once",
     )
+    patient_interval_ms: int = Field(
+        default=400,
+        ge=0,
+        le=10_000,
+        description="the same for consumers beside the main one that no payment waits for",
+    )
     fetch_wait_ms: int = Field(
         default=500,
         ge=1,
@@ -72,7 +78,12 @@ class MessagingSettings(ServiceSettings):
     outbox_partition_records: int = Field(default=4_000_000, ge=100, le=1_000_000_000)
     retention_interval_s: int = Field(default=60, ge=1, le=86_400)
     relay_page_records: int = Field(default=1000, ge=1, le=10_000)
-    relay_poll_ms: int = Field(default=200, ge=5, le=10_000)
+    relay_poll_ms: int = Field(
+        default=500,
+        ge=5,
+        le=10_000,
+        description="how often the outbox is looked at unasked: for what another process committed",
+    )
     relay_position_interval_ms: int = Field(
         default=1_000,
         ge=0,

@@ -42,6 +42,7 @@ def build_rules_router(book: RuleBook, books: Books) -> Router:
             Subscription(PAY_INS, types=topic(PAY_INS).types),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_is_of_a_charge),
         ],
+        patient=True,
     )
 
     _register_commands(router, book, books)
