@@ -376,6 +376,47 @@ def test_f22_a_line_pays_a_party_a_role_a_relation_a_group_or_nobody_yet(
     assert [part.amount.minor for part in decision] == ([34, 33, 33] if len(owners) == 3 else [100])
 
 
+def test_f19_a_group_is_paid_by_the_weights_of_its_members() -> None:
+    to = {"group": "party_g", "weights": {"b": 3, "none": 7, "c": 0, "*": 1}}
+    decision = decide(
+        lines_of({**REST, "to": to}),
+        Money.parse("1.00", "EUR"),
+        members={"party_g": ("a", "b", "c", "d")},
+    )
+    assert isinstance(decision, tuple)
+    assert [(part.owner, part.amount.minor) for part in decision] == [
+        ("a", 20),
+        ("b", 60),
+        ("d", 20),
+    ]
+
+
+@given(
+    weights=st.lists(st.integers(0, 10**9), min_size=1, max_size=20).filter(any),
+    code=st.sampled_from(CODES),
+    minor=st.integers(1, LARGEST),
+)
+def test_f19_shares_by_weight_sum_exactly_in_every_currency_and_follow_largest_remainder(
+    weights: list[int], code: str, minor: int
+) -> None:
+    members = tuple(f"m{n:02}" for n in range(len(weights)))
+    to = {"group": "party_g", "weights": dict(zip(members, weights, strict=True))}
+    rule = lines_of({**REST, "to": to}, match={"currencies": [code]})
+    decision = decide(rule, Money(minor, currency(code)), members={"party_g": members})
+    assert isinstance(decision, tuple)
+    found = {part.owner: part.amount.minor for part in decision}
+    assert sum(found.values()) == minor
+    exact = {
+        member: Fraction(minor * weight, sum(weights))
+        for member, weight in zip(members, weights, strict=True)
+    }
+    rounded_up = [m for m in members if found.get(m, 0) > exact[m]]
+    assert all(abs(found.get(member, 0) - share) < 1 for member, share in exact.items())
+    least = min((exact[m] % 1 for m in rounded_up), default=Fraction(1))
+    cut = [m for m in members if exact[m] % 1 and m not in rounded_up]
+    assert all(exact[m] % 1 <= least for m in cut), "the largest remainders get the odd units"
+
+
 @pytest.mark.parametrize(
     ("to", "changes", "reason"),
     [
@@ -400,6 +441,21 @@ def test_f22_a_line_pays_a_party_a_role_a_relation_a_group_or_nobody_yet(
         ({"group": "party_g"}, {}, Reason.GROUP_EMPTY),
         (
             {"group": "party_g"},
+            {"members": {"party_g": tuple(f"pty_{n}" for n in range(65))}},
+            Reason.TOO_MANY_PARTS,
+        ),
+        (
+            {"group": "party_g", "weights": {"a": 1}},
+            {"members": {"party_g": ("a", "b")}},
+            Reason.GROUP_WEIGHT_MISSING,
+        ),
+        (
+            {"group": "party_g", "weights": {"gone": 1, "*": 0}},
+            {"members": {"party_g": ("a", "b")}},
+            Reason.GROUP_EMPTY,
+        ),
+        (
+            {"group": "party_g", "weights": {"pty_0": 1, "*": 0}},
             {"members": {"party_g": tuple(f"pty_{n}" for n in range(65))}},
             Reason.TOO_MANY_PARTS,
         ),

@@ -209,6 +209,28 @@ async def test_f19_a_rule_that_targets_a_group_follows_its_membership(
     assert await desk.rules() == ["standard:1", f"{rule_id(1)}:1", "standard:1"]
 
 
+async def test_f19_a_pay_in_keeps_the_version_of_the_group_it_was_divided_by(
+    desk: Desk, money: Any
+) -> None:
+    known, other = Known(), party(20)
+    crew = {"group": GROUP, "weights": {PAYEE: 3, "*": 1}}
+    await desk.publish(document({"role": "crew", "to": crew, "percent": "4"}))
+    await desk.directory(known.joined(PAYEE, 1), known.joined(other, 2))
+    await desk.book(money())
+    await desk.directory(known.joined(other, 3, member=False))
+    await desk.book(money("m-2"))
+    rows = await desk.bench.rows("SELECT rule_facts FROM pay_in ORDER BY external_id")
+    kept = [row[0] for row in rows]
+    assert [facts["group_versions"] for facts in kept] == [{GROUP: 2}, {GROUP: 3}]
+    assert [facts["members"][GROUP] for facts in kept] == [sorted([PAYEE, other]), [PAYEE]]
+    shares = await desk.bench.rows(
+        "SELECT owner, amount FROM allocation WHERE role = 'crew' ORDER BY pay_in_id, owner"
+    )
+    assert sorted((row[0], row[1]) for row in shares) == sorted(
+        [(PAYEE, 300), (other, 100), (PAYEE, 400)]
+    )
+
+
 async def test_f24_a_rule_selects_on_every_condition_at_once(desk: Desk, money: Any) -> None:
     match = {
         "sources": ["cards"],

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     LEDGER_REJECTED = "ledger_rejected"
     NO_RULE = "no_rule"
     GROUP_EMPTY = "group_empty"
+    GROUP_WEIGHT_MISSING = "group_weight_missing"
     RELATION_UNCLEAR = "relation_unclear"
     TENANT_UNKNOWN = "tenant_unknown"
     TOO_MANY_PARTS = "too_many_parts"

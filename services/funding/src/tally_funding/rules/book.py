@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from tally_funding.domain import Beneficiary, PartOfPayIn, Suspense
 from tally_funding.rules import directory_store, store
 from tally_funding.rules.choose import Compiled, RuleSet, choose, compile_rule
-from tally_funding.rules.decide import PARTS_MAX, decide_allocation
+from tally_funding.rules.decide import decide_allocation
 from tally_funding.rules.document import RuleDocument
 from tally_funding.rules.match import Facts
 from tally_funding.rules.model import Destination, Role, Rule, To
+from tally_funding.rules.owners import PARTS_MAX
 from tally_funding.rules.translate import rule as translated
 from tally_postgres import Connection
 
@@ -119,7 +120,9 @@ async def inform(conn: Connection, rules: RuleSet, money: Sequence[Asked]) -> Se
     for party, group, tenant in joined:
         groups[tenant, party].add(group)
     members: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for group, party, tenant in paid:
+    versions: dict[str, dict[str, int]] = defaultdict(dict)
+    for group, party, tenant, version in paid:
+        versions[tenant][group] = version
         members[tenant][group] = (*members[tenant].get(group, ()), party)
     relations: dict[tuple[str, str], dict[str, tuple[str, ...]]] = defaultdict(dict)
     for other, relation, party, tenant in related:
@@ -137,6 +140,7 @@ async def inform(conn: Connection, rules: RuleSet, money: Sequence[Asked]) -> Se
             tenant=tenant,
             groups=frozenset(groups.get((tenant, owner), ())),
             members=members.get(tenant, {}),
+            group_versions=versions.get(tenant, {}),
             relations=relations.get((tenant, facts.company), {}),
         )
 
@@ -153,6 +157,11 @@ def kept_facts(rule: Rule, facts: Facts) -> Mapping[str, object] | None:
         kept["tenant"] = facts.tenant
     if names[To.GROUP]:
         kept["members"] = _of(facts.members, names[To.GROUP])
+        kept["group_versions"] = {
+            name: facts.group_versions[name]
+            for name in sorted(names[To.GROUP])
+            if name in facts.group_versions
+        }
     if names[To.RELATION]:
         kept["relations"] = _of(facts.relations, names[To.RELATION])
     return kept or None

@@ -15,7 +15,7 @@ from tally_funding.rules.charge_store import Charge
 from tally_funding.rules.choose import Compiled
 from tally_funding.rules.divide import compile_claim
 from tally_funding.rules.match import Facts
-from tally_funding.rules.owners import owners_of, shared_equally
+from tally_funding.rules.owners import Owners, owners_of, shared
 from tally_funding.rules.refusals import TOPIC
 from tally_funding.rules.store import PastPayIn
 from tally_funding.statements.credits import printable
@@ -85,8 +85,8 @@ def _plan(
     for number, asked in enumerate(rule.charges):
         minor = compile_claim(asked.line, rule.rounding, facts.code)(facts.minor)
         owners = owners_of(asked.line, facts, pay_in.beneficiary)
-        named = (asked.payer,) if isinstance(owners, Suspense) else owners
-        for position, (owner, part) in enumerate(shared_equally(named, minor)):
+        named: Owners = (asked.payer,) if isinstance(owners, Suspense) else owners
+        for position, (owner, part) in enumerate(shared(named, minor)):
             if part:
                 charge_id = derived_id("chg", pay_in.pay_in_id, str(number), str(position))
                 one = Charge(

@@ -1,16 +1,13 @@
 """What a rule makes of a pay-in: parts that sum to it exactly, or the reason for suspense."""
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from tally_funding.domain import Beneficiary, PartOfPayIn, Reason, Suspense
 from tally_funding.rules.choose import Chosen, Compiled
 from tally_funding.rules.match import Condition, Facts, first_failing
 from tally_funding.rules.model import Rule
-from tally_funding.rules.owners import shared_equally
+from tally_funding.rules.owners import PARTS_MAX, shared
 from tally_money import Money, currency
-
-PARTS_MAX: Final = 64
-"""The most wallets that one pay-in can be divided among."""
 
 Designation: TypeAlias = tuple[int, str, int]
 """A line's position, an owner, and the minor units above zero that the owner gets by it."""
@@ -67,10 +64,10 @@ def evaluate(
         owners = owner(facts, beneficiary)
         if isinstance(owners, Suspense):
             return owners
-        if len(owners) == 1:
+        if isinstance(owners, tuple) and len(owners) == 1:
             designated.append((position, owners[0], minor))
         else:
-            shares = shared_equally(owners, minor)
+            shares = shared(owners, minor)
             designated.extend((position, one, part) for one, part in shares if part)
     if len(designated) > PARTS_MAX:
         return Suspense(

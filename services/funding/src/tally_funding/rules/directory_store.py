@@ -15,10 +15,12 @@ WHERE member AND party = ANY($1::text[]) AND group_id = ANY($2::text[])
 """
 
 _MEMBERS = """
-SELECT asked.group_id, m.party, m.tenant
+SELECT asked.group_id, m.party, m.tenant, v.version
 FROM unnest($1::text[]) AS asked (group_id) CROSS JOIN LATERAL (
     SELECT k.party, k.tenant FROM known_member k
     WHERE k.group_id = asked.group_id AND k.member ORDER BY k.party LIMIT $2) m
+CROSS JOIN LATERAL (
+    SELECT max(k.version) AS version FROM known_member k WHERE k.group_id = asked.group_id) v
 """
 
 _RELATIONS = """
@@ -60,9 +62,12 @@ async def groups_of(
 
 async def members(
     conn: Connection, groups: Collection[str], limit: int
-) -> Sequence[tuple[str, str, str]]:
-    """The members of groups, at most `limit` each, by id: (group, party, tenant)."""
-    return [(row[0], row[1], row[2]) for row in await conn.fetch(_MEMBERS, sorted(groups), limit)]
+) -> Sequence[tuple[str, str, str, int]]:
+    """The members of groups, at most `limit` each, by id: (group, party, tenant, group's version)."""
+    return [
+        (row[0], row[1], row[2], row[3])
+        for row in await conn.fetch(_MEMBERS, sorted(groups), limit)
+    ]
 
 
 async def relations(

@@ -9,6 +9,8 @@ from tally_contracts.base import Country, Slug, Token
 LINES_MAX: Final = 64
 CHARGES_MAX: Final = 8
 _NAMES_MAX: Final = 1000
+OTHERS: Final = "*"
+"""In the weights of a group: members that are not named."""
 
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 DecimalText = Annotated[
@@ -80,11 +82,15 @@ class MatchDocument(_Document):
     )
 
 
+GroupWeight = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
 class DestinationDocument(_Document):
     """Who gets a line's money; exactly one field.
 
     `role`: whom the pay-in names, and `aggregator` the root of the company's tree. `relation`: the
-    one party that stands in this relation to the company. `group`: its members in equal shares.
+    one party that stands in this relation to the company. `group`: its members in equal shares,
+    or by `weights`: of each party, and under `*` of every member that is not named.
     `unknown`: nobody yet, by an event's reference; `$event` is the event the pay-in is about.
     """
 
@@ -93,6 +99,9 @@ class DestinationDocument(_Document):
     relation: Slug | None = None
     group: Token | None = None
     unknown: EventReference | None = None
+    weights: dict[Reference, GroupWeight] | None = Field(
+        default=None, min_length=1, max_length=_NAMES_MAX, description="of a group's members"
+    )
 
 
 class TierDocument(_Document):

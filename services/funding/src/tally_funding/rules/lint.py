@@ -12,6 +12,7 @@ from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import translate
 from tally_funding.rules.document import (
     ChargeDocument,
+    DestinationDocument,
     LineDocument,
     MatchDocument,
     RuleDocument,
@@ -150,6 +151,7 @@ def _share_faults(place: str, line: ShareDocument, kinds: Sequence[str]) -> Iter
             "destination_ambiguous",
             f"give exactly one of {', '.join(_DESTINATIONS)}",
         )
+    yield from _weight_faults(f"{place}/to/weights", line.to)
     if line.percent is None and line.tiers is None:
         bounds = {"cap": line.cap, "floor": line.floor}
         for name in [name for name, given in bounds.items() if given is not None]:
@@ -164,6 +166,13 @@ def _share_faults(place: str, line: ShareDocument, kinds: Sequence[str]) -> Iter
         yield from _tier_faults(at, code, [tier.up_to for tier in tiers])
         for number, tier in enumerate(tiers):
             yield from _percent_faults(f"{at}/{number}/percent", tier.percent)
+
+
+def _weight_faults(place: str, to: DestinationDocument) -> Iterator[RuleFault]:
+    if to.weights is not None and to.group is None:
+        yield RuleFault(place, "weights_without_group", "remove them, or name a group")
+    if to.weights is not None and not any(to.weights.values()):
+        yield RuleFault(place, "weights_zero", "give some member a weight above zero")
 
 
 def _percent_faults(place: str, percent: str) -> Iterator[RuleFault]:

@@ -13,7 +13,8 @@ class Facts:
     """What rules look at. `minor` units of `code`; `country` is the payer's, `tags` its references.
 
     From the directory: `tenant` of the company, the `groups` its beneficiary is in, `members` of
-    groups that rules pay, and `relations`: the parties that stand in a relation to the company.
+    groups that rules pay (each group in this one of `group_versions`), and `relations`: the parties
+    that stand in a relation to the company.
     """
 
     source: str
@@ -29,6 +30,7 @@ class Facts:
     tenant: str | None = None
     groups: frozenset[str] = frozenset()
     members: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    group_versions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     relations: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -94,10 +94,16 @@ EVENT: Final = "$event"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`name` is a party's reference, a role, a relation to the company, a group, or an event."""
+    """`name` is a party's reference, a role, a relation to the company, a group, or an event.
+
+    `weights`: of a group's members by party, sorted, and of all `others` (None: a member must be
+    named); None for equal shares.
+    """
 
     to: To
     name: str
+    weights: tuple[tuple[str, int], ...] | None = None
+    others: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

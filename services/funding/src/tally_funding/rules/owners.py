@@ -1,16 +1,49 @@
 """Who gets a line's money: from a line's destination and a pay-in to owners of wallets."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from tally_funding.domain import OWNER_CHARS_MAX, Beneficiary, Reason, Suspense
 from tally_funding.rules.match import Facts
 from tally_funding.rules.model import EVENT, Destination, Line, Role, To
 
-Named: TypeAlias = "tuple[str, ...] | Suspense"
+PARTS_MAX: Final = 64
+"""The most wallets that one pay-in can be divided among."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Owners with their weights, all above zero."""
+
+    owners: tuple[str, ...]
+    weights: tuple[int, ...]
+
+
+Owners: TypeAlias = "tuple[str, ...] | Weighed"
+
+Named: TypeAlias = "Owners | Suspense"
 """Who gets a line's money, or why nobody can."""
 
 Resolver: TypeAlias = Callable[[Facts, Beneficiary | None], Named]
+
+
+def shared(owners: Owners, minor: int) -> Iterator[tuple[str, int]]:
+    """A line's money among its owners; the shares sum to it."""
+    if isinstance(owners, Weighed):
+        return shared_by_weight(owners, minor)
+    return shared_equally(owners, minor)
+
+
+def shared_by_weight(among: Weighed, minor: int) -> Iterator[tuple[str, int]]:
+    """In proportion to the weights, by largest remainder; ties go to the first of the owners."""
+    whole = sum(among.weights)
+    parts = [divmod(minor * weight, whole) for weight in among.weights]
+    odd = minor - sum(part for part, _ in parts)
+    order = sorted(range(len(parts)), key=lambda position: (-parts[position][1], position))
+    favoured = frozenset(order[:odd])
+    for position, (owner, (part, _)) in enumerate(zip(among.owners, parts, strict=True)):
+        yield owner, part + (position in favoured)
 
 
 def shared_equally(owners: Sequence[str], minor: int) -> Iterator[tuple[str, int]]:
@@ -20,9 +53,7 @@ def shared_equally(owners: Sequence[str], minor: int) -> Iterator[tuple[str, int
         yield owner, base + (position < odd)
 
 
-def owners_of(
-    line: Line, facts: Facts, beneficiary: Beneficiary | None
-) -> tuple[str, ...] | Suspense:
+def owners_of(line: Line, facts: Facts, beneficiary: Beneficiary | None) -> Named:
     """Who gets a line's money, or why nobody can."""
     return resolver(line.to)(facts, beneficiary)
 
@@ -38,17 +69,42 @@ def resolver(to: Destination) -> Resolver:
                 f"event:{facts.event if to.name == EVENT else to.name}"
             )
         case To.GROUP:
-            return lambda facts, _beneficiary: (
-                facts.members.get(to.name)
-                or Suspense(
-                    Reason.GROUP_EMPTY,
-                    f"group {to.name} has no members: add some, or publish a version without it",
-                )
-            )
+            if to.weights is None:
+                return lambda facts, _beneficiary: facts.members.get(to.name) or _empty(to.name)
+            weights = dict(to.weights)
+            return lambda facts, _beneficiary: _weighed(to, weights, facts)
         case To.RELATION:
             return lambda facts, _beneficiary: _related(to.name, facts)
         case To.ROLE:
             return _ROLES[Role(to.name)]
+
+
+def _empty(group: str) -> Suspense:
+    return Suspense(
+        Reason.GROUP_EMPTY,
+        f"group {group} has no members: add some, or publish a version without it",
+    )
+
+
+def _weighed(to: Destination, weights: Mapping[str, int], facts: Facts) -> Named:
+    """A group's members with their weights; those of weight zero get nothing."""
+    members = facts.members.get(to.name, ())
+    if len(members) > PARTS_MAX:
+        # Not all of them are known here, and each changes what the others get.
+        return Suspense(
+            Reason.TOO_MANY_PARTS,
+            f"group {to.name} has more than {PARTS_MAX} members: pay smaller groups",
+        )
+    found = [(member, weights.get(member, to.others)) for member in members]
+    paid = [(member, weight) for member, weight in found if weight]
+    if any(weight is None for _, weight in found):
+        return Suspense(
+            Reason.GROUP_WEIGHT_MISSING,
+            f"a member of group {to.name} has no weight: name it in a new version, or give * one",
+        )
+    if not paid:
+        return _empty(to.name)
+    return Weighed(tuple(member for member, _ in paid), tuple(weight for _, weight in paid))
 
 
 def _payee(_facts: Facts, beneficiary: Beneficiary | None) -> Named:

@@ -31,7 +31,7 @@ from tally_funding.rules.divide import compile_claim
 from tally_funding.rules.lint import canonical_digest, read_document
 from tally_funding.rules.match import Facts, first_failing
 from tally_funding.rules.model import Line, Weight
-from tally_funding.rules.owners import owners_of, shared_equally
+from tally_funding.rules.owners import owners_of, shared
 from tally_funding.rules.reference import Shared, divide_by_the_book
 from tally_funding.rules.refusals import Refused, require_member_of, wire_faults
 from tally_funding.rules.service import order_faults, read_or_refuse
@@ -252,7 +252,7 @@ class _Run:
             if isinstance(owners, Suspense):
                 # Of nothing: a share of something would have put the pay-in in suspense.
                 continue
-            for owner, minor in shared_equally(owners, share.minor):
+            for owner, minor in shared(owners, share.minor):
                 yield self._line(number, line, owner, Money(share.basis, unit), Money(minor, unit))
 
     def _charges(self, compiled: Compiled, facts: Facts) -> Iterator[DryRunLine]:
@@ -263,7 +263,7 @@ class _Run:
             if isinstance(owners, Suspense):
                 continue
             asked = compile_claim(charge.line, rule.rounding, facts.code)(facts.minor)
-            for owner, minor in shared_equally(owners, asked):
+            for owner, minor in shared(owners, asked):
                 line = self._line(
                     number, charge.line, owner, Money(facts.minor, unit), Money(minor, unit)
                 )

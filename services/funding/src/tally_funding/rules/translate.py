@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from tally_funding.rules.document import (
+    OTHERS,
     ChargeDocument,
     DestinationDocument,
     LineDocument,
@@ -128,8 +129,18 @@ def _destination(to: DestinationDocument) -> Destination:
     for kind in To:
         name: str | None = getattr(to, kind.value)
         if name is not None:
-            return Destination(kind, name)
+            return Destination(kind, name, *_weights(to))
     raise AssertionError("lint lets no line pass without a destination")
+
+
+def _weights(
+    to: DestinationDocument,
+) -> tuple[tuple[tuple[str, int], ...] | None, int | None]:
+    """The weights of members by party, and of members that are not named."""
+    if to.weights is None:
+        return None, None
+    named = {party: weight for party, weight in to.weights.items() if party != OTHERS}
+    return tuple(sorted(named.items())), to.weights.get(OTHERS)
 
 
 def _charge(charge: ChargeDocument) -> Charge:
