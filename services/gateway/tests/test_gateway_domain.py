@@ -220,6 +220,11 @@ def test_a_refusal_is_told_in_the_facts_own_words_and_a_code_alone_is_explained(
     assert refusal_of({"reason_code": "new_code"}).code == "new_code"
 
 
+def test_f40_the_company_of_a_program_is_told_of_its_policies_and_budgets() -> None:
+    published = {"tenant": "party_root", "program_id": "prog_1", "version": 2}
+    assert list(concerned("programs.policy.published.v1", published)) == ["prog_1"]
+
+
 def test_f28_the_root_of_the_tree_is_told_of_money_whose_owner_nobody_knows() -> None:
     alarm = {"owner": "event:race-7", "tenant": "party_root", "code": "claim_used"}
     assert set(concerned("funding.claim.alarm_raised.v1", alarm)) == {"event:race-7", "party_root"}
