@@ -1,6 +1,7 @@
 """Refunds, debts, escrow, claims and charges as each persona sees them (F15, F51, X2)."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tally_contracts.funding_sources import (
     ReceivableOpened,
     ReceivableSettled,
 )
+from tally_contracts.ledger import JournalPosted, Leg
 from tally_money import Money
 from tally_portfolio.service import time_line
 
@@ -271,3 +273,49 @@ async def test_a_claim_and_a_charge_are_shown_and_a_contact_only_to_the_top(
     bob = viewer_of(parties, "bob", "payee")
     for path in ("/claims", "/designations", "/charges"):
         assert (await _answer(portfolio, bob, path))["items"] == []
+
+
+async def test_f25_an_event_leads_to_its_wallets_and_payouts_also_after_a_re_designation(
+    portfolio: Any, parties: Any, story: Any, viewer_of: Any
+) -> None:
+    """Money for an order nobody knew the payee of, designated to a contact, then to ann, who withdraws."""
+    acme = parties.party("acme")
+    told = story("order", owner="event:order:order", company=acme).received().posted()
+    told.split({"event:order:order": "60.00", acme: "40.00"})
+    first, second = told.id("mov", "1"), told.id("mov", "2")
+    for movement, owner, to in (
+        (first, "event:order:order", "contact:tok1"),
+        (second, "contact:tok1", parties.party("ann")),
+    ):
+        told.fact(
+            DesignationMoved, movement, movement_id=movement, owner=owner, to_owner=to,
+            tenant=parties.root, reason_code="redesignated", amounts=(_usd("60.00"),),
+            journal_id=told.id("jrn", movement),
+        )  # fmt: skip
+    later = told.at + timedelta(hours=1)
+    moved = story("order", at=later, owner=parties.party("ann"), company=acme)
+    leg = Leg(id=told.id("trf", "2"), debit=told.wallet, credit=moved.wallet,
+              amount=_usd("60.00"), code="claim")  # fmt: skip
+    told.fact(
+        JournalPosted, "journal", journal_id=told.id("jrn", second), ledger="main",
+        reference=second, log_seq=9, legs=(leg,), effective_at=told.at,
+    )  # fmt: skip
+    moved.payout(1, "approved", "request", withdrawal=True)
+    await portfolio.tell(parties, told, moved)
+    company = viewer_of(parties, "acme", "company")
+    path = "/events/order:order/money"
+    seen = await _answer(portfolio, company, path)
+    assert [one["payment_id"] for one in seen["payments"]] == [moved.payout_id, told.pay_in_id]
+    assert {share["owner"] for share in seen["payments"][1]["shares"]} == {
+        "event:order:order", acme
+    }  # fmt: skip
+    assert seen["more"] is False
+    root = await _answer(portfolio, viewer_of(parties, "root", "aggregator"), path)
+    assert {one["movement_id"] for one in root["designations"]} == {first, second}
+    assert [one["owner"] for one in root["wallets"]] == [parties.party("ann")]
+    ann = await _answer(portfolio, viewer_of(parties, "ann", "payee"), path)
+    assert [one["payment_id"] for one in ann["payments"]] == [moved.payout_id]
+    assert "40.00" not in str(ann)
+    for label, persona in (("zeta", "company"), ("bob", "payee")):
+        await _answer(portfolio, viewer_of(parties, label, persona), path, 404)
+    await _answer(portfolio, company, "/events/order:other/money", 404)

@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 
-from tally_portfolio import record_views, views
+from tally_portfolio import event_views, record_views, views
 from tally_portfolio.answering import Answer, ReadApi, list_route
 from tally_portfolio.asking import (
     BudgetsQuestion,
@@ -54,8 +54,23 @@ def add_record_routes(app: FastAPI, api: ReadApi) -> None:
         load = record_views.loader(kind)
         app.get(path)(list_route(api, kind, question, (kind,), load))
         app.get(f"{path}/{{id}}")(_one_route(api, kind))
+    app.get("/events/{id}/money")(_event_route(api))
     for kind, path in UNDER_PROGRAMS.items():
         app.get(f"/programs/{{id}}/{path}")(_under_route(api, kind))
+
+
+def _event_route(api: ReadApi) -> Answer:
+    async def answer(
+        id: str,  # noqa: A002
+        asked: Annotated[Question, Query()],
+        viewer: Annotated[Viewer, Depends(api.viewer)],
+    ) -> Response:
+        chosen = asked.chosen("event")
+        async with views.seated(api.pool, viewer) as seat:
+            document = await event_views.money_of_event(seat, id)
+        return JSONResponse(sparse(document, chosen))
+
+    return answer
 
 
 def _under_route(api: ReadApi, kind: str) -> Answer:

@@ -116,7 +116,7 @@ def time_line_view(
     hops = document["hops"]
     assert isinstance(hops, list), "a time line has hops"
     document["hops"] = [redact("hop", persona, _hop(hop)) for hop in hops]
-    document["shares"] = [redact("share", persona, _share(share)) for share in shares]
+    document["shares"] = [redact("share", persona, share_document(share)) for share in shares]
     return _payment(document, line.payment, insight, persona)
 
 
@@ -140,7 +140,8 @@ def _hop(hop: Document) -> Document:
     return hop | {"state": what.get("state") if isinstance(what, dict) else None}
 
 
-def _share(share: Share) -> Document:
+def share_document(share: Share) -> Document:
+    """What an allocation gave to one owner."""
     return {
         "account": share.account,
         "owner": share.owner,

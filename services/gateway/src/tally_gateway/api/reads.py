@@ -98,6 +98,7 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "payments": {"id": "pin_01h455vb4pex5vsknk084sn02q", "state": "allocated"},
     "parties": {"id": "party_01h455vb4pex5vsknk084sn02q", "kind": "payee"},
+    "event": {"event": "order:7", "payments": [], "designations": [], "wallets": [], "more": False},
     "receivable": {
         "receivable_id": "rcv_01h455vb4pex5vsknk084sn02q",
         "state": "open",
@@ -291,6 +292,13 @@ READS: Final = (
     Read("/parties", "party_list", "The caller's tree", "parties", ListedSeated, ("kind",)),
     Read("/parties/{id}", "party_get", "A party", "parties", Sparse),
     Read("/totals", "totals", "Received, committed, paid, held, resting", "payments", Seated),
+    Read(
+        "/events/{id}/money",
+        "event_money",
+        "What was paid in for an event, whose wallets hold it, and the payouts from there",
+        "payments",
+        Sparse,
+    ),
     *(read for shelf in SHELVES for read in shelf.reads()),
     Read(
         "/programs/{id}/policies",

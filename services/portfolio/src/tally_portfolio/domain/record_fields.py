@@ -232,6 +232,7 @@ RECORD_FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             evidence=SENIOR,
             **_OF_BUSINESS,
         ),
+        "event": fields(event=ALL, payments=ALL, designations=ALL, wallets=ALL, more=ALL),
         "step": fields(
             at=ALL,
             service=ALL,

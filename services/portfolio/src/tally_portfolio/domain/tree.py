@@ -119,6 +119,11 @@ class Belonging(NamedTuple):
     at: datetime
 
 
+def event_key(reference: str) -> str:
+    """The id that leads to what an event is the reason of: the owner of its money while nobody is."""
+    return f"event:{reference}"
+
+
 def version(at: datetime, event_id: str) -> str:
     """A text that sorts as facts about one thing follow each other."""
     return f"{at:%Y%m%dT%H%M%S.%f}/{event_id}"

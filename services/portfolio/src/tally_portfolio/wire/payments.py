@@ -28,6 +28,7 @@ from tally_portfolio.domain.projection import (
     Projection,
     SetAside,
 )
+from tally_portfolio.domain.tree import event_key
 from tally_portfolio.wire.reading import Reader, Summary, add_hop, five_ws
 
 LEGS_SHOWN = 16
@@ -56,6 +57,8 @@ def _pay_in_received(
         | {"owner": owner, "originator": event.originator.reference}
     )
     _add_pay_in(projection, message, _RECEIVED, at, company=event.company, owner=owner)
+    if event.beneficiary is not None and event.beneficiary.party is None:
+        projection.add_key(event.beneficiary.owner, event.pay_in_id, at, shared=True)
     projection.involve(event.pay_in_id, "pay_in", at, event.company, owner)
     add_hop(projection, message, event.pay_in_id, at, summary)
 
@@ -116,6 +119,7 @@ def _add_pay_in(  # noqa: PLR0913 - the parts that differ between three facts, b
     correlation_id = message.envelope.cause.correlation_id
     projection.add_key(event.external_id, event.pay_in_id, at, shared=True)
     projection.add_key(correlation_id, event.pay_in_id, at, shared=True)
+    projection.add_key(event_key(event.why.event), event.pay_in_id, at, shared=True)
     name, rank = state
     projection.add_pay_in(
         PayIn(
@@ -240,6 +244,7 @@ def _payout_changed(message: Received[PayoutChanged], at: datetime, projection: 
         # A withdrawal begins its own payment; other payouts are found through their pay-in.
         projection.add_key(event.account, event.payout_id, at, shared=True)
         projection.add_key(correlation_id, event.payout_id, at, shared=True)
+        projection.add_key(event_key(event.why.event), event.payout_id, at, shared=True)
     kind = "withdrawal" if event.pay_in_id is None else "payout"
     projection.involve(event.payout_id, kind, at, event.owner, event.company)
     projection.add_payout(

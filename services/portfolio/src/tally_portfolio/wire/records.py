@@ -134,7 +134,7 @@ TELLINGS: Mapping[type[Event], tuple[Telling, ...]] = MappingProxyType(
         DesignationMoved: (
             Telling(
                 "designation", "movement_id", _DESIGNATION, _OF_DESIGNATION,
-                says=lambda _: _state("moved"),
+                leads=("owner",), says=lambda _: _state("moved"),
             ),
         ),
         DesignationRefused: (

@@ -27,7 +27,7 @@ class Telling:
     `subject` names the thing, `keeps` what is kept of the fact, `whose` the owners it is about, each
     by the fact's fields; `who` among the owners is the principal. `under` names the thing whose
     viewers see this one. `belongs` names things whose keepers it is also of, and `keeper` who keeps
-    this one. `versioned`: each version of the thing is one of its own. `says` are fields that follow from the fact. `by_sequence`: facts count
+    this one. `leads` names ids that lead to the thing. `versioned`: each version of the thing is one of its own. `says` are fields that follow from the fact. `by_sequence`: facts count
     the thing's changes.
     """
 
@@ -39,6 +39,7 @@ class Telling:
     under: str | None = None
     belongs: tuple[str, ...] = ()
     keeper: str | None = None
+    leads: tuple[str, ...] = ()
     by_sequence: bool = False
     versioned: bool = False
     says: Callable[[Told], Mapping[str, object]] = lambda _: {}
@@ -87,6 +88,8 @@ def _tell(telling: Telling, message: Received[Any], at: datetime, projection: Pr
             told["who"]["principal"] if name == "who" else told[name] for name in telling.whose
         ]
         projection.involve(subject, telling.kind, at, *owners)
+    for name in telling.leads:
+        projection.add_key(told[name], subject, at, shared=True)
     for name in telling.belongs:
         things = told[name] if isinstance(told[name], list) else [told[name]]
         projection.belong(subject, telling.kind, at, *things)
