@@ -205,6 +205,22 @@ class ContactRemoved(_ContactFact):
     TYPE: ClassVar[str] = "directory.contact.removed.v1"
 
 
+class ContactAlarmRaised(DirectoryFact):
+    """A second party has shown a contact whose money is another's already: a person should look.
+
+    The money stays with `party_id`; `attempted_by` gets nothing of it. `code`: contact_taken (more
+    may come).
+    """
+
+    TYPE: ClassVar[str] = "directory.contact.alarm_raised.v1"
+
+    party_id: TypeId
+    contact: Token
+    channel: Slug
+    attempted_by: TypeId
+    code: Slug
+
+
 class VerificationStarted(DirectoryFact):
     """A code is to be delivered: channel, address and code are in `sealed_message`."""
 
@@ -342,6 +358,7 @@ PARTY_FACTS: tuple[type[Event], ...] = (
     ContactAdded,
     ContactVerified,
     ContactRemoved,
+    ContactAlarmRaised,
     VerificationStarted,
     FundingDetailsIssued,
     ConsentGiven,

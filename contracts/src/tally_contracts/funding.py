@@ -112,7 +112,11 @@ class Allocation(Shape):
 
 
 class PayInAllocated(MoneyEvent):
-    """The ledger holds every share of the pay-in; the shares sum to its amount exactly (F23)."""
+    """The ledger holds every share of the pay-in; the shares sum to its amount exactly (F23).
+
+    `kind` is the kind of value as it was announced: payables, payroll, incentives, loyalty (more
+    may come); a program's policy may close endpoints to it.
+    """
 
     TYPE: ClassVar[str] = "funding.pay_in.allocated.v1"
 
@@ -124,6 +128,7 @@ class PayInAllocated(MoneyEvent):
     amount: Amount
     rule: Token
     allocations: Annotated[tuple[Allocation, ...], Field(min_length=1, max_length=64)]
+    kind: Slug | None = None
 
 
 class PayInSuspended(MoneyEvent):

@@ -66,6 +66,7 @@ class PayoutChanged(MoneyEvent):
     failed, rejected, cancelled, expired (more may come; a reader maps the unknown to `unknown`).
     `reason_code` and `must_act` say why a stopped payout stands and who can move it;
     `policy_version` is the program's policy it opened with, where the program had one (F40).
+    `remedy` is what can be done, where the program closes the payee's method: what it leaves open.
     """
 
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
@@ -85,6 +86,7 @@ class PayoutChanged(MoneyEvent):
     reason_code: Slug | None
     must_act: Slug | None
     policy_version: Count | None = None
+    remedy: Text | None = None
 
 
 class PayoutStatus(MoneyEvent):

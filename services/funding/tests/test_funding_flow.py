@@ -37,7 +37,7 @@ async def test_f13_money_announced_is_allocated_exactly_once_the_ledger_holds_it
     await funding.process(funding.posted(journal))
     (allocated,) = await funding.told()
     assert isinstance(allocated, PayInAllocated)
-    assert allocated.rule == "standard:1"
+    assert (allocated.rule, allocated.kind) == ("standard:1", "payables")
     assert [(a.owner, a.role, a.amount.amount, a.pay_out) for a in allocated.allocations] == [
         ("aggregator", "aggregator", "2.50", False),
         ("co_1", "company", "0.30", False),

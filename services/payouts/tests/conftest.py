@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from tally_contracts.base import Amount, Event, Where, Who, Why
 from tally_contracts.funding import Allocation, PayInAllocated
+from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -57,6 +58,7 @@ TOPIC_OF = {
     InstrumentRefused: "rails.instruments.v1",
     AttemptChanged: "rails.attempts.v1",
     ProgramPolicyPublished: "programs.programs.v1",
+    DesignationMoved: "funding.claims.v1",
 }
 
 
@@ -129,6 +131,7 @@ class Builders:
             amount=usd(amount, currency),
             rule="rebates@1",
             allocations=more.pop("allocations", (share,)),
+            kind=more.pop("kind", "payables"),
             **WS,
             **more,
         )
@@ -220,6 +223,26 @@ class Builders:
             ),
             who=WHO,
             occurred_at=AT,
+        )
+
+    def designated(
+        self,
+        owner: str,
+        to_owner: str,
+        *amounts: str,
+        reason_code: str = "claimed",
+        currency: str = "USD",
+    ) -> DesignationMoved:
+        self.sequences["movement"] = self.sequences.get("movement", 0) + 1
+        return DesignationMoved(
+            movement_id=tid("mov", str(self.sequences["movement"])),
+            owner=owner,
+            to_owner=to_owner,
+            tenant="tenant",
+            reason_code=reason_code,
+            amounts=tuple(usd(amount, currency) for amount in amounts),
+            journal_id=None,
+            **WS,
         )
 
     def cancel(self, payout_id: str) -> CancelPayout:
@@ -435,6 +458,7 @@ class World:
             "return_seen",
             "payout_case",
             "program_policy",
+            "designation",
             "outbox",
             "quarantine",
         ):

@@ -37,6 +37,8 @@ async def with_wallet(world, make):
          "class_forbidden_in_country"),
         ({"restrictions": (Restriction(forbids=("cash",), sources=("cards",)),)},
          "class_forbidden_for_source"),
+        ({"restrictions": (Restriction(forbids=("cash",), kinds=("loyalty", "payables")),)},
+         "class_forbidden_for_kind"),
     ],
 )  # fmt: skip
 async def test_f41_f42_payout_whose_endpoint_the_program_forbids_waits_for_another_choice(
@@ -47,6 +49,8 @@ async def test_f41_f42_payout_whose_endpoint_the_program_forbids_waits_for_anoth
     await world.feed(make.pay_in("one"))
     assert await stands(world, ids("one")) == ("claimable", code, "payee", 1)
     assert await world.events(PlaceHold) == []
+    remedy = (await last(world, ids("one"))).remedy
+    assert remedy == (None if code.startswith("rail") else "choose a method of wallet (cash_like)")
     await with_wallet(world, make)
     assert await stands(world, ids("one")) == ("approved", "reserving_funds", "platform", 1)
 
@@ -124,6 +128,16 @@ async def test_withdrawal_obeys_too_and_a_country_nobody_knows_is_not_an_allowed
     request = make.request("w1", where=Where(channel="api"))
     await world.feed(make.pay_in("one", pay_out=False), request)
     assert await stands(world, request.payout_id) == ("rejected", "country_unknown", None, 1)
+
+
+async def test_f42_payout_that_no_class_may_carry_sends_the_payee_to_the_company(world, make, ids):
+    await world.with_method()
+    everything = Restriction(forbids=("cash", "cash_like"), kinds=("payables",))
+    await world.feed(make.policy(restrictions=(everything,)))
+    await world.feed(make.pay_in("one"), make.pay_in("other", kind="loyalty"))
+    assert (await stands(world, ids("one")))[:2] == ("claimable", "class_forbidden_for_kind")
+    assert (await last(world, ids("one"))).remedy.startswith("ask the company")
+    assert (await stands(world, ids("other")))[0] == "approved"
 
 
 async def test_policy_told_twice_stands_as_it_was_told_first(world, make, ids):

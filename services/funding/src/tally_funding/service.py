@@ -369,6 +369,7 @@ def _emit_allocated(
         amount=Amount.of(pay_in.amount),
         rule=pay_in.rule,
         allocations=shares,
+        kind=pay_in.kind,
     )
     uow.emit(fact, topic=PAY_IN_TOPIC, key=pay_in.pay_in_id, cause=message)
 

@@ -71,8 +71,8 @@ SET same = known.same + EXCLUDED.same,
 # In id order, so that two units never wait for each other.
 _LOCK_PAY_INS = """
 SELECT p.pay_in_id, p.source, p.external_id, p.state, p.journal_id, p.currency, p.amount, p.actor,
-       p.principal, p.channel, p.country, p.program, p.event, p.reason, p.company, p.rule,
-       c.case_id, c.reason_code, c.remedy
+       p.principal, p.channel, p.country, p.program, p.event, p.reason, p.company, p.kind,
+       p.rule, c.case_id, c.reason_code, c.remedy
 FROM pay_in p LEFT JOIN suspense_case c ON c.case_id = p.case_id
 WHERE p.pay_in_id = ANY($1::text[])
 ORDER BY p.pay_in_id
@@ -163,6 +163,7 @@ class PayIn:
     where: Where
     why: Why
     company: str
+    kind: str
     rule: str
     case: OpenCase | None
 
@@ -277,6 +278,7 @@ def _pay_in(row: Record) -> PayIn:
         where=Where(channel=row["channel"], country=row["country"]),
         why=Why(program=row["program"], event=row["event"], reason=row["reason"]),
         company=row["company"],
+        kind=row["kind"],
         rule=row["rule"],
         case=None if case_id is None else OpenCase(case_id, row["reason_code"], row["remedy"]),
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -19,6 +20,7 @@ from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received
 from tally_payouts.context import Context
+from tally_payouts.domain.designation import Designation, is_unknown
 from tally_payouts.domain.methods import Instrument, Method, Methods
 from tally_payouts.domain.opening import NewPayout
 from tally_payouts.domain.payout import Moved, Order, Payout
@@ -46,6 +48,7 @@ class Needs:
     judged: set[str] = field(default_factory=set)
     withdrawn: set[str] = field(default_factory=set)
     programs: set[str] = field(default_factory=set)
+    redirected: set[str] = field(default_factory=set)
     openings: dict[str, list[NewPayout]] = field(default_factory=dict)
 
     @classmethod
@@ -64,6 +67,9 @@ class Needs:
                 self.openings[event.pay_in_id] = begun
                 self.payouts.update(new.id for new in begun)
                 self.payees.update(new.order.wallet_key for new in begun)
+                self.redirected.update(
+                    new.order.owner for new in begun if is_unknown(new.order.owner)
+                )
             case RequestPayout():
                 self.payouts.add(event.payout_id)
                 self.payees.add((event.owner, event.amount.currency))
@@ -80,6 +86,10 @@ class Needs:
                 self.judged.add(event.instrument_id)
             case CancelPayout() | AttemptChanged():
                 self.payouts.add(event.payout_id)
+            case DesignationMoved():
+                self.redirected |= {event.owner, event.to_owner}
+                codes = {amount.currency for amount in event.amounts}
+                self.payees |= {(event.to_owner, code) for code in codes}
             case ProgramPolicyPublished():
                 return
             case _ if isinstance(event, _REFERRING):
@@ -105,6 +115,7 @@ def openings(event: PayInAllocated, ledger: str) -> list[NewPayout]:
             pay_in_id=event.pay_in_id,
             external_id=event.external_id,
             source=event.source,
+            kind=event.kind,
         )
     return [
         new_payout(derived_id("po", event.pay_in_id, account), order)
@@ -135,7 +146,7 @@ class Tracked:
     def request(self) -> Request:
         """What its program's policy is asked."""
         order = self.payout.order
-        return Request(order.amount, self.context.where.country, order.source)
+        return Request(order.amount, self.context.where.country, order.source, order.kind)
 
     @property
     def policy_key(self) -> PolicyKey | None:
@@ -166,6 +177,8 @@ class Batch:
     instruments: dict[str, Instrument]
     wallets: dict[str, Key]
     policies: dict[PolicyKey, Policy]
+    designations: dict[Key, Designation] = field(default_factory=dict)
+    changed_designations: dict[Key, Designation] = field(default_factory=dict)
     claimable: dict[Key, dict[str, None]] = field(default_factory=dict)
     choosers: dict[str, dict[Key, None]] = field(default_factory=dict)
     history: list[Moved] = field(default_factory=list)
@@ -195,6 +208,11 @@ class Batch:
         """Learn of a policy version; payouts that have opened keep theirs."""
         self.policies.setdefault((stored.program, stored.version), stored.policy())
         self.new_policies.append(stored)
+
+    def designate(self, designation: Designation) -> None:
+        """Put a designation in place of the one before."""
+        self.designations[designation.key] = designation
+        self.changed_designations[designation.key] = designation
 
     def policy_in_force(self, program: str, now: datetime) -> Policy | None:
         """The version a payout of this program opens with."""

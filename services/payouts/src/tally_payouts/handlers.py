@@ -5,6 +5,7 @@ from typing import Any
 
 from tally_contracts.catalogue import topic
 from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -27,6 +28,7 @@ TOPICS = (
     "rails.instruments.v1",
     "rails.attempts.v1",
     "programs.programs.v1",
+    "funding.claims.v1",
 )
 
 
@@ -49,6 +51,7 @@ def build_router(service: PayoutService) -> Router:
         InstrumentRefused,
         AttemptChanged,
         ProgramPolicyPublished,
+        DesignationMoved,
     )
     async def apply(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
         await service.apply(uow, messages)

@@ -73,6 +73,7 @@ class Outgoing:
             reason_code=payout.standing.reason_code,
             must_act=payout.standing.must_act,
             policy_version=payout.policy_version,
+            remedy=payout.standing.remedy,
             **self._five_ws(context),
         )
         self.uow.emit(changed, topic=PAYOUT_FACTS, key=payout.id, cause=cause)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from tally_contracts.funding import PayInAllocated
+from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -59,8 +60,10 @@ from tally_payouts.domain.payout import (
     Taken,
 )
 from tally_payouts.domain.policy import Request, forbidden_by, permitted
+from tally_payouts.following import Following
 from tally_payouts.outgoing import Outgoing, return_journal_id
 from tally_payouts.policies import StoredPolicy
+from tally_payouts.store import designations as designation_store
 from tally_payouts.store import methods as method_store
 from tally_payouts.store import payouts as payout_store
 from tally_payouts.store import policies as policy_store
@@ -91,11 +94,16 @@ class PayoutService:
         await self._save(uow, batch)
 
     async def _load(self, uow: UnitOfWork, needs: Needs) -> Batch:
-        # Locks are taken in one order everywhere: instruments, payees, payouts, each by id.
+        # Locks are taken in one order everywhere: designations, instruments, payees, payouts, each
+        # by id.
         conn = uow.conn
+        designations = await designation_store.lock(conn, needs.redirected)
+        waiting_keys = await designation_store.waiting(conn, needs.redirected)
         instruments = await method_store.lock_instruments(conn, needs.instruments)
         choosing = needs.choosing | await method_store.chosen_by(conn, needs.judged)
-        methods = await method_store.lock_methods(conn, needs.payees | choosing)
+        choosing |= set(waiting_keys)
+        led_to = {(one.to_owner, code) for (_, code), one in designations.items()}
+        methods = await method_store.lock_methods(conn, needs.payees | choosing | led_to)
         wallets = await method_store.load_wallets(conn, needs.withdrawn)
         stored = await payout_store.load_payouts(conn, needs.payouts, sorted(choosing))
         tracked = {row.payout.id: Tracked.read(row) for row in stored}
@@ -104,7 +112,7 @@ class PayoutService:
             (row.program, row.version): row.policy()
             for row in await policy_store.load_policies(conn, needs.programs, uow.now, waiting)
         }
-        return Batch(needs.openings, tracked, methods, instruments, wallets, policies)
+        return Batch(needs.openings, tracked, methods, instruments, wallets, policies, designations)
 
     async def _save(self, uow: UnitOfWork, batch: Batch) -> None:
         conn, now = uow.conn, uow.now
@@ -116,6 +124,7 @@ class PayoutService:
         await payout_store.save_cases(conn, list(batch.cases.values()), now)
         await method_store.save_wallets(conn, batch.new_wallets)
         await policy_store.save_policies(conn, batch.new_policies)
+        await designation_store.save(conn, batch.changed_designations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,8 @@ class Turn:
                 self._attempt(event)
             case JournalPosted() | JournalRejected():
                 self._journal(event)
+            case DesignationMoved():
+                self._following.moved(event)
             case ProgramPolicyPublished():
                 self.batch.publish(StoredPolicy.of(event))
             case _:
@@ -156,6 +167,7 @@ class Turn:
             self.batch.owns(share.account, (share.owner, share.amount.currency))
         for new in self.batch.openings[event.pay_in_id]:
             self._open(new, None)
+            self._following.follow(self.batch.payouts[new.id])
 
     def _requested(self, event: RequestPayout) -> None:
         order = Order(event.ledger, event.owner, event.company, event.account, event.amount.money())
@@ -183,7 +195,7 @@ class Turn:
             return
         context = Context.of(self.message)
         policy = self.batch.policy_in_force(context.why.program, self.outgoing.uow.now)
-        request = Request(new.order.amount, context.where.country, new.order.source)
+        request = Request(new.order.amount, context.where.country, new.order.source, new.order.kind)
         if policy is not None:
             new = replace(new, policy_version=policy.version)
         refusal = refusal or forbidden_by(policy, request)
@@ -349,6 +361,10 @@ class Turn:
                     self._answers.refused(effect.code, self.message)
                 case _:
                     assert_never(effect)
+
+    @property
+    def _following(self) -> Following:
+        return Following(self.batch, self.service.tenant, self._take_up)
 
     @property
     def _answers(self) -> Answers:

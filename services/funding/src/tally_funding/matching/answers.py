@@ -88,6 +88,7 @@ def _tell_allocated(
             )
             for share in match.shares
         ),
+        kind=pay_in.kind,
     )
     uow.emit(fact, topic=PAY_IN_TOPIC, key=pay_in.pay_in_id, cause=message)
 

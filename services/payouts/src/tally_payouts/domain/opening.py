@@ -25,9 +25,10 @@ TOO_LATE = "cancel_too_late"
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """Why no method of the payee can be used."""
+    """Why no method of the payee can be used, and where it helps, which could be."""
 
     reason_code: str
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ class NewPayout:
 def decide_open(new: NewPayout, way: Route | NoRoute) -> Decision:
     """Begin: reserve the money where the payee has chosen a method, else wait for the choice."""
     if isinstance(way, NoRoute):
-        return begun(_payout(new, PayoutState.CLAIMABLE, Standing(way.reason_code, MustAct.PAYEE)))
+        return begun(
+            _payout(
+                new, PayoutState.CLAIMABLE, Standing(way.reason_code, MustAct.PAYEE, way.remedy)
+            )
+        )
     payout = replace(
         _payout(new, PayoutState.APPROVED, RESERVING), route=way, hold=HoldState.PLACING
     )
@@ -61,7 +66,9 @@ def decide_way(payout: Payout, way: Route | NoRoute) -> Decision:
     if payout.state is not PayoutState.CLAIMABLE:
         return Decision(payout)
     if isinstance(way, NoRoute):
-        return Decision(replace(payout, standing=Standing(way.reason_code, MustAct.PAYEE)))
+        return Decision(
+            replace(payout, standing=Standing(way.reason_code, MustAct.PAYEE, way.remedy))
+        )
     decision = moved(payout, PayoutState.APPROVED, RESERVING, route=way, hold=HoldState.PLACING)
     return followed_by(decision, Command.PLACE_HOLD)
 

@@ -25,7 +25,7 @@ class Order:
     """What is to be paid: never changes once the payout exists.
 
     `account` is the wallet it leaves. `pay_in_id`, `external_id` and `source` are there for money a
-    rule pays out at once, absent for a withdrawal.
+    rule pays out at once, absent for a withdrawal; so is `kind`, the kind of value.
     """
 
     ledger: str
@@ -37,6 +37,8 @@ class Order:
     external_id: str | None = None
     # Kept since policies came; an order that was made before is the same order.
     source: str | None = field(default=None, compare=False)
+    # Kept since pay-ins say theirs; likewise.
+    kind: str | None = field(default=None, compare=False)
 
     @property
     def wallet_key(self) -> tuple[str, str]:
@@ -59,10 +61,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Why a payout stands where it does, and who can move it; both absent when nobody has to."""
+    """Why a payout stands where it does, and who can move it; both absent when nobody has to.
+
+    `remedy` is told with the state and not kept: what is offered may change by the next day.
+    """
 
     reason_code: str | None = None
     must_act: MustAct | None = None
+    remedy: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

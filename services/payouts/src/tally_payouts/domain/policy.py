@@ -38,11 +38,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a payout is to be. `source` is where its money came in, unknown for a withdrawal."""
+    """What a payout is to be. `source` is where its money came in, and `kind` its kind of value.
+
+    Neither is known of a withdrawal.
+    """
 
     amount: Money
     country: str | None
     source: str | None
+    kind: str | None = None
 
 
 def in_force(policies: Iterable[Policy], at: datetime) -> Policy | None:
@@ -82,12 +86,31 @@ def permitted(policy: Policy | None, request: Request, way: Route | NoRoute) -> 
     found = policy.endpoints.get(way.rail)
     if found is None:
         return NoRoute("rail_class_unknown")
+    reason = _class_forbidden(policy, request, found)
+    return way if reason is None else NoRoute(reason, _offer(policy, request))
+
+
+def _class_forbidden(policy: Policy, request: Request, found: str) -> str | None:
+    """Why an endpoint of this class may not be used; None where it may."""
     if policy.classes and found not in policy.classes:
-        return NoRoute("class_forbidden_by_program")
+        return "class_forbidden_by_program"
     for restriction in policy.restrictions:
         if found in restriction.forbids and _applies(restriction, request):
-            return NoRoute(_restricted(restriction))
-    return way
+            return _restricted(restriction)
+    return None
+
+
+def _offer(policy: Policy, request: Request) -> str:
+    """What may be chosen instead: the rails the program leaves open, each with its class."""
+    offered = [
+        f"{rail} ({found})"
+        for rail, found in sorted(policy.endpoints.items())
+        if (not policy.rails or rail in policy.rails)
+        and _class_forbidden(policy, request, found) is None
+    ]
+    if not offered:
+        return "ask the company: its program leaves no endpoint open to this payout"
+    return f"choose a method of {', '.join(offered)}"
 
 
 def _applies(restriction: Restriction, request: Request) -> bool:
@@ -96,11 +119,13 @@ def _applies(restriction: Restriction, request: Request) -> bool:
     return (
         (not restriction.countries or here)
         and (not restriction.sources or request.source in restriction.sources)
-        and not restriction.kinds
+        and (not restriction.kinds or request.kind in restriction.kinds)
     )
 
 
 def _restricted(restriction: Restriction) -> str:
+    if restriction.kinds:
+        return "class_forbidden_for_kind"
     if restriction.sources:
         return "class_forbidden_for_source"
     return "class_forbidden_in_country"

@@ -42,6 +42,7 @@ _FIXED = (
     ("cause", "text"),
     ("source", "text"),
     ("policy_version", "integer"),
+    ("kind", "text"),
 )
 _CHANGING = (
     ("version", "bigint"),
@@ -202,6 +203,7 @@ def _row(stored: StoredPayout) -> tuple[object, ...]:
         stored.cause,
         order.source,
         payout.policy_version,
+        order.kind,
         stored.version + 1,
         payout.state,
         payout.sequence,
@@ -239,7 +241,7 @@ def _return_row(returned: ReturnedMoney) -> tuple[object, ...]:
 def _read(row: Record) -> StoredPayout:
     (
         payout_id, ledger, owner, company, account, code, minor, pay_in_id, external_id,
-        hold_id, attempt_id, circumstances, cause, source, policy_version,
+        hold_id, attempt_id, circumstances, cause, source, policy_version, kind,
         version, state, sequence, reason_code, must_act,
         method_version, rail, instrument, settlement_account,
         hold, attempt, attempt_sequence,
@@ -249,7 +251,7 @@ def _read(row: Record) -> StoredPayout:
     amount = Money(minor, currency(code))
     payout = Payout(
         id=payout_id,
-        order=Order(ledger, owner, company, account, amount, pay_in_id, external_id, source),
+        order=Order(ledger, owner, company, account, amount, pay_in_id, external_id, source, kind),
         hold_id=hold_id,
         attempt_id=attempt_id,
         state=PayoutState(state),

@@ -87,6 +87,8 @@ debits_pending AS held FROM ledger.account"""
 _TO_BE_PAID = """SELECT pay_in_id, count(*) FILTER (WHERE pay_out)::int AS to_be_paid
 FROM funding.allocation JOIN funding.pay_in USING (pay_in_id) WHERE state = 'allocated' GROUP BY 1"""
 _OF_PAY_INS = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL"
+# Payouts that have opened since pay-ins say their kind.
+_OF_A_KIND = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL AND kind IS NOT NULL"
 _CREDITED = "SELECT DISTINCT account, owner FROM funding.allocation"
 _FROM_LINES = "SELECT * FROM funding.statement_entry WHERE pay_in_id IS NOT NULL"
 _STATED = """SELECT s.statement_key, s.closing, s.currency, s.opening + coalesce(sum(
@@ -128,6 +130,10 @@ PAIRS = (
     ),
     Pair(
         _OF_PAY_INS, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("external_id", "source"),
+        here_is="payouts.payout",
+    ),
+    Pair(
+        _OF_A_KIND, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("kind"),
         here_is="payouts.payout",
     ),
     Pair(

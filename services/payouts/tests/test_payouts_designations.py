@@ -1,0 +1,130 @@
+"""X3: a payout for an owner nobody knew follows the money to its new owner, and pays no other."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from tally_contracts.ledger import PlaceHold
+from tally_contracts.payouts import PayoutChanged
+from tally_runtime import derived_id
+
+from .conftest import payout_id_of, wallet
+
+EVENT, GALA = "event:expo", "event:gala"
+
+
+def first(name, owner=EVENT):
+    return payout_id_of(name, owner)
+
+
+def successor(payout_id, owner="ann"):
+    return derived_id("po", payout_id, owner)
+
+
+async def stands(world):
+    """Owner, state and reason of every payout, by its id, as last told."""
+    told = await world.events(PayoutChanged)
+    return {c.payout_id: (c.owner, c.state, c.reason_code) for c in told}
+
+
+async def test_x3_payout_goes_on_under_the_owner_the_money_was_moved_to(world, make):
+    await world.with_method()
+    await world.feed(make.pay_in("one", EVENT))
+    await world.feed(make.designated(EVENT, "ann", "25.00"))
+    new = successor(first("one"))
+    assert await stands(world) == {
+        first("one"): (EVENT, "cancelled", "designation_moved"),
+        new: ("ann", "approved", "reserving_funds"),
+    }
+    (hold,) = await world.events(PlaceHold)
+    assert (hold.reference, hold.debit) == (new, wallet("ann"))
+    correlations = {item.correlation for item in await world.sent() if item.key == new}
+    assert correlations == {"payment-1"}
+
+
+async def test_x3_payout_waits_for_the_method_of_its_new_owner(world, make):
+    await world.feed(make.pay_in("one", EVENT), make.designated(EVENT, "ann", "25.00"))
+    new = successor(first("one"))
+    assert (await stands(world))[new] == ("ann", "claimable", "no_method")
+    await world.with_method(EVENT, "stolen")
+    assert await world.events(PlaceHold) == []
+    await world.with_method()
+    (hold,) = await world.events(PlaceHold)
+    assert (hold.reference, hold.debit) == (new, wallet("ann"))
+
+
+async def test_x3_payout_told_after_its_money_had_moved_follows_all_the_same(world, make):
+    await world.with_method()
+    await world.feed(make.designated(EVENT, "ann", "25.00"))
+    await world.feed(make.pay_in("one", EVENT))
+    assert (await stands(world))[successor(first("one"))][:2] == ("ann", "approved")
+    # What was moved is taken once: the next waits until its own money has followed.
+    await world.feed(make.pay_in("two", EVENT))
+    assert (await stands(world))[first("two")][1] == "claimable"
+    await world.feed(make.designated(EVENT, "ann", "25.00", reason_code="followed"))
+    assert (await stands(world))[successor(first("two"))][:2] == ("ann", "approved")
+
+
+async def test_x3_payout_whose_money_is_gone_ends_and_says_so(world, make):
+    await world.with_method()
+    await world.feed(make.pay_in("one", EVENT), make.pay_in("two", EVENT))
+    await world.feed(make.designated(EVENT, "ann", "25.00"))
+    found = sorted((state, reason) for _, state, reason in (await stands(world)).values())
+    assert found == [
+        ("approved", "reserving_funds"),
+        ("cancelled", "designation_money_gone"),
+        ("cancelled", "designation_moved"),
+    ]
+    await world.feed(make.pay_in("three", GALA), make.designated(GALA, "ann"))
+    assert (await stands(world))[first("three", GALA)][1:] == (
+        "cancelled",
+        "designation_money_gone",
+    )
+
+
+ORDERS = list(itertools.permutations(range(3)))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_x3_payout_follows_through_two_owners_in_whatever_order_it_is_told(
+    world, make, order
+):
+    await world.with_method()
+    told = (
+        make.pay_in("one", EVENT),
+        make.designated(EVENT, GALA, "25.00", reason_code="redesignated"),
+        make.designated(GALA, "ann", "25.00"),
+    )
+    await world.one_by_one(*(told[index] for index in order))
+    last = successor(successor(first("one"), GALA))
+    found = await stands(world)
+    assert found[last] == ("ann", "approved", "reserving_funds")
+    assert {state for owner, state, _ in found.values() if owner != "ann"} == {"cancelled"}
+    assert [hold.reference for hold in await world.events(PlaceHold)] == [last]
+
+
+async def test_x3_payout_and_move_told_at_the_same_moment_meet(world, make):
+    await world.with_method()
+    await asyncio.gather(
+        world.feed(make.pay_in("one", EVENT)), world.feed(make.designated(EVENT, "ann", "25.00"))
+    )
+    found = await stands(world)
+    # Where the move came first nothing waited; either way the one payout is the new owner's.
+    assert found[successor(first("one"))][:2] == ("ann", "approved")
+    assert found[first("one")][1] == "cancelled"
+
+
+async def test_x3_the_same_move_again_changes_nothing(world, make, raw):
+    await world.feed(make.pay_in("one", EVENT))
+    move = make.designated(EVENT, "ann", "25.00")
+    await world.feed(raw(move, event_id="move"))
+    before = await world.dump()
+    await world.feed(raw(move, event_id="move"))
+    assert await world.dump() == before
+
+
+async def test_x3_what_no_designation_names_stays(world, make):
+    await world.feed(make.pay_in("one", EVENT), make.pay_in("two", "ben"))
+    await world.feed(make.designated(GALA, "ann", "25.00"), make.designated("ben", "ann", "25.00"))
+    assert [state for _, state, _ in (await stands(world)).values()] == ["claimable", "claimable"]
