@@ -13,6 +13,7 @@ from tally_contracts.directory_facts import (
     ConnectionChanged,
     ConsentGiven,
     ContactAdded,
+    ContactAlarmRaised,
     ContactRemoved,
     ContactVerified,
     PartiesMerged,
@@ -242,7 +243,7 @@ async def test_f29_two_payees_with_one_verified_contact_are_merged_by_two_people
     planted: Any,
 ) -> None:
     await planted.verify("ann", MAIL)
-    verified, proposed = await planted.verify("bob", MAIL.upper(), by="bob", actor="key_of_bob")
+    verified, proposed, _ = await planted.verify("bob", MAIL.upper(), by="bob", actor="key_of_bob")
     assert isinstance(verified, ContactVerified)
     assert isinstance(proposed, ApprovalProposed)
     assert (proposed.act, proposed.party_id, proposed.subject) == (
@@ -295,8 +296,30 @@ async def test_f29_commands_about_a_merged_id_find_what_its_payee_has(planted: A
 
 async def test_f29_across_tenants_the_same_person_is_found_too(planted: Any) -> None:
     await planted.verify("ann", MAIL)
-    _, proposed = await planted.verify("zed", MAIL, "agg2")
+    _, proposed, alarm = await planted.verify("zed", MAIL, "agg2")
     assert (proposed.tenant, proposed.subject) == (pid("agg"), pid("zed"))
+    assert alarm.tenant == pid("agg")
+
+
+async def test_f28_a_payee_that_money_made_is_taken_over_once_and_a_second_try_is_alarmed(
+    planted: Any,
+) -> None:
+    reference = f"contact:{planted.token(MAIL.lower())}"
+    made, *_ = await planted.send(planted.pay_in(reference))
+    _, merged = await planted.verify("ann", MAIL)
+    assert (merged.party_id, merged.merged) == (pid("ann"), made.party_id)
+    # A company cannot be the same person: it gets nothing, and nobody is asked.
+    verified, alarm = await planted.verify("acme", MAIL)
+    assert isinstance(verified, ContactVerified)
+    assert isinstance(alarm, ContactAlarmRaised)
+    assert (alarm.party_id, alarm.attempted_by, alarm.code) == (
+        pid("ann"),
+        pid("acme"),
+        "contact_taken",
+    )
+    assert await planted.send(planted.pay_in(reference)) == [], "the money is still the first one's"
+    *_, again = await planted.verify("bob", MAIL, by="bob", actor="key_of_bob")
+    assert (again.party_id, again.attempted_by) == (pid("ann"), pid("bob"))
 
 
 async def test_a_merge_is_proposed_by_one_and_approved_by_another(planted: Any) -> None:

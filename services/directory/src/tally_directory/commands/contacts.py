@@ -7,7 +7,7 @@ from tally_directory.desk import PARTIES, Desk
 from tally_directory.domain import approvals, contacts
 from tally_directory.domain.contacts import Confirmed, Finding
 from tally_directory.domain.refusal import refuse
-from tally_directory.domain.rows import Contact
+from tally_directory.domain.rows import Contact, Party
 from tally_runtime import derived_id
 
 
@@ -106,3 +106,19 @@ def _follow(desk: Desk, verification_id: str, found: Confirmed) -> None:
         approval_id = derived_id("appr", verification_id)
         merging = approvals.merge_of(desk.act, approval_id, found.other, party)
         tell_proposed(desk, approvals.propose(desk.world, merging))
+    if found.finding in {Finding.SAME_PERSON, Finding.TAKEN}:
+        assert found.other is not None, "somebody has the contact already"
+        _raise_alarm(desk, found, found.other)
+
+
+def _raise_alarm(desk: Desk, found: Confirmed, holder: Party) -> None:
+    """Whoever has the money is told, and all above: a second party has shown the same contact (F28)."""
+    alarm = facts.ContactAlarmRaised(
+        **desk.said(holder.tenant),
+        party_id=holder.party_id,
+        contact=found.contact.token,
+        channel=found.contact.channel,
+        attempted_by=found.party.party_id,
+        code="contact_taken",
+    )
+    desk.tell(PARTIES, holder.party_id, alarm)

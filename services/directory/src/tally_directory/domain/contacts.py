@@ -87,6 +87,8 @@ class Finding(StrEnum):
     """A payee that money alone had made is this party."""
     SAME_PERSON = "same_person"
     """Another payee has shown the same contact to be its own: two persons must look at it."""
+    TAKEN = "taken"
+    """Another party has, and they cannot be one: the money stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _find(world: World, party: Party, contact: Contact) -> Confirmed:
     if owner.state is PartyState.UNCLAIMED:
         return Confirmed(party, contact, Finding.ABSORB, owner)
     if party.kind is not Kind.PAYEE or owner.kind is not Kind.PAYEE:
-        return Confirmed(party, contact, Finding.NOTHING)
+        return Confirmed(party, contact, Finding.TAKEN, owner)
     return Confirmed(party, contact, Finding.SAME_PERSON, owner)
 
 
