@@ -1,6 +1,6 @@
 """What a transfer costs in statements, rows and WAL: counts that no busy machine changes.
 
-The bounds are what was measured plus a tenth. WAL is that of the batch's own records without the full
+The bounds are what was measured plus a twentieth. WAL is that of the batch's own records without the full
 page images after a checkpoint (pg_walinspect), so that it says what the code writes and nothing else.
 Per transfer of a batch of single-leg journals that is a row of journal (about 350 bytes with its key),
 one of transfer (370 with its two keys), two of entry (2 x 200) and the accounts' new versions (2 x 150,
@@ -27,8 +27,8 @@ WALLETS = 200
 STATEMENTS = 9  # head, known, ids, accounts; advance, accounts, journals, transfers, entries
 STATEMENTS_TWO_PHASE = 12  # and holds: read, placed, resolved
 INSERTED = BATCH * 4 + 1  # journal, transfer and two entries each, and the log row
-WAL_SINGLE = 1680
-WAL_TWO_PHASE = 1800
+WAL_SINGLE = 1590
+WAL_TWO_PHASE = 1710
 
 
 @dataclass(frozen=True)
