@@ -102,6 +102,7 @@ class Story:
     amount: str = "100.00"
     owner: str = ""
     company: str = "co_1"
+    ledger: str = "main"
     records: list[Raw] = field(default_factory=list)
     events: dict[str, str] = field(default_factory=dict)
     _offsets: Iterator[int] = field(default_factory=itertools.count)
@@ -241,7 +242,7 @@ class Story:
             currency="USD",
             guarded=True,
         )
-        event = AccountOpened(account=spec, ledger="main", occurred_at=self.at)
+        event = AccountOpened(account=spec, ledger=self.ledger, occurred_at=self.at)
         self.tell(event, "opened", self.wallet, "post")
         return self
 
@@ -255,7 +256,7 @@ class Story:
         )
         event = JournalPosted(
             journal_id=self.id("jrn"),
-            ledger="main",
+            ledger=self.ledger,
             reference=self.pay_in_id,
             log_seq=1,
             legs=(leg,),
@@ -356,7 +357,7 @@ class Story:
     def hold_placed(self) -> "Story":
         event = HoldPlaced(
             hold_id=self.id("hld"),
-            ledger="main",
+            ledger=self.ledger,
             reference=self.payout_id,
             log_seq=2,
             debit=self.wallet,
@@ -389,7 +390,7 @@ class Story:
         event = HoldCaptured(
             transfer_id=self.id("cap"),
             hold_id=self.id("hld"),
-            ledger="main",
+            ledger=self.ledger,
             reference=self.payout_id,
             log_seq=3,
             debit=self.wallet,

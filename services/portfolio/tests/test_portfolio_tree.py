@@ -2,9 +2,12 @@
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from tally_contracts.funding_sources import PayInChargedBack, PayInReinstated
 
 _READ_MODELS = {
     "party": "party_id",
@@ -15,7 +18,15 @@ _READ_MODELS = {
     "wallet_grant": "grant_id",
     "connection": "connection_id",
     "movement": "account, at, log_seq, transfer_id",
+    "day": "account, starts_at",
     "hour": "account, starts_at",
+    "minute": "account, starts_at",
+    "account": "account_id",
+    "record": "subject, kind, part",
+    "budget": "budget_id",
+    "tier": "budget_id",
+    "belonging": "subject, whose",
+    "keeper": "thing",
     "balance": "account, currency",
     "owned": "owner, currency",
     "total": "party, currency",
@@ -42,6 +53,11 @@ def _facts(tree: Any, story: Any) -> tuple[Any, Any, Any]:
     acme, zeta = told.party("acme"), told.party("zeta")
     ann = story("s1", owner=told.party("ann"), company=acme).whole()
     bob = story("s2", owner=told.party("bob"), company=zeta).received().opened().posted()
+    ann.returned(PayInChargedBack, "charged_back", "100.00", "100.00")
+    ann.returned(PayInReinstated, "", "100.00", "0.00")
+    for sequence, given in enumerate(("0.00", "30.00"), start=1):
+        ann.budget("p", "top", acme, sequence=sequence, limit="90.00", allocated=given)
+    ann.budget("p", "low", told.party("pat"), "top", limit="30.00", reserved="7.00", used="2.00")
     bob.allocated().payout(1, "claimable", "allocated", reason_code="x", must_act="payee")
     return told, ann, bob.hold_placed()
 
@@ -169,3 +185,29 @@ async def test_a_party_that_moves_takes_its_money_and_its_history_along(
     received = {row[0]: row[1] for row in rows}
     assert received[told.party("acme")] == 0
     assert received[told.party("zeta")] == received[told.root] == 10000
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_wallet_kept_in_parts_by_several_ledgers_is_one_wallet(
+    portfolio: Any, tree: Any, story: Any, viewer_of: Any, first: int
+) -> None:
+    """Facts of two ledgers name one account: one balance, one history, whoever told first."""
+    told = tree().small()
+    acme, ann = told.party("acme"), told.party("ann")
+    later = story("x").at + timedelta(minutes=5)
+    parts = [
+        story("s1", owner=ann, company=acme).received().opened().posted(),
+        story("s2", at=later, owner=ann, company=acme, ledger="eu", amount="40.00")
+        .received()
+        .opened()
+        .posted(),
+    ]
+    await portfolio.tell(told, parts[first], parts[1 - first])
+    async with portfolio.asks(viewer_of(told, "op", "operator")) as client:
+        wallets = (await client.get("/wallets")).json()["items"]
+        moved = (await client.get(f"/wallets/{parts[0].wallet}/movements")).json()["items"]
+    (wallet,) = wallets
+    assert (wallet["posted"]["amount"], wallet["ledger"]) == ("140.00", "main")
+    assert [(one["ledger"], one["balance"]["amount"]) for one in moved] == [
+        ("eu", "140.00"), ("main", "100.00")
+    ]  # fmt: skip

@@ -53,6 +53,7 @@ def movement_document(
         "transfer_id": movement.transfer_id,
         "journal": movement.journal,
         "log_seq": movement.log_seq,
+        "ledger": movement.ledger,
         "reference": movement.reference,
         "posted": shown(movement.posted, currency),
         "held": shown(movement.held, currency),

@@ -26,9 +26,8 @@ from tally_portfolio.view_documents import (
 from tally_postgres import Connection, Pool
 from tally_security.internal import Persona, Viewer
 
-SCAN_MAX = 2_000
+SCAN_MAX = 500
 """A filtered page looks at this many things at most, then says where to go on."""
-_SCAN = 500
 EVERYBODY = "*"
 
 
@@ -109,7 +108,7 @@ async def listing(seat: Seat, kinds: Sequence[str], page: Page, load: Load) -> L
     """A page of the things of these kinds that are seen from a seat, the newest first."""
     found: list[tuple[Place, Document]] = []
     place, scanned = page.after, 0
-    step = _SCAN if page.wanted else page.limit + 1
+    step = SCAN_MAX if page.wanted else page.limit + 1
     while True:
         places = await _places(seat, kinds, place, step)
         documents = await load(seat, [one.subject for one in places])
@@ -207,7 +206,7 @@ async def payment(seat: Seat, id_: str) -> Document:
     """One payment with its time line (F52), by any id of it; the newest if there are several."""
     if not could_be_kept(id_):
         raise NotFound
-    ids = await payment_ids_of(seat.conn, id_, _SCAN)
+    ids = await payment_ids_of(seat.conn, id_, SCAN_MAX)
     seen = await store.views.seen(seat.conn, seat.party, ids)
     payment_id = next((one_id for one_id in ids if one_id in seen), None)
     line = None if payment_id is None else await line_of(seat.conn, payment_id)

@@ -218,8 +218,10 @@ class Projection:
             self.payouts[payout.payout_id] = payout
 
     def add_account(self, account: Account) -> None:
-        """Keep an account; it is opened once."""
-        self.accounts.setdefault(account.account_id, account)
+        """Keep an account by its first opening: each ledger that has a part of it opens it once."""
+        known = self.accounts.get(account.account_id)
+        if known is None or (account.opened_at, account.ledger) < (known.opened_at, known.ledger):
+            self.accounts[account.account_id] = account
 
     def add_set_aside(self, record: SetAside) -> None:
         """Keep a notice; a record is set aside once per consumer."""

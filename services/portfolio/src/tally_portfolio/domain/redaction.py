@@ -35,6 +35,7 @@ FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             transfer_id=SENIOR,
             journal=SENIOR,
             log_seq=OPERATOR_ALONE,
+            ledger=OPERATOR_ALONE,
             reference=ALL,
             posted=ALL,
             held=ALL,

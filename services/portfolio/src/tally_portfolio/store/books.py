@@ -109,11 +109,15 @@ news AS (
 """
 
 _SAVE_ACCOUNTS = """
-INSERT INTO account (account_id, ledger, path, owner, purpose, currency, opened_at)
+INSERT INTO account AS a (account_id, ledger, path, owner, purpose, currency, opened_at)
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[]
 )
-ON CONFLICT DO NOTHING
+ON CONFLICT (account_id) DO UPDATE SET (ledger, path, owner, purpose, currency, opened_at) = (
+    excluded.ledger, excluded.path, excluded.owner, excluded.purpose, excluded.currency,
+    excluded.opened_at
+)
+WHERE (excluded.opened_at, excluded.ledger) < (a.opened_at, a.ledger)
 """
 
 
@@ -138,7 +142,7 @@ def _columns(rows: Sequence[tuple[object, ...]], width: int) -> Iterable[list[ob
 
 
 async def save_accounts(conn: Connection, accounts: Sequence[Account]) -> None:
-    """Keep accounts not kept yet."""
+    """Keep accounts as the first ledger to open them told of them."""
     rows = [
         (a.account_id, a.ledger, a.path, a.owner, a.purpose, a.currency, a.opened_at)
         for a in accounts
