@@ -60,11 +60,13 @@ def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-async def whole(databases: Databases, module_kafka: Stack) -> AsyncIterator[Whole]:
-    """Every service, started once for all tests of a module."""
-    kafka = module_kafka.address.kafka
+async def whole(
+    databases: Databases, module_kafka: Stack, request: pytest.FixtureRequest
+) -> AsyncIterator[Whole]:
+    """Every service, started once for all tests of a module, with its SETTINGS where it has some."""
+    kafka, more = module_kafka.address.kafka, getattr(request.module, "SETTINGS", SWIFT)
     database = databases.clone(*schemas((*SERVICES, "gateway")))
-    platform = await start_platform(SERVICES, database, kafka, read_port=free_port(), more=SWIFT)
+    platform = await start_platform(SERVICES, database, kafka, read_port=free_port(), more=more)
     try:
         yield Whole(platform, database, kafka)
     finally:
