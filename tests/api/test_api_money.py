@@ -273,7 +273,7 @@ async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however
 
 
 async def _by_ways_round(cast: Cast, owner: str, purse: str) -> None:
-    """An unsigned rule, a program's funding order, an escrow, a claim, a designation, a method."""
+    """An unsigned rule, a program's funding order, an escrow, a claim, a designation, a key, a method."""
     company, why = cast["company"], cast.why("mine")
     document = {
         "schema": 2,
@@ -316,6 +316,8 @@ async def _by_ways_round(cast: Cast, owner: str, purse: str) -> None:
     assert await refused(company, "/v1/claims", claim) == "owner_not_claimable"
     designation = {"owner": owner, "to_owner": cast.ids["company"], "why": why}
     assert await refused(company, "/v1/designations", designation) == "owner_not_claimable"
+    key = {"label": "theirs", "party": owner, "scopes": ["transfers:write"]}
+    assert await refused(company, "/v1/api-keys", key) == "mandate_missing"
     method = {"currency": "EUR", "rail": "wallet", "instrument": purse}
     assert await refused(company, f"/v1/parties/{owner}/methods", method) == "mandate_missing"
 

@@ -34,7 +34,7 @@ from tally_gateway.credentials import (
 from tally_gateway.domain.access import OPERATOR, Access, World, reaches
 from tally_gateway.errors import FieldError, Problem, not_found
 from tally_gateway.intake import row_tenant
-from tally_gateway.routes import SCOPES
+from tally_gateway.routes import MANDATE_SCOPES, SCOPES
 from tally_gateway.routes.model import OPERATOR_TENANT, Body
 from tally_gateway.store import EVERY_TENANT, commands, scoped, tree
 from tally_gateway.store import credentials as store
@@ -133,6 +133,7 @@ def _make(gateway: Gateway, kind: str, path: str, name: str) -> Route:
         key = idempotency_key(request)
         body = await read_body(request, MakeCredential)
         scopes = check_scopes(frozenset(body.scopes), SCOPES, caller)
+        _check_mandate(caller, body.party or caller.party, scopes)
         now = gateway.clock.now()
         if body.expires_at is not None and body.expires_at <= now:
             raise _wrong("/expires_at", "in_the_past", "give a time to come, or none")
@@ -227,6 +228,7 @@ def _rotate(gateway: Gateway, kind: str, path: str, name: str) -> Route:
         async def unit(uow: UnitOfWork) -> tuple[Credential, str]:
             old = await _reached(uow.conn, caller, kind, request.path_params["id"])
             check_scopes(old.scopes, SCOPES, caller)
+            _check_mandate(caller, old.party, old.scopes)
             return await gateway.credentials.rotate(uow.conn, old, overlap, caller, uow.now)
 
         made, text = await gateway.transactor.run(unit)
@@ -292,6 +294,20 @@ async def _tenant_of(conn: Connection, caller: Caller, party: str) -> str:
     if party not in nodes or not reaches(World(nodes), caller.party, party, Access.MANAGE):
         raise not_found()
     return nodes[party].tenant
+
+
+def _check_mandate(caller: Caller, party: str, scopes: frozenset[str]) -> None:
+    """Raise a Problem where a secret would let the caller move what is another's (F7)."""
+    taken = sorted(scopes & MANDATE_SCOPES)
+    if caller.is_operator or party == caller.party or not taken:
+        return
+    raise Problem(
+        "scope_missing",
+        f"Who holds such a secret gives the party's own word on its money: {', '.join(taken)}.",
+        problem_code="mandate_missing",
+        pointer="/scopes",
+        remedy="Leave these scopes out; the party makes such a key itself, its first one the operator.",
+    )
 
 
 def _wrong(field: str, code: str, remedy: str) -> Problem:

@@ -47,3 +47,15 @@ WRITE_SCOPES: Final = frozenset({route.scope for route in ROUTES}) | {
 
 SCOPES: Final = READ_SCOPES | WRITE_SCOPES
 """All there are."""
+
+MANDATE_SCOPES: Final = frozenset(
+    {
+        payouts.PAYOUTS,
+        payouts.TRANSFERS,
+        agreements.AGREEMENTS,
+        funding.PAY_INS,
+        funding.RULES,
+        programs.WRITE,
+    }
+)
+"""With these a party's own word takes money from its wallets, or lets others do so (F7)."""
