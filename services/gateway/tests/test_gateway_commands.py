@@ -175,6 +175,66 @@ async def test_the_outcome_of_a_command_is_the_first_fact_it_led_to(bench: Bench
     assert looked_at.json() == answered.json()
 
 
+async def test_f16_the_operator_imports_a_statement_in_the_name_of_the_accounts_holder(
+    bench: Bench,
+) -> None:
+    await tree(bench)
+    body = {"file_name": "september.xml", "content": "PERvY3VtZW50Lz4="}
+    operator = await bench.key("operator")
+    for more in ({}, {"company": party("acme")}):
+        assert (await bench.post("/v1/statements", operator, {**body, **more})).status_code == 202
+    told = [command for _, _, command in await bench.commands_told()]
+    assert [each.who.principal for each in told] == ["operator", party("acme")]
+    assert len({each.who.actor for each in told}) == 1
+    refused = await bench.post("/v1/statements", await bench.key("acme"), body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+
+
+async def test_a_statement_is_answered_by_itself_and_not_by_a_line_of_it_that_overtook_it(
+    bench: Bench,
+) -> None:
+    await tree(bench)
+    operator = await bench.key("operator")
+    body = {"file_name": "september.xml", "content": "PERvY3VtZW50Lz4="}
+    command = (await bench.post("/v1/statements", operator, body, idempotency="file")).json()
+    row = await bench.one("SELECT event_id, subject FROM command")
+    line = {
+        "who": {"actor": "key_1", "principal": "operator"},
+        "where": {"channel": "bank_statement", "country": None},
+        "why": WHY,
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "pay_in_id": derived_id("pin", "1"),
+        "source": "bank",
+        "external_id": "x-1",
+        "company": party("acme"),
+        "amount": {"currency": "USD", "amount": "1.00"},
+        "originator": {"reference": "customer-7", "country": None},
+        "beneficiary": None,
+        "kind": "payables",
+        "value_date": "2026-09-21",
+        "references": {},
+    }
+    answer = {
+        "import_id": row["subject"],
+        "file_name": "september.xml",
+        "statement_ids": [],
+        "pay_ins": 1,
+        "already_known": 0,
+        "ignored_entries": 0,
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    for topic, kind, fact in (
+        ("funding.pay_in.v1", "funding.pay_in.received.v1", line),
+        ("funding.statements.v1", "funding.statement.imported.v1", answer),
+    ):
+        await bench.learn(bench.fact(topic, kind, fact, caused_by=row["event_id"]))
+    found = (await bench.get(f"/v1/commands/{command['id']}", operator)).json()
+    assert found["state"] == "succeeded"
+    assert found["outcome"]["data"]["pay_ins"] == 1
+    logged = (await bench.get("/v1/events", await bench.key("acme"))).json()["data"]
+    assert "funding.pay_in.received.v1" in {each["type"] for each in logged}
+
+
 async def test_a_refused_command_is_a_problem_with_code_field_and_remedy(bench: Bench) -> None:
     aggregator, _ = await tree(bench)
     body = {"kind": "company", "parent": party("acme"), "reason": "A new customer"}

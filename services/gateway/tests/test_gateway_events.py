@@ -196,6 +196,63 @@ async def test_an_alarm_about_a_claim_is_in_the_log_of_whoever_issued_it_and_of_
     assert (seen["other"], seen["bob"]) == ([], [])
 
 
+async def test_a_decision_on_an_entry_and_a_proposal_to_match_are_in_the_companys_log(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    entry, pay_in_id, at = derived_id("entry", "1"), derived_id("pin", "1"), "2026-09-21T08:00:00Z"
+    shared = {
+        "who": WHO,
+        "where": {"channel": "manual", "country": None},
+        "why": {"program": "p", "event": "e", "reason": "r"},
+        "occurred_at": at,
+        "external_id": "x-1",
+        "company": party("acme"),
+        "amount": {"currency": "USD", "amount": "1.00"},
+        "beneficiary": None,
+    }
+    received = {
+        **shared,
+        "pay_in_id": pay_in_id,
+        "source": "manual",
+        "originator": {"reference": "c-7", "country": None},
+        "kind": "payables",
+        "value_date": "2026-09-21",
+        "references": {},
+    }
+    decided = {
+        "entry_id": entry,
+        "approved": True,
+        "pay_in_id": None,
+        "proposed_by": "key_1",
+        "note": "Seen",
+        "who": WHO,
+        "occurred_at": at,
+    }
+    candidate = {
+        "expectation_id": derived_id("expect", "1"),
+        "reference": "INV-1",
+        "confidence": 75,
+        "reasons": ["payer"],
+    }
+    proposed = {
+        "pay_in_id": pay_in_id,
+        "case_id": derived_id("case", "1"),
+        "candidates": [candidate],
+        "occurred_at": at,
+    }
+    for topic, kind, fact in (
+        ("funding.sources.v1", "funding.entry.proposed.v1", {**shared, "entry_id": entry}),
+        ("funding.sources.v1", "funding.entry.decided.v1", decided),
+        ("funding.pay_in.v1", "funding.pay_in.received.v1", received),
+        ("funding.sources.v1", "funding.match.proposed.v1", proposed),
+    ):
+        await bench.learn(bench.fact(topic, kind, fact))
+    types = "funding.entry.decided.v1,funding.match.proposed.v1"
+    assert [each["type"] for each in await log(bench, "acme", types=types)] == types.split(",")
+    assert await log(bench, "other", types=types) == []
+
+
 async def test_a_party_that_moves_takes_its_later_events_to_its_new_line(bench: Bench) -> None:
     await grown(bench)
     await pay_in(bench, allocated(1, "none", ann="1"))

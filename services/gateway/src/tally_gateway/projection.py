@@ -17,7 +17,7 @@ from tally_contracts.directory_facts import (
 )
 from tally_gateway.domain.access import OPERATOR, Node, Thing
 from tally_gateway.domain.concerns import THINGS, concerned, field_of
-from tally_gateway.domain.outcomes import state_of
+from tally_gateway.domain.outcomes import is_outcome, state_of
 from tally_gateway.routes.model import OPERATOR_TENANT
 from tally_gateway.store import EVERY_TENANT, commands, log, scoped, tree
 from tally_gateway.store.commands import Outcome
@@ -214,6 +214,8 @@ async def _decide(
     """Give commands the first fact they led to as their outcome."""
     outcomes: dict[uuid.UUID, Outcome] = {}
     for fact, payload in zip(facts, payloads, strict=True):
+        if not is_outcome(fact.event.TYPE):
+            continue
         caused_by = _uuid(fact.envelope.cause.causation_id)
         if caused_by is not None and caused_by not in outcomes:
             outcomes[caused_by] = Outcome(

@@ -25,7 +25,9 @@ PARTY_FIELDS: Final = frozenset(
 )
 """Fields that name a party, or an owner reference that may be a party's."""
 
-THING_FIELDS: Final = frozenset({"account", "claim_id", "program_id", "wallet"})
+THING_FIELDS: Final = frozenset(
+    {"account", "claim_id", "entry_id", "pay_in_id", "program_id", "rule_id", "wallet"}
+)
 """Fields that name a thing whose owners the fact concerns."""
 
 LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -9,6 +9,10 @@ from tally_gateway.domain.concerns import is_refusal
 
 SUCCEEDED, REFUSED = "succeeded", "refused"
 
+# These come along with what a command leads to, by another topic, and may overtake it: a statement's
+# lines are told one by one, and the statement itself answers for all.
+_ALONG: Final = frozenset({"funding.pay_in.received.v1"})
+
 # These tell of a thing that was not to be, by its state: what was asked for will not happen.
 _NOT_TO_BE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -91,6 +95,11 @@ _REASONS: Final[Mapping[str, _Reason]] = MappingProxyType(
         ),
     }
 )
+
+
+def is_outcome(event_type: str) -> bool:
+    """Whether a fact may be what became of the command that it names as its cause."""
+    return event_type not in _ALONG
 
 
 def state_of(event_type: str, payload: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints
 
 from tally_contracts import funding, funding_rules, funding_sources
+from tally_contracts.base import TypeId, Who
 from tally_gateway.routes.model import About, Asked, CommandRoute
 
 PAY_INS, RULES, STATEMENTS = "pay-ins:write", "rules:write", "statements:write"
@@ -25,8 +26,13 @@ StatementFile = Annotated[
 
 def _compressed(asked: Asked) -> Mapping[str, Any]:
     content = base64.b64decode(asked.value("content"))
+    company = asked.value("company")
     # No time of its own in the result: the same file is the same command.
-    return {"content": base64.b64encode(gzip.compress(content, mtime=0)).decode()}
+    told: dict[str, Any] = {"content": base64.b64encode(gzip.compress(content, mtime=0)).decode()}
+    if company is not None:
+        # The operator acts for the account's holder, whose money it is and who expects it.
+        told["who"] = Who(actor=asked.caller.actor, principal=company)
+    return told
 
 
 SOURCES: Final = (
@@ -127,8 +133,19 @@ SOURCES: Final = (
         subject="import_id",
         makes={"import_id": "imp"},
         operator_only=True,
+        about=(About("company"),),
         works_out=frozenset({"content"}),
-        extra={"content": (StatementFile, Field(description="the file, in base64"))},
+        drops=frozenset({"company"}),
+        extra={
+            "content": (StatementFile, Field(description="the file, in base64")),
+            "company": (
+                TypeId | None,
+                Field(
+                    default=None,
+                    description="whose account it is of; the installation's own if absent",
+                ),
+            ),
+        },
         prepare=_compressed,
         example={"file_name": "2026-09-21.camt.xml", "content": "PERvY3VtZW50Lz4="},
     ),
