@@ -305,7 +305,10 @@ class OwnerKeyChanged(Event):
 
 
 class _Charge(MoneyEvent):
-    """A rule's charge on a pay-in: from the payer's wallet to another, beside the pay-in itself."""
+    """A rule's charge on a pay-in: from the payer's wallet to another, beside the pay-in itself.
+
+    `returns`: the charge that this one gives back, since its pay-in went back.
+    """
 
     charge_id: TypeId
     pay_in_id: TypeId
@@ -314,6 +317,7 @@ class _Charge(MoneyEvent):
     payer: Token
     owner: Token
     amount: Amount
+    returns: TypeId | None = None
 
 
 class ChargeTaken(_Charge):

@@ -22,7 +22,14 @@ from tally_contracts.funding_rules import (
     RuleRefused,
     RuleSignature,
 )
-from tally_contracts.ledger import JournalPosted, JournalRejected, PostJournal
+from tally_contracts.funding_sources import ReturnPayIn
+from tally_contracts.ledger import (
+    JournalPosted,
+    JournalRejected,
+    JournalReversed,
+    PostJournal,
+    ReverseJournal,
+)
 from tally_funding.rules.consents import consent_text
 from tally_funding.rules.lint import read_document
 from tally_postgres import Schema
@@ -224,7 +231,7 @@ def _key(fact: Any) -> bytes:
     return str(getattr(fact, "reference", "any")).encode()
 
 
-def answer(model: Any, journal: PostJournal, **more: Any) -> Any:
+def answer(model: Any, journal: PostJournal | ReverseJournal, **more: Any) -> Any:
     shared = ("who", "where", "why", "occurred_at", "journal_id", "ledger", "reference")
     return model(**{name: getattr(journal, name) for name in shared}, **more)
 
@@ -308,3 +315,90 @@ async def test_publishing_under_another_id_does_not_reuse_a_consent(desk: Desk) 
     )
     (refused,) = await desk.send(command)
     assert refused.code == "nonce_used"
+
+
+RETURNING: dict[str, Any] = CHARGING | {"charges": [MATCHING | {"on_refund": "return"}]}
+
+
+async def take_back(desk: Desk, pay_in_id: str, number: int, amount: str) -> list[Any]:
+    """Return so much of the pay-in; what that leads to once the ledger has moved every share."""
+    command = ReturnPayIn(
+        who=Who(actor="user:ann", principal=COMPANY),
+        where={"channel": "api"},
+        why={"program": "p", "event": "invoice:7", "reason": "Goods came back"},
+        occurred_at=START,
+        return_id=f"ret_{number:026}",
+        pay_in_id=pay_in_id,
+        kind="refund",
+        amount={"currency": "USD", "amount": amount},
+    )
+    sources = desk.processors["funding.sources"]
+    record = desk.bench.record(ReturnPayIn.TYPE, command, topic="funding.sources.commands.v1")
+    await sources.process([record])
+    asked = [e for e in await desk.bench.told() if isinstance(e, ReverseJournal)]
+    moved = [
+        answer(
+            JournalReversed,
+            journal,
+            reverses=journal.reverses,
+            log_seq=1,
+            legs=(),
+            effective_at=journal.effective_at,
+        )
+        for journal in asked
+    ]
+    records = [desk.bench.record(one.TYPE, one, topic="ledger.journals.v1") for one in moved]
+    await sources.process(
+        [replace(raw, key=_key(one)) for raw, one in zip(records, moved, strict=True)]
+    )
+    return [event for event in await desk.bench.told() if isinstance(event, PostJournal)]
+
+
+def posted(journal: PostJournal) -> Any:
+    legs, at = journal.legs, journal.effective_at
+    return answer(JournalPosted, journal, log_seq=1, legs=legs, effective_at=at)
+
+
+async def test_f15_a_charge_goes_back_with_its_pay_in_in_parts_that_come_to_it(
+    desk: Desk, money: dict[str, Any]
+) -> None:
+    await desk.publish(RETURNING, signatures=(SIGNER.sign(RETURNING),))
+    fact = await allocated(desk, money)
+    (journal,) = await feed(desk, "funding.pay_in.v1", fact)
+    (taken,) = await feed(desk, "ledger.journals.v1", posted(journal))
+    assert (taken.amount.amount, taken.returns) == ("10.00", None)
+    back = []
+    for number, amount in enumerate(("33.33", "0.10", "66.57"), start=1):
+        (journal,) = await take_back(desk, fact.pay_in_id, number, amount)
+        assert [account.owner for account in journal.open_accounts] == [PAYEE, COMPANY]
+        (returned,) = await feed(desk, "ledger.journals.v1", posted(journal))
+        assert isinstance(returned, ChargeTaken)
+        assert returned.returns == taken.charge_id
+        back.append(returned.amount.amount)
+    assert back == ["3.33", "0.01", "6.66"]
+
+
+async def test_f15_a_charge_taken_after_its_pay_in_went_back_goes_back_too(
+    desk: Desk, money: dict[str, Any]
+) -> None:
+    await desk.publish(RETURNING, signatures=(SIGNER.sign(RETURNING),))
+    fact = await allocated(desk, money)
+    (journal,) = await feed(desk, "funding.pay_in.v1", fact)
+    assert await take_back(desk, fact.pay_in_id, 1, "100.00") == []
+    taken, back = await feed(desk, "ledger.journals.v1", posted(journal))
+    assert isinstance(taken, ChargeTaken)
+    assert [leg.amount.amount for leg in back.legs] == ["10.00"]
+    no = answer(JournalRejected, back, code="insufficient_funds", detail="holds 0.00 USD")
+    (refused,) = await feed(desk, "ledger.journals.v1", no)
+    assert isinstance(refused, ChargeRefused)
+    assert (refused.payer, refused.returns) == (PAYEE, taken.charge_id)
+
+
+async def test_f15_a_charge_is_kept_where_the_rule_does_not_say_otherwise(
+    desk: Desk, money: dict[str, Any]
+) -> None:
+    await desk.publish(CHARGING, signatures=(SIGNER.sign(CHARGING),))
+    fact = await allocated(desk, money)
+    (journal,) = await feed(desk, "funding.pay_in.v1", fact)
+    await feed(desk, "ledger.journals.v1", posted(journal))
+    assert await take_back(desk, fact.pay_in_id, 1, "100.00") == []

@@ -35,10 +35,12 @@ from tally_funding.refunds.receivable_store import NewReceivable
 from tally_funding.refunds.reinstating import settle_reinstatement
 from tally_funding.refunds.shares import shares_of
 from tally_funding.refunds.store import Leg, LegMove, Return
+from tally_funding.rules.charge_returns import return_charges
 from tally_funding.service import LEDGER_TOPIC
 from tally_funding.sources.answering import FACTS
 from tally_funding.store import NewCase, PayIn
-from tally_messaging import Received, UnitOfWork
+from tally_messaging import Cause, Received, UnitOfWork
+from tally_messaging.unit_of_work import Following
 from tally_money import Money
 from tally_runtime import derived_id, get_logger
 
@@ -65,6 +67,7 @@ class _Answers:
     owed: list[NewReceivable] = field(default_factory=list)
     cases: list[NewCase] = field(default_factory=list)
     done: dict[str, tuple[ReturnState, ReturnState]] = field(default_factory=dict)
+    finished: dict[str, Cause | Following] = field(default_factory=dict)
 
 
 async def settle_returns(
@@ -95,7 +98,7 @@ async def settle_returns(
             returns[found.return_id] = replace(found, state=ReturnState.REINSTATED)
         else:
             returns[found.return_id] = _answer(uow, books, answers, found, message)
-    await _save(uow, answers)
+    await _save(uow, books, answers)
 
 
 def _answer(
@@ -228,6 +231,7 @@ def _finish(
     pay_in: PayIn,
     message: Received[LedgerAnswer],
 ) -> None:
+    answers.finished[pay_in.pay_in_id] = message
     answers.done[found.return_id] = (ReturnState.MOVING, ReturnState.DONE)
     minor = answers.returned.get(pay_in.pay_in_id, 0) + found.amount.minor
     answers.returned[pay_in.pay_in_id] = minor
@@ -253,12 +257,13 @@ def _finish(
     uow.emit(fact, topic=FACTS, key=pay_in.pay_in_id, cause=message)
 
 
-async def _save(uow: UnitOfWork, answers: _Answers) -> None:
+async def _save(uow: UnitOfWork, books: Books, answers: _Answers) -> None:
     if answers.moves:
         await store.move_legs(uow.conn, list(answers.moves.values()))
     if answers.owed:
         await receivable_store.insert(uow.conn, answers.owed, uow.now)
     if answers.done:
         await store.move_returns(uow.conn, answers.done, uow.now)
+        await return_charges(uow, books, answers.finished)
     if answers.cases:
         await pay_in_store.insert_cases(uow.conn, answers.cases, uow.now)

@@ -11,11 +11,11 @@ from tally_postgres import Connection, Record
 _INSERT = """
 INSERT INTO rule_charge (
     charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor, principal,
-    channel, country, program, event, reason, state, code, asked_at, changed_at)
-SELECT c.*, $19, $19 FROM unnest(
+    channel, country, program, event, reason, state, code, on_refund, returns, asked_at, changed_at)
+SELECT c.*, $21, $21 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-    $15::text[], $16::text[], $17::text[], $18::text[]) AS c
+    $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[]) AS c
 ON CONFLICT (charge_id) DO NOTHING
 RETURNING charge_id
 """
@@ -23,7 +23,7 @@ RETURNING charge_id
 # In id order, so that two units never wait for each other.
 _LOCK_ASKED = """
 SELECT charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor,
-       principal, channel, country, program, event, reason
+       principal, channel, country, program, event, reason, on_refund, returns
 FROM rule_charge WHERE charge_id = ANY($1::text[]) AND state = 'asked'
 ORDER BY charge_id FOR UPDATE
 """
@@ -35,9 +35,45 @@ WHERE c.charge_id = a.charge_id AND c.state = 'asked'
 """
 
 
+# Those the ledger has not answered too: who answers them waits, and sees what is returned by then.
+_LOCK_RETURNABLE = """
+SELECT charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor,
+       principal, channel, country, program, event, reason, on_refund, returns, state
+FROM rule_charge WHERE pay_in_id = ANY($1::text[]) AND on_refund = 'return'
+ORDER BY charge_id FOR UPDATE
+"""
+
+_GIVEN_BACK = """
+SELECT returns, sum(amount) FROM rule_charge WHERE returns = ANY($1::text[]) GROUP BY returns
+"""
+
+_RETURNED_OF = """
+SELECT p.pay_in_id, p.amount, coalesce(sum(r.amount), 0) AS returned
+FROM pay_in p LEFT JOIN pay_in_return r
+    ON r.pay_in_id = p.pay_in_id AND r.state IN ('done', 'reinstating')
+WHERE p.pay_in_id = ANY($1::text[])
+GROUP BY p.pay_in_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedOf:
+    """How much of a pay-in is returned, in minor units."""
+
+    amount: int
+    returned: int
+
+    def of(self, minor: int) -> int:
+        """The same part of another amount, rounded down."""
+        return minor * self.returned // self.amount
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a rule takes from the payer's wallet for the owner, beside a pay-in."""
+    """What a rule takes from the payer's wallet for the owner, beside a pay-in.
+
+    `on_refund`: keep or return, where the pay-in goes back. `returns`: the charge this one gives back.
+    """
 
     charge_id: str
     pay_in_id: str
@@ -50,6 +86,8 @@ class Charge:
     who: Who
     where: Where
     why: Why
+    on_refund: str
+    returns: str | None
 
 
 async def insert(
@@ -83,6 +121,8 @@ def _row(charge: Charge, code: str | None) -> tuple[object, ...]:
         charge.why.reason,
         "asked" if code is None else "refused",
         code,
+        charge.on_refund,
+        charge.returns,
     )
 
 
@@ -105,7 +145,28 @@ def _charge(row: Record) -> Charge:
         who=Who(actor=row["actor"], principal=row["principal"]),
         where=Where(channel=row["channel"], country=row["country"]),
         why=Why(program=row["program"], event=row["event"], reason=row["reason"]),
+        on_refund=row["on_refund"],
+        returns=row["returns"],
     )
+
+
+async def lock_returnable(conn: Connection, pay_in_ids: Sequence[str]) -> tuple[Charge, ...]:
+    """Charges of these pay-ins that were taken and go back with them; locked, with those still asked."""
+    rows = await conn.fetch(_LOCK_RETURNABLE, pay_in_ids)
+    return tuple(_charge(row) for row in rows if row["state"] == "taken")
+
+
+async def given_back(conn: Connection, charge_ids: Sequence[str]) -> Mapping[str, int]:
+    """Minor units of each charge that were asked back so far, refused ones too."""
+    return {row[0]: int(row[1]) for row in await conn.fetch(_GIVEN_BACK, charge_ids)}
+
+
+async def returned_of(conn: Connection, pay_in_ids: Sequence[str]) -> Mapping[str, ReturnedOf]:
+    """How much of each pay-in is returned."""
+    return {
+        row["pay_in_id"]: ReturnedOf(int(row["amount"]), int(row["returned"]))
+        for row in await conn.fetch(_RETURNED_OF, pay_in_ids)
+    }
 
 
 async def answer(conn: Connection, codes: Mapping[str, str | None], now: datetime) -> None:

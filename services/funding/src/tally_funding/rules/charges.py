@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-from tally_contracts.base import Amount, PositiveAmount
+from tally_contracts.base import Amount
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_rules import ChargeRefused, ChargeTaken
-from tally_contracts.ledger import JournalPosted, JournalRejected, Leg, PostJournal
+from tally_contracts.ledger import JournalPosted, JournalRejected
 from tally_funding.domain import Suspense
 from tally_funding.postings import Books
 from tally_funding.rules import charge_store, store
 from tally_funding.rules.book import Asked, RuleBook, inform, with_kept
+from tally_funding.rules.charge_postings import LEDGER_TOPIC, charge_journal
+from tally_funding.rules.charge_returns import return_charges
 from tally_funding.rules.charge_store import Charge
 from tally_funding.rules.choose import Compiled
 from tally_funding.rules.divide import compile_claim
@@ -24,7 +26,6 @@ from tally_money import Money, currency
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.rules")
-_LEDGER_TOPIC: Final = "ledger.commands.v1"
 PREFIX: Final = "chg_"
 """Of charge ids, by which the ledger's answers to charges are told apart."""
 
@@ -71,7 +72,10 @@ async def charge(
             continue
         if why is None:
             uow.emit(
-                _journal(uow, books, one), topic=_LEDGER_TOPIC, key=books.ledger, cause=message
+                charge_journal(books, one, uow.now),
+                topic=LEDGER_TOPIC,
+                key=books.ledger,
+                cause=message,
             )
         else:
             _refuse(uow, one, (why.reason.value, "nobody can be paid", why.remedy), message)
@@ -101,32 +105,10 @@ def _plan(
                     who=event.who,
                     where=event.where,
                     why=event.why,
+                    on_refund=asked.on_refund.value,
+                    returns=None,
                 )
                 yield one, owners if isinstance(owners, Suspense) else None
-
-
-def _journal(uow: UnitOfWork, books: Books, one: Charge) -> PostJournal:
-    code = one.amount.currency.code
-    payer, owner = books.wallet(one.payer, code), books.wallet(one.owner, code)
-    leg = Leg(
-        id=derived_id("trf", one.charge_id),
-        debit=payer.id,
-        credit=owner.id,
-        amount=PositiveAmount.of(one.amount),
-        code="charge",
-    )
-    return PostJournal(
-        who=one.who,
-        where=one.where,
-        why=one.why,
-        occurred_at=uow.now,
-        journal_id=one.journal_id,
-        ledger=books.ledger,
-        reference=one.charge_id,
-        open_accounts=(payer, owner),
-        legs=(leg,),
-        effective_at=uow.now,
-    )
 
 
 async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[Answer]]) -> None:
@@ -150,6 +132,15 @@ async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[Answ
             _refuse(uow, one, (event.code, event.detail, remedy), message)
     if codes:
         await charge_store.answer(uow.conn, codes, uow.now)
+    by_reference = {message.event.reference: message for message in messages}
+    # What was returned while the ledger had not answered.
+    again = {
+        waiting[charge_id].pay_in_id: by_reference[charge_id]
+        for charge_id, code in codes.items()
+        if code is None and waiting[charge_id].on_refund == "return"
+    }
+    if again:
+        await return_charges(uow, books, again)
 
 
 def _take(uow: UnitOfWork, books: Books, one: Charge, message: Received[Answer]) -> None:
@@ -169,6 +160,7 @@ def _take(uow: UnitOfWork, books: Books, one: Charge, message: Received[Answer])
         journal_id=one.journal_id,
         debit=books.wallet(one.payer, code).id,
         credit=books.wallet(one.owner, code).id,
+        returns=one.returns,
     )
     uow.emit(fact, topic=TOPIC, key=one.pay_in_id, cause=message)
 
@@ -196,5 +188,6 @@ def _refuse(
         code=code,
         detail=printable(detail),
         remedy=printable(remedy),
+        returns=one.returns,
     )
     uow.emit(fact, topic=TOPIC, key=one.pay_in_id, cause=message)

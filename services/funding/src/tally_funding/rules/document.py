@@ -145,6 +145,10 @@ class ChargeDocument(ShareDocument):
     """
 
     payer: Reference = Field(alias="from")
+    on_refund: Literal["keep", "return"] = Field(
+        default="keep",
+        description="return: what goes back of the pay-in takes the same part of the charge along",
+    )
 
 
 class RuleDocument(_Document):

@@ -125,12 +125,20 @@ class Line:
         return self.share.rate if isinstance(self.share, Percent) and bare else None
 
 
+class OnRefund(StrEnum):
+    """What becomes of a charge when its pay-in goes back. RETURN: the same part goes back too."""
+
+    KEEP = "keep"
+    RETURN = "return"
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """A share of the whole, rounded on its own, that is taken from the payer's wallet instead."""
 
     payer: str
     line: Line
+    on_refund: OnRefund = OnRefund.KEEP
 
 
 @dataclass(frozen=True, slots=True)

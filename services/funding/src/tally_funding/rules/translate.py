@@ -21,6 +21,7 @@ from tally_funding.rules.model import (
     Line,
     Match,
     Minor,
+    OnRefund,
     Percent,
     Rule,
     Shortfall,
@@ -153,7 +154,7 @@ def _charge(charge: ChargeDocument) -> Charge:
         cap=_amounts(charge.cap),
         floor=_amounts(charge.floor),
     )
-    return Charge(charge.payer, line)
+    return Charge(charge.payer, line, OnRefund(charge.on_refund))
 
 
 def _asked(line: ShareDocument) -> Percent | Fixed | Tiered | None:
