@@ -78,6 +78,23 @@ class RegisterParty(DirectoryCommand):
     country: Country | None = None
 
 
+class ExternalId(Shape):
+    """How one party calls another in a system of its own, such as its CRM (F32)."""
+
+    known_to: TypeId
+    external_id: Token
+
+
+class SetExternalId(DirectoryCommand):
+    """Command: in the systems of `known_to` the party is `external_id`; again replaces it."""
+
+    TYPE: ClassVar[str] = "directory.external_id.set.v1"
+
+    party_id: TypeId
+    known_to: TypeId
+    external_id: Token
+
+
 class MoveParty(DirectoryCommand):
     """Command: hang a party, with all below it, under another parent of the same tenant."""
 
@@ -330,6 +347,7 @@ class DecideApproval(DirectoryCommand):
 
 COMMANDS: tuple[type[DirectoryCommand], ...] = (
     RegisterParty,
+    SetExternalId,
     MoveParty,
     MergeParties,
     DefineRelationType,

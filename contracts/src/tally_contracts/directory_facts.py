@@ -19,7 +19,7 @@ from tally_contracts.base import (
     UtcTime,
     Who,
 )
-from tally_contracts.directory import SealedText, SharedFields, View
+from tally_contracts.directory import ExternalId, SealedText, SharedFields, View
 
 
 class DirectoryFact(Event):
@@ -89,6 +89,20 @@ class PartyRegistered(DirectoryFact):
     country: Country | None
     alias: Token
     state: Slug
+
+
+class ExternalIdsChanged(DirectoryFact):
+    """How the party is called in the systems of those it deals with: all of them, in one fact (F32).
+
+    Each of their systems enters or updates the party by the id that stands beside its own party.
+    """
+
+    TYPE: ClassVar[str] = "directory.party.external_ids_changed.v1"
+
+    party_id: TypeId
+    alias: Token
+    country: Country | None
+    external_ids: Annotated[tuple[ExternalId, ...], Field(min_length=1, max_length=500)]
 
 
 class PartyMoved(DirectoryFact):
@@ -347,6 +361,7 @@ class ViewsLogged(DirectoryFact):
 
 PARTY_FACTS: tuple[type[Event], ...] = (
     PartyRegistered,
+    ExternalIdsChanged,
     PartyMoved,
     PartiesMerged,
     ReferenceClaimed,

@@ -46,7 +46,7 @@ async def as_tenant(bench: Any, tenant: str | None, query: str) -> list[Any]:
 
 async def test_every_table_with_a_tenant_is_walled_and_the_wall_is_forced(planted: Any) -> None:
     tables = await planted.rows(TENANT_TABLES)
-    assert len(tables) == 16
+    assert len(tables) == 17
     assert [name for name, on, forced, policies in tables if not (on and forced and policies)] == []
 
 
@@ -161,7 +161,7 @@ async def test_no_question_reads_a_table_from_end_to_end(planted: Any) -> None:
         for name, query in vars(reading).items()
         if isinstance(query, str) and name.startswith("_") and "FROM" in query
     }
-    assert len(queries) == 15
+    assert len(queries) == 16
     for name, query in queries.items():
         count = max(map(int, re.findall(r"\$(\d+)", query)))
         async with planted.pool.acquire() as conn, conn.transaction():

@@ -8,6 +8,7 @@ from tally_contracts import directory as asked
 from tally_contracts.directory_facts import (
     CommandRepeated,
     DirectoryCommandRefused,
+    ExternalIdsChanged,
     GroupMembershipChanged,
     PartyMoved,
     PartyRegistered,
@@ -262,3 +263,51 @@ async def test_f19_membership_of_a_group_is_versioned_without_gaps(planted: Any)
     assert await planted.refusal(member("ann", True, "beta")) == ("not_your_subtree", "/group")
     wrong = planted.command(asked.SetGroupMember, group=pid("ann"), party=pid("sam"), member=True)
     assert await planted.refusal(wrong) == ("kind_not_allowed", "/group")
+
+
+def named(planted: Any, by: str, external_id: str) -> Any:
+    """The party says how it calls Sam."""
+    return planted.command(
+        asked.SetExternalId,
+        by=by,
+        party_id=pid("sam"),
+        known_to=pid(by),
+        external_id=external_id,
+    )
+
+
+async def test_f32_one_fact_names_a_customer_for_the_crm_of_company_and_of_partner(
+    planted: Any,
+) -> None:
+    await planted.send(named(planted, "acme", "crm-4711"))
+    (fact,) = await planted.send(named(planted, "shop", "003XX"))
+    assert isinstance(fact, ExternalIdsChanged)
+    assert (fact.party_id, fact.tenant) == (pid("sam"), pid("agg"))
+    names = {each.known_to: each.external_id for each in fact.external_ids}
+    assert names == {pid("acme"): "crm-4711", pid("shop"): "003XX"}
+    (again,) = await planted.send(named(planted, "acme", "crm-4712"))
+    names = {each.known_to: each.external_id for each in again.external_ids}
+    assert names == {pid("acme"): "crm-4712", pid("shop"): "003XX"}, "an id is replaced, not added"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"by": "shop", "known_to": "shop", "of": "ann"}, ("not_your_subtree", "/party_id")),
+        ({"by": "shop", "known_to": "acme"}, ("not_your_subtree", "/known_to")),
+        ({"by": "acme", "known_to": "acme", "of": "ann"}, ("external_id_taken", "/external_id")),
+        ({"by": "acme", "known_to": "nobody"}, ("unknown_party", "/known_to")),
+    ],
+)
+async def test_f32_a_name_that_is_taken_or_not_ones_own_to_give_is_refused(
+    planted: Any, change: dict[str, str], expected: tuple[str, str]
+) -> None:
+    await planted.send(named(planted, "acme", "crm-4711"))
+    command = planted.command(
+        asked.SetExternalId,
+        by=change["by"],
+        party_id=pid(change.get("of", "sam")),
+        known_to=pid(change["known_to"]),
+        external_id="crm-4711",
+    )
+    assert await planted.refusal(command) == expected

@@ -33,6 +33,7 @@ _printable = re.compile(r"[^\x00-\x1f\x7f]+").fullmatch
 
 HANDLERS: Mapping[type[DirectoryCommand], Callable[[Desk, Any], None]] = {
     asked_for.RegisterParty: parties.register,
+    asked_for.SetExternalId: parties.set_external_id,
     asked_for.MoveParty: parties.move,
     asked_for.MergeParties: approvals.merge,
     asked_for.DefineRelationType: parties.define_relation,
@@ -113,6 +114,8 @@ class Directory:
         match command:
             case asked_for.RegisterParty(external_id=str(external_id)):
                 asked.external_ids.add((command.tenant, external_id))
+            case asked_for.SetExternalId():
+                asked.names.add(command.external_id)
             case asked_for.DefineRelationType() | asked_for.SetRelation():
                 asked.relations.add(command.relation)
             case asked_for.AssignRole() | asked_for.RemoveRole():

@@ -30,6 +30,22 @@ def tell_registered(desk: Desk, party: Party) -> None:
     desk.tell(PARTIES, party.party_id, fact)
 
 
+def set_external_id(desk: Desk, command: asked.SetExternalId) -> None:
+    party, names = bonds.name_party(
+        desk.world, desk.act, command.party_id, command.known_to, command.external_id
+    )
+    fact = facts.ExternalIdsChanged(
+        **desk.said(party.tenant),
+        party_id=party.party_id,
+        alias=party.alias,
+        country=party.country,
+        external_ids=tuple(
+            asked.ExternalId(known_to=by, external_id=names[by]) for by in sorted(names)
+        ),
+    )
+    desk.tell(PARTIES, party.party_id, fact)
+
+
 def move(desk: Desk, command: asked.MoveParty) -> None:
     before = desk.world.party(command.party_id, "/party_id")
     previous_path = desk.world.path(before)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tally_directory.domain.access import PERSON, Act, Power, need_own, need_self
+from tally_directory.domain.access import PERSON, Act, Power, need_access, need_own, need_self
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import (
     Access,
@@ -12,6 +12,7 @@ from tally_directory.domain.rows import (
     Consent,
     Holding,
     Kind,
+    Naming,
     Party,
     Relation,
     Role,
@@ -196,6 +197,28 @@ def _role(world: World, act: Act, party_id: str, role: str) -> tuple[Party, Role
 def _holds(world: World, party_id: str, person: str, role: Role) -> bool:
     holding = world.roles.get((party_id, person, role))
     return holding is not None and holding.held
+
+
+def name_party(
+    world: World, act: Act, party_id: str, known_to: str, external_id: str
+) -> tuple[Party, Mapping[str, str]]:
+    """Note how a party is called in another's systems; all its names, by whose they are (F32)."""
+    party, knowing = world.party(party_id, "/party_id"), world.party(known_to, "/known_to")
+    need_access(world, act, party, "/party_id")
+    need_own(world, act, knowing, "/known_to")
+    for (by, other), naming in world.namings.items():
+        theirs = by == knowing.party_id and naming.external_id == external_id
+        if theirs and other != party.party_id:
+            refuse(
+                "external_id_taken",
+                "/external_id",
+                f"{other} has this external id",
+                "use that party, or another external id",
+            )
+    row = Naming(party.tenant, external_id)
+    world.namings.put((knowing.party_id, party.party_id), row)
+    names = {by: n.external_id for (by, of), n in world.namings.items() if of == party.party_id}
+    return party, names
 
 
 def consent(

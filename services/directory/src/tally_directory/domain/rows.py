@@ -165,6 +165,14 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """How a party is called in the systems of another."""
+
+    tenant: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """A payee's word on a company, which may be of another tenant."""
 

@@ -19,6 +19,7 @@ from tally_directory.domain.rows import (
     Holding,
     Kind,
     Membership,
+    Naming,
     Party,
     Reference,
     Relation,
@@ -75,6 +76,7 @@ class World:
     wallets: Shelf[str, Wallet] = field(default_factory=Shelf)
     grants: Shelf[str, Grant] = field(default_factory=Shelf)
     memberships: Shelf[tuple[str, str], Membership] = field(default_factory=Shelf)
+    namings: Shelf[tuple[str, str], Naming] = field(default_factory=Shelf)
     consents: Shelf[tuple[str, str], Consent] = field(default_factory=Shelf)
     funding_details: Shelf[tuple[str, str], FundingDetails] = field(default_factory=Shelf)
     approvals: Shelf[str, Approval] = field(default_factory=Shelf)

@@ -18,6 +18,7 @@ from tally_directory.domain.rows import (
     Holding,
     Kind,
     Membership,
+    Naming,
     Party,
     PartyState,
     Reference,
@@ -122,6 +123,13 @@ _MEMBERSHIPS = """
 SELECT group_id, party, tenant, member, version FROM membership
 WHERE group_id = ANY($1::text[]) AND party = ANY($1::text[])
 """
+_NAMINGS = """
+SELECT known_to, party_id, tenant, external_id FROM external_reference
+WHERE party_id = ANY($1::text[])
+UNION
+SELECT known_to, party_id, tenant, external_id FROM external_reference
+WHERE known_to = ANY($1::text[]) AND external_id = ANY($2::text[])
+"""
 _FUNDING_DETAILS = """
 SELECT party_id, currency, tenant, virtual_account FROM funding_details
 WHERE party_id = ANY($1::text[]) AND currency = ANY($2::text[])
@@ -144,6 +152,7 @@ class Asked:
     accounts: set[str] = field(default_factory=set)
     references: set[str] = field(default_factory=set)
     external_ids: set[tuple[str, str]] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
 
@@ -196,8 +205,15 @@ async def read(conn: Session, asked: Asked) -> World:
     tenants = sorted(asked.tenants | {EVERY_TENANT, *(p.tenant for p in parties.values())})
     known = sorted(party_id for party_id, _ in parties.items())
     codes = sorted(asked.currencies)
+    # Only where somebody is named: nearly no batch asks.
+    namings = (
+        await _shelf(conn, _NAMINGS, _naming, known, sorted(asked.names))
+        if asked.names
+        else Shelf[tuple[str, str], Naming]()
+    )
     return World(
         parties=parties,
+        namings=namings,
         references=references,
         relation_types=await _shelf(
             conn, _RELATION_TYPES, _relation_type, tenants, sorted(asked.relations)
@@ -284,6 +300,10 @@ def _grant(row: Record) -> tuple[str, Grant]:
 
 def _membership(row: Record) -> tuple[tuple[str, str], Membership]:
     return (row["group_id"], row["party"]), Membership(row["tenant"], row["member"], row["version"])
+
+
+def _naming(row: Record) -> tuple[tuple[str, str], Naming]:
+    return (row["known_to"], row["party_id"]), Naming(row["tenant"], row["external_id"])
 
 
 def _funding_details(row: Record) -> tuple[tuple[str, str], FundingDetails]:

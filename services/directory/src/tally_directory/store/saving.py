@@ -91,6 +91,9 @@ MEMBERSHIP = Table(
     {**_texts("group_id", "party", "tenant"), "member": "boolean", "version": "bigint"},
     keys=2,
 )
+NAMING = Table(
+    "external_reference", _texts("known_to", "party_id", "tenant", "external_id"), keys=2
+)
 CONSENT = Table(
     "consent",
     {**_texts("party_id", "company", "tenant", "other_tenant"), "given": "boolean"},
@@ -135,7 +138,9 @@ FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::t
 _RETENANT = """
 WITH moved AS (SELECT * FROM unnest($1::text[], $2::text[]) AS m (party_id, tenant)),
 references_moved AS (
-    UPDATE owner_reference r SET tenant = m.tenant FROM moved m WHERE r.party_id = m.party_id)
+    UPDATE owner_reference r SET tenant = m.tenant FROM moved m WHERE r.party_id = m.party_id),
+references_named AS (
+    UPDATE external_reference e SET tenant = m.tenant FROM moved m WHERE e.party_id = m.party_id)
 UPDATE wallet w SET tenant = m.tenant FROM moved m WHERE w.owner = m.party_id
 """
 _ANSWERS = """
@@ -161,6 +166,7 @@ async def save(conn: Session, world: World, now: datetime) -> None:
         (VERIFICATION, _rows(world.verifications, lambda _, v: _attributes(v, VERIFICATION))),
         (WALLET, _rows(world.wallets, lambda _, w: _attributes(w, WALLET))),
         (MEMBERSHIP, _rows(world.memberships, lambda k, m: (*k, m.tenant, m.member, m.version))),
+        (NAMING, _rows(world.namings, lambda k, n: (*k, n.tenant, n.external_id))),
         (CONSENT, _rows(world.consents, lambda k, c: (*k, c.tenant, c.other_tenant, c.given))),
         (
             FUNDING_DETAILS,

@@ -58,6 +58,17 @@ PARTIES: Final = (
         example={"kind": "payee", "parent": _PARTY, "country": "DE", "reason": "New supplier"},
     ),
     CommandRoute(
+        "/v1/parties/{party_id}/external-ids",
+        directory.SetExternalId,
+        tag="parties",
+        summary="Say how a party is called in a company's or partner's own systems",
+        scope=WRITE,
+        subject="party_id",
+        about=(About("party_id"), About("known_to")),
+        extra=WHY,
+        example={"known_to": _OTHER, "external_id": "crm-4711", "reason": "Our new customer"},
+    ),
+    CommandRoute(
         "/v1/parties/{party_id}/move",
         directory.MoveParty,
         tag="parties",

@@ -41,7 +41,7 @@ _SUBJECTS = (
     "owner",
     "program_id",
 )
-_TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant"})
+_TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant", "content"})
 
 
 def _notice(message: Received[Any], at: datetime, projection: Projection) -> None:
