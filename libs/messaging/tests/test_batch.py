@@ -6,10 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from tally_messaging import QuarantineNotFound, ReplayRefused, TransientFault
+from tally_messaging import (
+    QuarantineNotFound,
+    ReplayRefused,
+    Router,
+    Subscription,
+    TransientFault,
+)
 from tally_messaging.replay import drop, replay
-from tally_testkit.toy import UnfixedError
+from tally_testkit.toy import StepAdded, UnfixedError
 
 
 async def test_a_batch_is_applied_in_order_and_told_of_in_order(toy: Any, step: Any) -> None:
@@ -171,3 +178,17 @@ async def test_the_outbox_is_gap_free_whatever_rolls_back(toy: Any, step: Any) -
         await toy.processor.process([step("a", n), step("bad", 100 + n, fails=n % 2 == 0)])
     sequence = [row[0] for row in await toy.pool.fetch("SELECT seq FROM outbox ORDER BY seq")]
     assert sequence == list(range(1, len(sequence) + 1))
+
+
+async def test_a_batch_of_nothing_heeded_sends_the_database_nothing(
+    toy: Any, step: Any, count_statements: Callable[..., Coroutine[Any, Any, int]]
+) -> None:
+    def is_even(event: BaseModel) -> bool:
+        return isinstance(event, StepAdded) and event.n % 2 == 0
+
+    router = Router("toy", [Subscription("toy.in", heeds=is_even)])
+    router.fold(StepAdded)(toy.processor.router.dispatch)
+    process = replace(toy.processor, router=router).process
+    assert await count_statements(process, [step("a", 1), step("b", 3)]) == 0
+    await process([step("a", 1), step("a", 2)])
+    assert await toy.applied() == {"a": [2]}
