@@ -65,6 +65,7 @@ def _pay_in(conn, row):
         where=event.where,
         why=event.why,
         company=event.company,
+        kind=event.kind,
         rule=new.rule,
         case=None if case is None else OpenCase(case.case_id, case.reason_code, case.remedy),
     )
