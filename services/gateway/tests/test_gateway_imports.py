@@ -1,8 +1,10 @@
 """Imports: every row answered for itself, a broken upload gone on with, memory of one line (F61)."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tally_gateway.domain.rows import CSV, LINE_BYTES_MAX, NDJSON, nested, rows
+from tally_gateway.importing import BATCH_ROWS
 
 from .gateway_bench import Bench, party
 
@@ -37,12 +40,17 @@ async def grown(bench: Bench) -> tuple[str, str, str]:
 
 
 async def send(
-    bench: Bench, key: str, data: bytes, *, name: str = "run-7", media: str = NDJSON
+    bench: Bench,
+    key: str,
+    data: bytes | AsyncIterator[bytes],
+    *,
+    name: str = "run-7",
+    media: str = NDJSON,
 ) -> Any:
     return await bench.client.post(
         "/v1/imports",
         params={"kind": "payouts"},
-        content=chunked(data, 1000),
+        content=chunked(data, 1000) if isinstance(data, bytes) else data,
         headers={
             "Authorization": f"Bearer {key}",
             "Idempotency-Key": name,
@@ -77,6 +85,8 @@ async def test_a_wrong_row_has_its_own_code_and_spoils_no_other(bench: Bench) ->
         (6, "accepted", None),
     ]
     assert found[1]["field"] == "/amount/amount"
+    assert [each["remedy"] is None for each in found] == [each["code"] is None for each in found]
+    assert found[1]["remedy"] == "give as many decimals as the currency has"
     assert [told.payout_id for _, _, told in await bench.commands_told()] == [
         found[0]["subject"],
         found[5]["subject"],
@@ -105,6 +115,56 @@ async def test_other_rows_under_the_same_key_are_refused_and_change_nothing(benc
     other = await send(bench, key, ndjson([payout(mine, "26.00"), payout(mine)]))
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     assert len(await bench.commands_told()) == 1
+
+
+async def test_a_cancelled_import_takes_in_no_more_rows_and_what_came_before_stands(
+    bench: Bench,
+) -> None:
+    key, mine, _ = await grown(bench)
+    beside = await bench.key("other")
+    taken, goes_on = 2 * BATCH_ROWS, asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield ndjson([payout(mine, f"{number}.00") for number in range(1, taken + 1)]) + b"\n"
+        await goes_on.wait()
+        yield ndjson([payout(mine)] * BATCH_ROWS)
+
+    sending = asyncio.create_task(send(bench, key, slowly()))
+    one = {"rows_accepted": 0}
+    while one["rows_accepted"] < taken:
+        (one,) = (await bench.get("/v1/imports", key)).json()["data"] or [one]
+    assert (one["state"], one["kind"]) == ("receiving", "payouts")
+    assert (await bench.get("/v1/imports", beside)).json() == {"data": [], "next": None}
+    path = f"/v1/imports/{one['id']}/cancel"
+    assert (await bench.post(path, beside, {})).status_code == 404
+    for _ in range(2):
+        cancelled = await bench.post(path, key, {})
+        assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    goes_on.set()
+    for refused in (await sending, await send(bench, key, ndjson([payout(mine)]))):
+        assert (refused.status_code, refused.json()["code"]) == (409, "import_cancelled")
+    assert len(await bench.commands_told()) == taken
+
+
+async def test_an_import_that_has_all_its_rows_cannot_be_cancelled(bench: Bench) -> None:
+    key, mine, _ = await grown(bench)
+    sent = (await send(bench, key, ndjson([payout(mine)]))).json()
+    refused = await bench.post(f"/v1/imports/{sent['id']}/cancel", key, {})
+    assert (refused.status_code, refused.json()["code"]) == (422, "import_received")
+    assert (await bench.get(f"/v1/imports/{sent['id']}", key)).json() == sent
+
+
+async def test_imports_are_listed_newest_first_page_by_page(bench: Bench) -> None:
+    key, mine, _ = await grown(bench)
+    made = []
+    for number in range(3):
+        sent = await send(bench, key, ndjson([payout(mine)]), name=f"run-{number}")
+        made.append(sent.json()["id"])
+        bench.clock.advance(timedelta(seconds=1))
+    first = (await bench.get("/v1/imports", key, limit=2)).json()
+    assert [each["id"] for each in first["data"]] == [made[2], made[1]]
+    last = (await bench.get("/v1/imports", key, limit=2, after=first["next"])).json()
+    assert ([each["id"] for each in last["data"]], last["next"]) == ([made[0]], None)
 
 
 async def test_csv_has_the_fields_of_the_body_as_columns(bench: Bench) -> None:

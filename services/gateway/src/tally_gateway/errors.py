@@ -64,6 +64,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "The Idempotency-Key was used for another request",
             "Send a new key for a new command, or the same request for the same key.",
         ),
+        "import_cancelled": Kind(
+            409,
+            "The import was cancelled",
+            "Send the rows that are still wanted as a new import, with a new Idempotency-Key.",
+        ),
         "body_too_large": Kind(
             413, "The body is too large", "Send less at once, or use an import."
         ),

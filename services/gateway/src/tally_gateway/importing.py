@@ -1,7 +1,8 @@
 """Many commands in one stream: row by row, in batches, each row with an answer of its own (F61).
 
 An import is known by its Idempotency-Key. An upload that broke off is sent again with the same key:
-rows that came before are passed over, and the rest is taken in. A wrong row spoils no other.
+rows that came before are passed over, and the rest is taken in. A wrong row spoils no other. One that
+is cancelled takes in no more rows; the commands of those before stand.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.rows import Row, rows
+from tally_gateway.errors import KINDS as KINDS_OF_PROBLEMS
 from tally_gateway.errors import Problem
 from tally_gateway.intake import Intake, Request, row_tenant
 from tally_gateway.problems import field_errors
@@ -25,8 +27,10 @@ from tally_gateway.store.imports import Import, RowAnswer
 from tally_messaging import Transactor, UnitOfWork
 from tally_runtime import derived_id
 
-BATCH_ROWS: Final = 500
+# As many as are read and built without keeping other requests waiting for long.
+BATCH_ROWS: Final = 200
 _DETAIL_CHARS: Final = 300
+_ROW_REMEDY: Final = "correct the row and send it in a new import"
 
 
 def _by_path(routes: Sequence[CommandRoute], path: str) -> CommandRoute:
@@ -64,6 +68,7 @@ class Importing:
         begun = await self._begin(caller, kind, key)
         if begun.kind != kind:
             raise Problem("idempotency_key_reused", "The key came before with another import.")
+        _check_open(begun)
         async for batch in _batches(rows(chunks, media)):
             if batch[-1].number > self.rows_max:
                 raise Problem("body_too_large", f"An import has at most {self.rows_max} rows.")
@@ -72,9 +77,7 @@ class Importing:
         async def unit(uow: UnitOfWork) -> Import:
             await scoped(uow.conn, EVERY_TENANT)
             await store.end(uow.conn, begun.id, uow.now)
-            ended = await store.find(uow.conn, begun.id)
-            assert ended is not None, "it was begun"
-            return ended
+            return await store.lock(uow.conn, begun.id)
 
         return await self.transactor.run(unit)
 
@@ -96,7 +99,7 @@ class Importing:
 
         async def unit(uow: UnitOfWork) -> None:
             conn = await scoped(uow.conn, EVERY_TENANT)
-            await store.lock(conn, begun.id)
+            _check_open(await store.lock(conn, begun.id))
             before = await store.hashes(conn, begun.id, batch[0].number, batch[-1].number)
             if any(hashed[number] != known for number, known in before.items()):
                 raise Problem(
@@ -130,6 +133,14 @@ class Importing:
         await self.transactor.run(unit)
 
 
+def _check_open(found: Import) -> None:
+    if found.state == "cancelled":
+        raise Problem(
+            "import_cancelled",
+            f"It was cancelled after {found.rows_accepted + found.rows_refused} rows.",
+        )
+
+
 def _new(import_id: str, caller: Caller, kind: str, now: datetime) -> Import:
     return Import(import_id, row_tenant(caller), caller.party, kind, "receiving", 0, 0, now, None)
 
@@ -148,12 +159,21 @@ async def _batches(found: AsyncIterator[Row]) -> AsyncIterator[list[Row]]:
 def _read(row: Row, route: CommandRoute) -> BaseModel | RowAnswer:
     """The body a row is, or the answer to a row that is none."""
     if row.fields is None:
-        return RowAnswer(row.number, b"", code="malformed_row", detail=row.fault)
+        return RowAnswer(
+            row.number, b"", code="malformed_row", detail=row.fault, remedy=_ROW_REMEDY
+        )
     try:
         return route.body.model_validate(row.fields)
     except ValidationError as error:
         first = field_errors(error)[0]
-        return RowAnswer(row.number, b"", code=first.code, field=first.field, detail=first.detail)
+        return RowAnswer(
+            row.number,
+            b"",
+            code=first.code,
+            field=first.field,
+            detail=first.detail,
+            remedy=first.remedy,
+        )
 
 
 def _refused(number: int, problem: Problem) -> RowAnswer:
@@ -164,4 +184,7 @@ def _refused(number: int, problem: Problem) -> RowAnswer:
         code=problem.shown_code if first is None else first.code,
         field=problem.pointer if first is None else first.field,
         detail=(problem.detail if first is None else first.detail)[:_DETAIL_CHARS],
+        remedy=(problem.remedy or KINDS_OF_PROBLEMS[problem.kind].remedy)
+        if first is None
+        else first.remedy,
     )

@@ -34,6 +34,7 @@ from tally_gateway.store.imports import Import, RowStanding
 from tally_postgres import Connection, in_transaction
 
 _PAGE: Final = 1_000
+LIST_MAX: Final = 500
 _EXAMPLE_ID: Final = "imp_01h455vb4pex5vsknk084sn02q"
 _ROW_EXAMPLE: Final = json.dumps(
     {
@@ -45,7 +46,7 @@ _ROW_EXAMPLE: Final = json.dumps(
 
 
 class ImportDocument(Document):
-    """An import. `state`: receiving, received. `rows` counts them by their state now."""
+    """An import. `state`: receiving, received, cancelled. `rows` counts them by their state now."""
 
     id: str
     kind: str
@@ -55,6 +56,36 @@ class ImportDocument(Document):
     started_at: datetime
     received_at: datetime | None
     rows: dict[str, int]
+
+
+class ImportSummary(Document):
+    """An import without the states of its rows."""
+
+    id: str
+    kind: str
+    state: str
+    rows_accepted: int
+    rows_refused: int
+    started_at: datetime
+    received_at: datetime | None
+
+
+class ImportPage(Document):
+    """Imports, newest first; `next` is the cursor of the page after, null on the last."""
+
+    data: list[ImportSummary]
+    next: str | None
+
+
+class ImportsQuery(Query):
+    """Which imports."""
+
+    after: str | None = Field(
+        default=None,
+        pattern=r"^imp_[0-9a-hjkmnp-tv-z]{26}$",
+        description="`next` of the page before",
+    )
+    limit: int = Field(default=50, ge=1, le=LIST_MAX)
 
 
 class ImportQuery(Query):
@@ -79,6 +110,7 @@ _EXAMPLE: Final = {
     "received_at": "2026-09-21T08:04:00Z",
     "rows": {"invalid": 2, "succeeded": 99_990, "accepted": 8},
 }
+_SUMMARY: Final = {name: value for name, value in _EXAMPLE.items() if name != "rows"}
 
 
 def operations(gateway: Gateway) -> Iterator[Route]:
@@ -118,11 +150,47 @@ def operations(gateway: Gateway) -> Iterator[Route]:
             problems=(
                 "idempotency_key_missing",
                 "idempotency_key_reused",
+                "import_cancelled",
                 "body_too_large",
                 "unsupported_media_type",
             ),
         ),
         send,
+    )
+    yield from _lookers(gateway)
+    yield _canceller(gateway)
+
+
+def _lookers(gateway: Gateway) -> Iterator[Route]:
+    """The list, one import, and its rows."""
+
+    async def many(request: Request) -> Response:
+        caller = await gateway.caller(request, "imports:read")
+        query = read_query(request, ImportsQuery)
+
+        async def read(conn: Connection) -> list[Import]:
+            await scoped(conn, caller.tenant)
+            return await store.of_principal(conn, caller.party, query.after, query.limit + 1)
+
+        found = await in_transaction(gateway.pool, read)
+        page = found[: query.limit]
+        more = len(found) > query.limit
+        return answer(
+            {"data": [_summary(each) for each in page], "next": page[-1].id if more else None}
+        )
+
+    yield (
+        Operation(
+            method="GET",
+            path="/v1/imports",
+            name="import_list",
+            summary="The imports of the caller's party, newest first, those under way too",
+            tag="imports",
+            scope="imports:read",
+            query=ImportsQuery,
+            answers={200: Answer("A page", ImportPage, {"data": [_SUMMARY], "next": None})},
+        ),
+        many,
     )
 
     async def one(request: Request) -> Response:
@@ -163,8 +231,42 @@ def operations(gateway: Gateway) -> Iterator[Route]:
     )
 
 
-async def _found(gateway: Gateway, caller: Caller, request: Request) -> Import:
-    """An import of the caller's party or of one below it."""
+def _canceller(gateway: Gateway) -> Route:
+    async def cancel(request: Request) -> Response:
+        caller = await gateway.caller(request, "imports:write")
+        found = await _found(gateway, caller, request, Access.MANAGE)
+
+        async def end(conn: Connection) -> Import:
+            await scoped(conn, caller.tenant)
+            return await store.cancel(conn, found.id)
+
+        ended = await in_transaction(gateway.pool, end)
+        if ended.state != "cancelled":
+            raise Problem(
+                "command_refused",
+                "All rows of the import have been taken in.",
+                problem_code="import_received",
+                remedy="Cancel what its rows have begun one by one: each row names its subject.",
+            )
+        return answer(await _document(gateway, caller, ended))
+
+    operation = Operation(
+        method="POST",
+        path="/v1/imports/{import_id}/cancel",
+        name="import_cancel",
+        summary="Take in no more rows; the commands of those before stand",
+        tag="imports",
+        scope="imports:write",
+        answers={200: Answer("The import", ImportDocument, {**_EXAMPLE, "state": "cancelled"})},
+        problems=("command_refused",),
+    )
+    return operation, cancel
+
+
+async def _found(
+    gateway: Gateway, caller: Caller, request: Request, access: Access = Access.VIEW
+) -> Import:
+    """An import of the caller's party or of one in its reach."""
 
     async def read(conn: Connection) -> Import | None:
         await scoped(conn, caller.tenant)
@@ -172,7 +274,7 @@ async def _found(gateway: Gateway, caller: Caller, request: Request) -> Import:
         if found is None or caller.party in {OPERATOR, found.principal}:
             return found
         world = World(await tree.nodes(conn, [found.principal]))
-        return found if reaches(world, caller.party, found.principal, Access.VIEW) else None
+        return found if reaches(world, caller.party, found.principal, access) else None
 
     found = await in_transaction(gateway.pool, read)
     if found is None:
@@ -185,6 +287,10 @@ async def _document(gateway: Gateway, caller: Caller, found: Import) -> dict[str
         await scoped(conn, caller.tenant)
         return dict(await store.progress(conn, found.id))
 
+    return {**_summary(found), "rows": await in_transaction(gateway.pool, read)}
+
+
+def _summary(found: Import) -> dict[str, Any]:
     return {
         "id": found.id,
         "kind": found.kind,
@@ -193,7 +299,6 @@ async def _document(gateway: Gateway, caller: Caller, found: Import) -> dict[str
         "rows_refused": found.rows_refused,
         "started_at": iso(found.started_at),
         "received_at": None if found.received_at is None else iso(found.received_at),
-        "rows": await in_transaction(gateway.pool, read),
     }
 
 
@@ -226,5 +331,5 @@ def _row(row: RowStanding) -> dict[str, Any]:
         "code": found.code if refusal is None else refusal.code,
         "field": found.field if refusal is None else refusal.field,
         "detail": found.detail if refusal is None else refusal.detail,
-        "remedy": None if refusal is None else refusal.remedy,
+        "remedy": found.remedy if refusal is None else refusal.remedy,
     }

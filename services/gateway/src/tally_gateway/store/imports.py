@@ -9,7 +9,7 @@ from tally_postgres import Connection, Record
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import. `state`: receiving, received."""
+    """An import. `state`: receiving, received, cancelled."""
 
     id: str
     tenant: str
@@ -33,6 +33,7 @@ class RowAnswer:
     code: str | None = None
     field: str | None = None
     detail: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ WHERE import_id = $1 AND row_number BETWEEN $2 AND $3
 
 _ADD_ROWS = """
 INSERT INTO bulk_row (import_id, row_number, tenant, row_hash, command_id, subject, code, field,
-                      detail)
-SELECT $1, row_number, $2, row_hash, command_id, subject, code, field, detail
-FROM unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-     AS r (row_number, row_hash, command_id, subject, code, field, detail)
+                      detail, remedy)
+SELECT $1, row_number, $2, row_hash, command_id, subject, code, field, detail, remedy
+FROM unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::text[])
+     AS r (row_number, row_hash, command_id, subject, code, field, detail, remedy)
 """
 
 _COUNT = """
@@ -80,12 +82,24 @@ WHERE import_id = $1
 
 _END = """
 UPDATE bulk_import SET state = 'received', received_at = coalesce(received_at, $2)
-WHERE import_id = $1
+WHERE import_id = $1 AND state <> 'cancelled'
+"""
+
+_CANCEL = """
+UPDATE bulk_import SET state = 'cancelled' WHERE import_id = $1 AND state = 'receiving'
+"""
+
+_OF_PRINCIPAL = f"""
+SELECT {_COLUMNS} FROM bulk_import
+WHERE principal = $1 AND ($2::text IS NULL OR (started_at, import_id) < (
+    SELECT started_at, import_id FROM bulk_import WHERE import_id = $2 AND principal = $1
+))
+ORDER BY started_at DESC, import_id DESC LIMIT $3
 """
 
 _STANDING = """
 SELECT r.row_number, r.row_hash, r.command_id, r.subject, r.code, r.field, r.detail,
-       c.state, CASE WHEN c.state = 'refused' THEN c.outcome END AS outcome
+       r.remedy, c.state, CASE WHEN c.state = 'refused' THEN c.outcome END AS outcome
 FROM bulk_row r LEFT JOIN command c USING (command_id)
 WHERE r.import_id = $1 AND r.row_number > $2
 ORDER BY r.row_number LIMIT $3
@@ -112,9 +126,11 @@ async def find(conn: Connection, import_id: str) -> Import | None:
     return None if row is None else _import(row)
 
 
-async def lock(conn: Connection, import_id: str) -> None:
-    """Wait for another upload of the same import to end its batch."""
-    await conn.fetchrow(_LOCK, import_id)
+async def lock(conn: Connection, import_id: str) -> Import:
+    """An import as it is once another upload of it has ended its batch."""
+    row = await conn.fetchrow(_LOCK, import_id)
+    assert row is not None, "it was begun"
+    return _import(row)
 
 
 async def hashes(conn: Connection, import_id: str, first: int, last: int) -> dict[int, bytes]:
@@ -138,9 +154,23 @@ async def add_rows(
         [each.code for each in answers],
         [each.field for each in answers],
         [each.detail for each in answers],
+        [each.remedy for each in answers],
     )
     refused = sum(1 for each in answers if each.code is not None)
     await conn.execute(_COUNT, import_id, len(answers) - refused, refused)
+
+
+async def cancel(conn: Connection, import_id: str) -> Import:
+    """Let an import take in no more rows, unless it has them all; the import as it is then."""
+    await conn.execute(_CANCEL, import_id)
+    return await lock(conn, import_id)
+
+
+async def of_principal(
+    conn: Connection, principal: str, after: str | None, limit: int
+) -> list[Import]:
+    """A principal's imports, newest first, older than the import `after`."""
+    return [_import(row) for row in await conn.fetch(_OF_PRINCIPAL, principal, after, limit)]
 
 
 async def end(conn: Connection, import_id: str, now: datetime) -> None:
@@ -160,6 +190,7 @@ async def standing(conn: Connection, import_id: str, after: int, limit: int) -> 
                 row["code"],
                 row["field"],
                 row["detail"],
+                row["remedy"],
             ),
             row["state"],
             row["outcome"],
