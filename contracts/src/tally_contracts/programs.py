@@ -232,12 +232,28 @@ class ReleaseBudget(_MoneyCommand):
     reservation_id: TypeId
 
 
+class BroughtSettlement(Shape):
+    """What one pay-in, payout or payment counts for; `sequence` is that of the fact that said so."""
+
+    reference: TypeId
+    amount: Amount
+    sequence: Count
+
+
+class BroughtPayable(Shape):
+    """What had become of a payable in the installation it comes from (F62)."""
+
+    settled: Annotated[tuple[BroughtSettlement, ...], Field(max_length=500)]
+    cancelled: StrictBool
+
+
 class RegisterPayable(_MoneyCommand):
     """Command: an invoice or purchase order is to be paid (F65).
 
     `document`: invoice, purchase_order. `settled_by` says which money counts: pay_in (the payee is
     owed), payout or payment (the payer owes); one alone, since one is often the cause of another.
-    Money names it in its why: the program, and as event the payable's id or its number.
+    Money names it in its why: the program, and as event the payable's id or its number. `brought`
+    is for the operator alone.
     """
 
     TYPE: ClassVar[str] = "programs.payable.register.v1"
@@ -251,6 +267,7 @@ class RegisterPayable(_MoneyCommand):
     due: Day
     kind: Slug
     settled_by: Slug
+    brought: BroughtPayable | None = None
 
 
 class CancelPayable(_MoneyCommand):

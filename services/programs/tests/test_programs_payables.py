@@ -5,7 +5,12 @@ import dataclasses
 
 import pytest
 
-from tally_contracts.programs import PayableChanged
+from tally_contracts.programs import (
+    BroughtPayable,
+    BroughtSettlement,
+    PayableChanged,
+    ProgramCommandRefused,
+)
 
 
 async def told(world, field="state"):
@@ -125,3 +130,26 @@ async def test_payable_that_cannot_be_right_is_refused(world, make, ids, invoice
     assert await world.refusal(make.payable("x", number="no-inv")) == "number_taken"
     assert await world.refusal(make.payable("inv", "1.00")) == "id_conflict"
     assert await world.refusal(make.cancel("x")) == "payable_unknown"
+
+
+async def test_f62_the_operator_alone_brings_a_payable_with_what_was_paid_elsewhere(
+    world, make, ids
+):
+    await world.feed(make.create())
+    settled = BroughtSettlement(
+        reference=ids("po", "a"), amount={"currency": "USD", "amount": "60.00"}, sequence=5
+    )
+    brought = BroughtPayable(settled=(settled,), cancelled=False)
+    await world.feed(make.payable("inv", "100.00", brought=brought))
+    (refused,) = await world.facts(ProgramCommandRefused)
+    assert (refused.code, refused.field) == ("not_permitted", "/brought")
+    assert await told(world) == []
+
+    bring = make.by("cli", "operator")
+    await world.feed(bring.payable("inv", "100.00", brought=brought))
+    dropped = BroughtPayable(settled=(), cancelled=True)
+    await world.feed(bring.payable("off", "10.00", brought=dropped))
+    # What an older fact says of the same payout is known; a newer one counts.
+    await world.feed(make.payout("a", ids("pbl", "inv"), "60.00", sequence=5))
+    await world.feed(make.payout("a", ids("pbl", "inv"), "60.00", state="returned", sequence=6))
+    assert await told(world) == ["part_paid", "cancelled", "open"]

@@ -152,6 +152,7 @@ ROUTES: Final = (
         scope=WRITE,
         subject="payable_id",
         makes={"payable_id": "pbl"},
+        fixed={"brought": None},
         about=_PROGRAM,
         owners=("program_id",),
         example={

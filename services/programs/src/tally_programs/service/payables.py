@@ -5,7 +5,7 @@ from dataclasses import replace
 from tally_contracts.base import Event
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.payouts import PayoutChanged
-from tally_contracts.programs import CancelPayable, RegisterPayable
+from tally_contracts.programs import BroughtPayable, CancelPayable, RegisterPayable
 from tally_money import Money
 from tally_programs.batch import PAYABLE_PREFIX
 from tally_programs.domain.payables import (
@@ -33,6 +33,13 @@ def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
     refusal = not_permitted(
         command.who, command.payer, command.payee, program.company, program.tenant
     ) or _unknown_word(command)
+    if refusal is None and command.brought is not None and not_permitted(command.who):
+        refusal = Refusal(
+            "not_permitted",
+            "/brought",
+            "only the operator of the installation brings payables from another one",
+            "leave it out: what is paid is counted by itself",
+        )
     if refusal is not None:
         return refusal
     if desk.batch.payables.get(command.payable_id) is not None:
@@ -63,9 +70,27 @@ def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
     for settlement in desk.batch.settlements.all():
         if settlement.payable_id == payable.id:
             payable = _counted(desk, payable, None, replace(settlement, tenant=payable.tenant))
-    payable = replace(payable, sequence=1)
+    payable = replace(_brought(desk, payable, command.brought), sequence=1)
     desk.batch.payables.put(payable.id, payable)
     return [payable_changed(payable, None, desk.money_fields(command))]
+
+
+def _brought(desk: Desk, payable: Payable, brought: BroughtPayable | None) -> Payable:
+    """The payable with what was counted for it elsewhere."""
+    if brought is None:
+        return payable
+    for each in brought.settled:
+        money = Settlement(
+            payable.id,
+            each.reference,
+            payable.tenant,
+            payable.settled_by,
+            payable.company,
+            each.amount.money(),
+            each.sequence,
+        )
+        payable = _counted(desk, payable, None, money)
+    return replace(payable, cancelled=brought.cancelled)
 
 
 def cancel_payable(desk: Desk, command: CancelPayable) -> Outcome:
