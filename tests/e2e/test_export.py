@@ -9,26 +9,41 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tally_cli.publishing import Publication, publication, publish
-from tally_contracts.base import Event, PositiveAmount, Where, Who, Why
+from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
 from tally_contracts.directory import DirectoryCommand, OpenWallet, RegisterParty, SetRelation
 from tally_contracts.funding import Beneficiary, FundingReceived, Originator
-from tally_contracts.programs import CreateProgram, PolicyDocument, PublishPolicy
+from tally_contracts.programs import (
+    CreateProgram,
+    FundingWallet,
+    OpenBudget,
+    PolicyDocument,
+    PublishPolicy,
+    RegisterPayable,
+    ReserveBudget,
+    SetFundingOrder,
+    UseBudget,
+)
 from tally_runtime import Ids, SystemClock, derived_id
 
 from .conftest import Up, _exports
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TENANT = derived_id("party", "export", "aggregator")
 COMPANY = derived_id("party", "export", "company")
 PAYEE = derived_id("party", "export", "payee")
 PROGRAM = derived_id("prg", "export", "program")
 WALLET = derived_id("wallet", "export", "bonus")
+FUNDS = derived_id("wallet", "export", "funds")
+BUDGET, PART = derived_id("bud", "export", "all"), derived_id("bud", "export", "part")
+RESERVED = derived_id("rsv", "export", "order")
+PAYABLE = derived_id("pbl", "export", "invoice")
 AT = datetime(2026, 9, 21, 8, tzinfo=UTC)
 OPERATOR = Who(actor="cli", principal="operator")
 ASKED = {"tenant": TENANT, "who": OPERATOR, "occurred_at": AT}
@@ -76,6 +91,9 @@ def _story() -> list[tuple[Event, str, str]]:
             purpose="bonus",
             reference="2026",
         ),
+        _command(
+            OpenWallet, "f", wallet_id=FUNDS, owner=COMPANY, currency="EUR", purpose="default"
+        ),
     ]
     program = CreateProgram(
         **ASKED, program_id=PROGRAM, program="export-bonus", company=COMPANY, title="Bonus"
@@ -95,8 +113,8 @@ def _story() -> list[tuple[Event, str, str]]:
     ]
 
 
-def _money(external_id: str, currency: str, amount: str) -> tuple[Event, str, str]:
-    event = FundingReceived(
+def _money(external_id: str, currency: str, amount: str, event: str = "") -> tuple[Event, str, str]:
+    received = FundingReceived(
         external_id=external_id,
         amount=PositiveAmount(currency=currency, amount=amount),
         originator=Originator(reference="payer-1"),
@@ -105,10 +123,68 @@ def _money(external_id: str, currency: str, amount: str) -> tuple[Event, str, st
         value_date=AT.date(),
         who=Who(actor="upstream", principal=COMPANY),
         where=Where(channel="api"),
-        why=Why(program="export-bonus", event=f"bonus:{external_id}", reason="Bonus"),
+        why=Why(program="export-bonus", event=event or f"bonus:{external_id}", reason="Bonus"),
         occurred_at=AT,
     )
-    return event, "funding.inbound.invoices.v1", external_id
+    return received, "funding.inbound.invoices.v1", external_id
+
+
+def _owed(account: str) -> list[tuple[Event, str, str]]:
+    """Budgets in two tiers, one of them part used, and an invoice that a pay-in is to settle."""
+    common = {
+        "tenant": TENANT,
+        "program_id": PROGRAM,
+        "who": OPERATOR,
+        "where": Where(channel="api"),
+        "why": Why(program="export-bonus", event="2026", reason="Agreed"),
+        "occurred_at": AT,
+    }
+
+    def euro(amount: str) -> dict[str, str]:
+        return {"currency": "EUR", "amount": amount}
+
+    used = {**common, "budget_id": PART, "reservation_id": RESERVED}
+    events: list[Event] = [
+        SetFundingOrder(
+            **ASKED,
+            program_id=PROGRAM,
+            version=1,
+            wallets=(FundingWallet(account=account, currency="EUR"),),
+        ),
+        OpenBudget(
+            **common,
+            budget_id=BUDGET,
+            parent=None,
+            holder=COMPANY,
+            amount=Amount(**euro("90.00")),
+            wallet=account,
+        ),
+        OpenBudget(
+            **common,
+            budget_id=PART,
+            parent=BUDGET,
+            holder=PAYEE,
+            amount=Amount(**euro("40.00")),
+            wallet=None,
+        ),
+        ReserveBudget(**used, amount=PositiveAmount(**euro("25.00")), reference="order-17"),
+        UseBudget(
+            **used, use_id=derived_id("use", "export", "1"), amount=PositiveAmount(**euro("5.00"))
+        ),
+        RegisterPayable(
+            **common,
+            payable_id=PAYABLE,
+            document="invoice",
+            number="INV-1",
+            payer=PAYEE,
+            payee=COMPANY,
+            amount=PositiveAmount(**euro("150.00")),
+            due=AT.date(),
+            kind="receivables",
+            settled_by="pay_in",
+        ),
+    ]
+    return [(event, "programs.commands.v1", TENANT) for event in events]
 
 
 def _send(up: Up, events: list[tuple[Event, str, str]]) -> None:
@@ -133,11 +209,40 @@ def _balances(up: Up) -> dict[str, int]:
     return {path: balance for path, balance in rows if balance}
 
 
-def _count(up: Up, query: str) -> int:
+def _rows(up: Up, query: str) -> list[tuple[Any, ...]]:
+    """What an operator's session reads."""
     with psycopg.connect(up.environment["TALLY_POSTGRES_DSN"]) as conn:
-        row = conn.execute(query.encode()).fetchone()
-    assert row is not None
-    return int(row[0])
+        conn.execute("SELECT set_config('tally.tenant', '*', false)")
+        return conn.execute(query.encode()).fetchall()
+
+
+def _count(up: Up, query: str) -> int:
+    ((number,),) = _rows(up, query)
+    return int(number)
+
+
+def _owing(up: Up) -> list[list[tuple[Any, ...]]]:
+    """Budgets, reservations, payables and what settled them, as they stand."""
+    of_tenant = f"WHERE tenant = '{TENANT}' ORDER BY 1"
+    return [
+        _rows(up, f"SELECT {columns} FROM programs.{table} {of_tenant}")
+        for table, columns in (
+            ("budget", "id, parent, path, holder, wallet, amount, allocated, reserved, used"),
+            ("reservation", "id, budget_id, amount, used, reference, open"),
+            ("payable", "id, number, payer, payee, amount, due, paid, cancelled"),
+            ("settlement", "payable_id, reference, amount"),
+        )
+    ]
+
+
+def _history(up: Up) -> list[tuple[Any, ...]]:
+    """What the portfolio shows of the payee's movements: amounts, times, people, reasons."""
+    return _rows(
+        up,
+        "SELECT m.account, m.posted, m.code, m.effective_at, m.five_ws->'why', m.five_ws->'who'"
+        f" FROM portfolio.movement m JOIN portfolio.account a ON a.account_id = m.account"
+        f" WHERE a.owner = '{PAYEE}' ORDER BY m.account, m.at, m.log_seq, m.transfer_id",
+    )
 
 
 def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
@@ -147,24 +252,40 @@ def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
     of_tenant = f"FROM directory.party WHERE tenant = '{TENANT}'"
     wait_for("parties", lambda: _count(up, f"SELECT count(*) {of_tenant}") >= 3)
     wait_for("a policy", lambda: _count(up, "SELECT count(*) FROM programs.document") >= 1)
-    _send(up, [_money("export-1", "EUR", "100.01"), _money("export-2", "JPY", "500")])
+    ((account,),) = _rows(up, f"SELECT account FROM directory.wallet WHERE wallet_id = '{FUNDS}'")
+    owned = f"SELECT count(*) FROM programs.wallet WHERE account = '{account}'"
+    wait_for("the wallet known to programs", lambda: _count(up, owned) == 1)
+    _send(up, _owed(account))
+    used = f"SELECT count(*) FROM programs.reservation WHERE id = '{RESERVED}' AND used > 0"
+    wait_for("a budget used", lambda: _count(up, used) == 1)
+    _send(
+        up,
+        [
+            _money("export-1", "EUR", "100.01", event="INV-1"),
+            _money("export-2", "JPY", "500"),
+            _money("export-3", "EUR", "20.00"),
+        ],
+    )
     wait_for("money in the wallets", lambda: len(_balances(up)) >= 2)
+    paid = f"SELECT count(*) FROM programs.payable WHERE id = '{PAYABLE}' AND paid > 0"
+    wait_for("an invoice part paid", lambda: _count(up, paid) == 1)
     wait_for("rest", lambda: up.tally("verify", "--wait", "30").returncode == 0)
-    before = _balances(up)
+    before, owing, history = _balances(up), _owing(up), _history(up)
+    assert [len(rows) for rows in owing] == [2, 1, 1, 1]
 
     folder = tmp_path / "export"
     told = up.tally("export", TENANT, str(folder))
     assert told.returncode == 0, told.stderr
     rows = json.loads(told.stdout)["rows"]
     assert rows["directory.party.jsonl"] == 3
-    assert rows["funding.pay_in.jsonl"] == 2
+    assert rows["funding.pay_in.jsonl"] == 3
     assert rows["ledger.entry.jsonl"] >= 2
 
     checked = elsewhere.tally("import", str(folder), "--check")
     assert checked.returncode == 0, checked.stderr
     assert "funding.pay_in.jsonl" in json.loads(checked.stdout)["history_only"]
     for _ in range(2):  # begun again, it asks for the same and finds it done
-        brought = elsewhere.tally("import", str(folder))
+        brought = elsewhere.tally("import", str(folder), timeout_s=600)
         assert brought.returncode == 0, brought.stdout + brought.stderr
         assert json.loads(brought.stdout)["differing"] == []
     after = {
@@ -172,6 +293,11 @@ def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
     }
     assert after == before
     assert _count(elsewhere, f"SELECT count(*) {of_tenant}") == 3
+    assert _owing(elsewhere) == owing
+    wait_for("history in the views", lambda: len(_history(elsewhere)) == len(history))
+    assert _history(elsewhere) == history
+    marked = "SELECT DISTINCT where_channel FROM ledger.journal WHERE reference LIKE 'imp_%'"
+    assert _rows(elsewhere, marked) == [("import",)]
     verified = elsewhere.tally("verify", "--wait", "60")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

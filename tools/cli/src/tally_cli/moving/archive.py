@@ -6,6 +6,7 @@ Described for users in docs/reference/export-format.md.
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -109,9 +110,23 @@ def _check(path: Path, name: str, page: Page) -> None:
     if (rows, digest.hexdigest()) != (page.rows, page.sha256):
         raise ArchiveFault(
             "file_changed",
-            f"{name} is not the file that was exported ({rows} rows, {page.rows} expected): copy it "
-            "again",
+            f"{name}{_first_damage(path)} is not what was exported ({rows} rows, {page.rows} "
+            "expected): copy it again",
         )
+
+
+def _first_damage(path: Path) -> str:
+    """Where a file stops being rows as they are written; nothing if only what rows say was changed."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+                is_row = isinstance(row, dict) and _canonical(row) + b"\n" == line
+            except ValueError:
+                is_row = False
+            if not is_row:
+                return f" line {number}"
+    return ""
 
 
 async def write_rows(path: Path, rows: AsyncIterator[Mapping[str, Any]]) -> Page:
@@ -126,13 +141,35 @@ async def write_rows(path: Path, rows: AsyncIterator[Mapping[str, Any]]) -> Page
     return Page(number, digest.hexdigest())
 
 
-def read_rows(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+class Row(dict[str, Any]):
+    """A row of an export, and the file and line it stands on."""
+
+    place: str
+
+
+def read_rows(folder: Path, name: str) -> Iterator[Row]:
     """The rows of one file; a file the export does not have holds none."""
     path = folder / name
     if path.exists():
         with path.open("rb") as file:
-            for line in file:
-                yield json.loads(line)
+            for number, line in enumerate(file, 1):
+                row = Row()
+                row.place = f"{name} line {number}"
+                with usable(row):
+                    row.update(json.loads(line))
+                yield row
+
+
+@contextmanager
+def usable(row: Row) -> Iterator[None]:
+    """What is made of a row; raises `ArchiveFault` with its place where it does not serve for that."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+        raise ArchiveFault(
+            "row_unusable",
+            f"{row.place} does not serve ({type(error).__name__}: {error}): export again",
+        ) from error
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

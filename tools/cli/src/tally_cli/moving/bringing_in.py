@@ -23,6 +23,10 @@ _ANSWERS: Final = (
     "ledger.accounts.v1",
 )
 _REFUSED = ("refused", "rejected")
+_NOT_YET = frozenset({"wallet_not_owned"})
+"""Refusals of who has not read yet what the wave before made."""
+_AGAIN_S = 1.0
+_TRIES = 30
 
 
 @dataclass(slots=True)
@@ -63,15 +67,26 @@ class Bringing:
             for partition in consumer.assignment():
                 await consumer.position(partition)
             for wave in plan.waves:
-                await self._send(consumer, wave, outcome)
+                left = wave
+                for tries_left in reversed(range(_TRIES)):
+                    left = await self._send(consumer, left, outcome, may_wait=tries_left > 0)
+                    if not left:
+                        break
+                    await asyncio.sleep(_AGAIN_S)
                 if outcome.refused or outcome.unanswered:
                     return outcome
         await _compare(self.postgres_dsn, plan, outcome)
         return outcome
 
     async def _send(
-        self, consumer: AIOKafkaConsumer, wave: Sequence[Planned], outcome: Outcome
-    ) -> None:
+        self,
+        consumer: AIOKafkaConsumer,
+        wave: Sequence[Planned],
+        outcome: Outcome,
+        *,
+        may_wait: bool,
+    ) -> tuple[Planned, ...]:
+        """Ask for a wave; what was refused because it came too early, to be asked for again."""
         # An import begun again asks under new event ids; the commands keep theirs.
         ids = Ids()
         waiting = {str(ids.uuid7()): each for each in wave}
@@ -87,6 +102,7 @@ class Bringing:
             for event_id, each in waiting.items()
         ]
         await publish(self.kafka, records)
+        early: list[Planned] = []
         try:
             async with asyncio.timeout(self.wait_s):
                 async for record in consumer:
@@ -94,28 +110,36 @@ class Bringing:
                     cause = (headers.get(CAUSATION_ID) or b"").decode()
                     kind = (headers.get(CE_TYPE) or b"").decode()
                     answered = waiting.pop(cause, None)
-                    if answered is not None:
-                        _note(outcome, answered, kind, record.value)
+                    if answered is None:
+                        continue
+                    code = _note(outcome, answered, kind, record.value)
+                    if may_wait and code in _NOT_YET:
+                        outcome.refused.pop()
+                        early.append(answered)
                     if not waiting:
                         break
         except TimeoutError:
             outcome.unanswered += [each.of for each in waiting.values()]
+        return tuple(early)
 
 
-def _note(outcome: Outcome, planned: Planned, kind: str, value: bytes) -> None:
+def _note(outcome: Outcome, planned: Planned, kind: str, value: bytes) -> str | None:
+    """Note what a command was answered; the code of a refusal."""
     if not any(word in kind for word in _REFUSED):
         outcome.done += 1
-        return
+        return None
     said: Mapping[str, Any] = json.loads(value)
+    code = str(said.get("code", "refused"))
     outcome.refused.append(
         {
             "of": planned.of,
             "command": planned.event.TYPE,
-            "code": str(said.get("code", "refused")),
+            "code": code,
             "detail": str(said.get("detail") or said.get("faults") or ""),
             "remedy": str(said.get("remedy", "")),
         }
     )
+    return code
 
 
 async def _compare(dsn: str, plan: Plan, outcome: Outcome) -> None:

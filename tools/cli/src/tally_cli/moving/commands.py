@@ -63,8 +63,9 @@ def import_(
 ) -> None:
     """Bring an export into this installation: same ids, every balance to the minor unit.
 
-    Begun again it goes on where it stopped. History stays in the export; what people have to give
-    themselves (contacts, consents, connections, grants, keys) is listed, not brought.
+    Movements come with their times and reasons, marked as imported, budgets and payables as they
+    stand. Begun again it goes on where it stopped. What people have to give themselves (contacts,
+    consents, connections, grants, keys) is listed, not brought.
     """
     clock = SystemClock()
     try:
