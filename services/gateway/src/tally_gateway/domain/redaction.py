@@ -30,7 +30,7 @@ granted group held holder instrument instrument_id journal_id jurisdiction kind 
 ledger legs masked member merged method movement_id must_act number occurred_at open_amount other
 owner paid party party_id pay_in_id payable_id payee payer payment_id payout_id person previous
 program program_id purpose rail reason reason_code receivable_id reference refunded relation
-released remedy return_id reverses role sequence settled_by settlement_id shares state subject
+released remedy return_id returns reverses role sequence settled_by settlement_id shares state subject
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
 wallet wallet_id where why answer_by filing_id notice_id reclaim_id report_id reportable_at sign
 external_ids
