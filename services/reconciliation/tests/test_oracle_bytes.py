@@ -51,7 +51,8 @@ WHERE conrelid = $1::regclass AND contype = 'c' AND coninhcount = 0
 
 
 VIEWS = frozenset(
-    f"portfolio.{table}" for table in ("hour", "involvement", "movement", "owned", "sight", "total")
+    f"portfolio.{table}"
+    for table in ("day", "hour", "involvement", "minute", "movement", "owned", "sight", "total")
 )
 """Sums and lists for fast pages, built again from the topics (`tally portfolio rebuild`)."""
 BOOKKEEPING = ("migration_", "relay", "retention", "rule_stamp", "job")
@@ -124,6 +125,7 @@ UNJUDGED: Mapping[str, str] = {
         for column in ("party_id", "tenant", "path", "registered", "changed_at", "awaited")
     },
     "funding.statement.company": _FILE,
+    "funding.statement.kind": _FILE,
     **{
         f"funding.claimable_wallet.{column}": _CLOCK
         for column in (
