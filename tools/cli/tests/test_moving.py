@@ -32,7 +32,7 @@ def journal(name: str, minute: int) -> dict[str, Any]:
         "shard": "main",
         "reference": derived_id("pin", "moving", name),
         "effective_at": AT.replace(minute=minute).isoformat(),
-        "who_actor": "user:ines",
+        "who_actor": "user:first",
         "who_principal": TENANT,
         "where_channel": "api",
         "where_country": "DE",
@@ -117,7 +117,7 @@ def test_f62_history_keeps_times_people_and_reasons_and_is_marked_as_imported(
     came, went = events(planned(files), PostJournal)
     assert (came.effective_at.minute, went.effective_at.minute) == (1, 3)
     for each, name in ((came, "in"), (went, "out")):
-        assert (each.who.actor, each.why.event) == ("user:ines", f"order:{name}")
+        assert (each.who.actor, each.why.event) == ("user:first", f"order:{name}")
         assert (each.where.channel, each.where.country) == ("import", "DE")
         assert each.reference.startswith("imp_")
     ((received,), (paid,)) = (came.legs, went.legs)
