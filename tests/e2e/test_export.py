@@ -241,7 +241,7 @@ def _history(up: Up) -> list[tuple[Any, ...]]:
         up,
         "SELECT m.account, m.posted, m.code, m.effective_at, m.five_ws->'why', m.five_ws->'who'"
         f" FROM portfolio.movement m JOIN portfolio.account a ON a.account_id = m.account"
-        f" WHERE a.owner = '{PAYEE}' ORDER BY m.account, m.at, m.log_seq, m.transfer_id",
+        f" WHERE a.owner = '{PAYEE}' ORDER BY m.account, m.effective_at, m.posted",
     )
 
 
