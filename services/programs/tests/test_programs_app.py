@@ -8,16 +8,18 @@ from tally_contracts.catalogue import expand
 from tally_embedded import TopicSpec, ensure_topics
 from tally_messaging.envelope import CAUSATION_ID, CE_TYPE
 from tally_programs.app import build_app
-from tally_programs.handlers import TOPICS
-from tally_programs.service.apply import COMMANDS
+from tally_programs.handlers import build_router
+from tally_programs.service.apply import COMMANDS, ProgramService
+from tally_programs.service.desk import Books
 from tally_testkit import RawRecord, Topics
 
 
 def test_topics_read_are_the_ones_the_catalogue_names():
     catalogue = expand(["cards"])
-    assert set(TOPICS) == {
-        name for name, topic in catalogue.items() if "programs" in topic.consumers
+    read = {
+        each.topic for each in build_router(ProgramService(Books("main", "main"))).subscriptions
     }
+    assert read == {name for name, topic in catalogue.items() if "programs" in topic.consumers}
 
 
 def test_every_command_of_the_catalogue_has_a_use_case():
@@ -38,7 +40,7 @@ async def test_f64_payment_travels_through_real_topics_from_proposal_to_paid(
     async def publish(name, *events):
         records = [raw(event, event_id=f"{name}-{n}") for n, event in enumerate(events)]
         await topics.publish(
-            records[0].topic, [RawRecord(r.value, r.headers, b"tenant") for r in records]
+            records[0].topic, [RawRecord(r.value, r.headers, r.key) for r in records]
         )
 
     await app.start()
