@@ -212,10 +212,13 @@ async def test_f06_a_grant_shares_named_fields_every_look_is_logged_and_no_money
 
     await eventually(lambda: seen("wallet_id", "currency", "opened_at", "value_kind"))
     assert (await looker.get(f"{path}/movements")).status_code == 404
-    wider = {**shared, "fields": ["balance", "history"]}
-    first = narrow["outcome"]["data"]["grant_id"]
-    await cast["payee"].do(f"/v1/grants/{first}/revoke", {"reason": "The auditor needs more"})
-    granted = await cast["payee"].do(f"{path}/grants", wider)
+    grant = narrow["outcome"]["data"]["grant_id"]
+    wider = {"fields": ["balance", "history"], "reason": "The auditor needs more"}
+    again = {**shared, "fields": ["balance"]}
+    assert await refused(cast["payee"], f"{path}/grants", again) == "grant_exists"
+    assert await refused(looker, f"/v1/grants/{grant}/fields", wider) == "not_found"
+    widened = await cast["payee"].do(f"/v1/grants/{grant}/fields", wider)
+    assert widened["outcome"]["data"]["grant_id"] == grant
     await eventually(lambda: seen("wallet_id", "currency", "posted", "held", "available"))
     (movement,) = (await looker.see(f"{path}/movements"))["items"]
     assert "actor" not in movement
@@ -233,7 +236,6 @@ async def test_f06_a_grant_shares_named_fields_every_look_is_logged_and_no_money
     (as_payee,) = await cast.items("payee", f"{path}/movements")
     assert as_payee["reason"] == as_company["reason"]
     assert as_company.keys() - as_payee.keys() >= {"actor", "channel", "transfer_id"}
-    grant = granted["outcome"]["data"]["grant_id"]
     await cast["payee"].do(f"/v1/grants/{grant}/revoke", {"reason": "Audit done"})
 
     async def gone() -> bool:

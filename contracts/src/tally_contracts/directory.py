@@ -256,6 +256,15 @@ class SetGrant(DirectoryCommand):
     fields: SharedFields
 
 
+class ReplaceGrantFields(DirectoryCommand):
+    """Command: the party sees exactly these fields by the grant from now on; `GrantSet` says so again."""
+
+    TYPE: ClassVar[str] = "directory.grant.replace_fields.v1"
+
+    grant_id: TypeId
+    fields: SharedFields
+
+
 class RevokeGrant(DirectoryCommand):
     """Command: the party sees nothing of the wallet by this grant any more."""
 
@@ -363,6 +372,7 @@ COMMANDS: tuple[type[DirectoryCommand], ...] = (
     ConfirmVerification,
     OpenWallet,
     SetGrant,
+    ReplaceGrantFields,
     RevokeGrant,
     LogViews,
     IssueFundingDetails,

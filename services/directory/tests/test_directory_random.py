@@ -50,8 +50,8 @@ class Asking:
             self.relate, self.invite, self.invite, self.accept, self.accept, self.revoke,
             self.assign, self.remove_role, self.add_contact, self.add_contact, self.remove_contact,
             self.start, self.start, self.confirm, self.confirm, self.confirm, self.open_wallet,
-            self.open_wallet, self.grant, self.grant, self.revoke_grant, self.log_view, self.issue,
-            self.consent, self.member, self.propose, self.decide, self.decide,
+            self.open_wallet, self.grant, self.grant, self.replace_fields, self.revoke_grant,
+            self.log_view, self.issue, self.consent, self.member, self.propose, self.decide, self.decide,
         )  # fmt: skip
 
     def party(self) -> str:
@@ -194,6 +194,12 @@ class Asking:
             "grant_id": self.one("grant"), "wallet": self.one("wal", 8), "to_party": self.party(),
             "fields": (self.random.choice(("balance", "status", "pin")),),
         }  # fmt: skip
+
+    def replace_fields(self) -> Any:
+        return asked.ReplaceGrantFields, {
+            "grant_id": self.one("grant"),
+            "fields": (self.random.choice(("balance", "history", "pin")),),
+        }
 
     def revoke_grant(self) -> Any:
         return asked.RevokeGrant, {"grant_id": self.one("grant")}

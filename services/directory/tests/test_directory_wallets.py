@@ -181,6 +181,53 @@ async def test_f6_a_grant_revoked_and_another_set_in_one_batch_follow_each_other
     assert [type(event) for event in told] == [GrantRevoked, GrantSet]
 
 
+def replacing(*fields: str, name: str = "g", by: str = "ann") -> dict[str, Any]:
+    return {"grant_id": tid("grant", name), "fields": fields, "by": by}
+
+
+async def test_f6_the_fields_of_a_grant_are_replaced_and_it_is_the_same_grant(
+    planted: Any,
+) -> None:
+    await planted.send(planted.open_wallet("w1", "ann"), grant(planted, ("status",)))
+    command = planted.command(asked.ReplaceGrantFields, **replacing("history", "balance"))
+    (told,) = await planted.send(command)
+    assert isinstance(told, GrantSet)
+    assert (told.grant_id, told.to_party) == (tid("grant", "g"), pid("beta"))
+    assert told.fields == ("balance", "history")
+    kept = await planted.rows("SELECT grant_id, fields FROM wallet_grant")
+    assert [tuple(row) for row in kept] == [(tid("grant", "g"), ["balance", "history"])]
+    (again,) = await planted.send(command)
+    assert isinstance(again, CommandRepeated)
+
+
+async def test_f6_a_grant_that_was_taken_back_is_not_opened_by_replacing_its_fields(
+    planted: Any,
+) -> None:
+    await planted.send(
+        planted.open_wallet("w1", "ann"),
+        grant(planted, ("status",)),
+        planted.command(asked.RevokeGrant, grant_id=tid("grant", "g"), by="ann"),
+    )
+    command = planted.command(asked.ReplaceGrantFields, **replacing("balance"))
+    assert await planted.refusal(command) == ("grant_revoked", "/grant_id")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (replacing("status", "pin"), ("unknown_field", "/fields/1")),
+        (replacing("status", name="x"), ("unknown_grant", "/grant_id")),
+        (replacing("status", by="beta"), ("not_your_subtree", "/grant_id")),
+        (replacing("status", by="shop"), ("not_your_subtree", "/grant_id")),
+    ],
+)
+async def test_f6_fields_that_cannot_be_replaced_are_refused(
+    planted: Any, given: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    await planted.send(planted.open_wallet("w1", "ann"), grant(planted, ("status",)))
+    assert await planted.refusal(planted.command(asked.ReplaceGrantFields, **given)) == expected
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

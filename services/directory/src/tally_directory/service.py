@@ -49,6 +49,7 @@ HANDLERS: Mapping[type[DirectoryCommand], Callable[[Desk, Any], None]] = {
     asked_for.ConfirmVerification: contacts.confirm,
     asked_for.OpenWallet: wallets.open_wallet,
     asked_for.SetGrant: wallets.grant,
+    asked_for.ReplaceGrantFields: wallets.replace_fields,
     asked_for.RevokeGrant: wallets.revoke_grant,
     asked_for.LogViews: wallets.log_views,
     asked_for.IssueFundingDetails: wallets.issue_funding_details,

@@ -70,14 +70,24 @@ def grant(desk: Desk, command: asked.SetGrant) -> None:
             fields=command.fields,
         ),
     )
-    fact = facts.GrantSet(**desk.said(given.tenant), **_shared(given))
-    desk.tell(WALLETS, given.wallet, fact)
+    _tell_given(desk, given)
+
+
+def replace_fields(desk: Desk, command: asked.ReplaceGrantFields) -> None:
+    _tell_given(
+        desk, wallets.replace_fields(desk.world, desk.act, command.grant_id, command.fields)
+    )
 
 
 def revoke_grant(desk: Desk, command: asked.RevokeGrant) -> None:
     revoked = wallets.revoke_grant(desk.world, desk.act, command.grant_id)
     fact = facts.GrantRevoked(**desk.said(revoked.tenant), **_shared(revoked))
     desk.tell(WALLETS, revoked.wallet, fact)
+
+
+def _tell_given(desk: Desk, given: Grant) -> None:
+    fact = facts.GrantSet(**desk.said(given.tenant), **_shared(given))
+    desk.tell(WALLETS, given.wallet, fact)
 
 
 def _shared(grant: Grant) -> dict[str, Any]:

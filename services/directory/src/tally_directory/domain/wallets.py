@@ -68,14 +68,7 @@ def grant(world: World, act: Act, asked: Grant) -> Grant:
     owner = world.party(wallet.owner, "/wallet")
     viewer = world.party(asked.to_party, "/to_party")
     need_own(world, act, owner, "/wallet")
-    for position, name in enumerate(asked.fields):
-        if name not in FIELDS:
-            refuse(
-                "unknown_field",
-                f"/fields/{position}",
-                f"{name} is no field of a wallet",
-                f"use {', '.join(sorted(FIELDS))}",
-            )
+    _check_fields(asked.fields)
     before = world.grants.get(asked.grant_id)
     same_pair = before is not None and (before.wallet, before.to_party) == (
         wallet.wallet_id,
@@ -89,7 +82,7 @@ def grant(world: World, act: Act, asked: Grant) -> Grant:
             "grant_exists",
             "/grant_id",
             f"{standing.grant_id} shares this wallet with this party",
-            "set that grant anew, or revoke it first",
+            "replace the fields of that grant, or revoke it first",
         )
     given = replace(
         asked,
@@ -103,16 +96,49 @@ def grant(world: World, act: Act, asked: Grant) -> Grant:
     return given
 
 
+def replace_fields(world: World, act: Act, grant_id: str, fields: Sequence[str]) -> Grant:
+    """Share these fields by a grant instead of those it named; one taken back stays so."""
+    standing = _own_grant(world, act, grant_id)
+    _check_fields(fields)
+    if standing.revoked:
+        refuse(
+            "grant_revoked",
+            "/grant_id",
+            "this grant was taken back",
+            "let the party see the wallet by a new grant",
+        )
+    replaced = replace(standing, fields=tuple(sorted(set(fields))))
+    world.put_grant(replaced)
+    return replaced
+
+
 def revoke_grant(world: World, act: Act, grant_id: str) -> Grant:
     """Share nothing by this grant any more."""
+    standing = _own_grant(world, act, grant_id)
+    revoked = replace(standing, revoked=True)
+    world.put_grant(revoked)
+    return revoked
+
+
+def _own_grant(world: World, act: Act, grant_id: str) -> Grant:
+    """The grant, of a wallet whose owner the principal is or is above."""
     standing = world.grants.get(grant_id)
     if standing is None:
         refuse("unknown_grant", "/grant_id", "there is no such grant", "set it first")
     owner = world.party(_wallet(world, standing.wallet, "/grant_id").owner, "/grant_id")
     need_own(world, act, owner, "/grant_id")
-    revoked = replace(standing, revoked=True)
-    world.put_grant(revoked)
-    return revoked
+    return standing
+
+
+def _check_fields(fields: Sequence[str]) -> None:
+    for position, name in enumerate(fields):
+        if name not in FIELDS:
+            refuse(
+                "unknown_field",
+                f"/fields/{position}",
+                f"{name} is no field of a wallet",
+                f"use {', '.join(sorted(FIELDS))}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,6 +342,17 @@ WALLETS: Final = (
         example={"to_party": _OTHER, "fields": ["balance", "status"], "reason": "Auditor"},
     ),
     CommandRoute(
+        "/v1/grants/{grant_id}/fields",
+        directory.ReplaceGrantFields,
+        tag="wallets",
+        summary="Share exactly these fields by a grant from now on, more or fewer",
+        scope="wallets:write",
+        subject="grant_id",
+        about=(About("grant_id", is_thing=True),),
+        extra=WHY,
+        example={"fields": ["balance", "history"], "reason": "The auditor needs more"},
+    ),
+    CommandRoute(
         "/v1/grants/{grant_id}/revoke",
         directory.RevokeGrant,
         tag="wallets",
