@@ -7,8 +7,12 @@ from tally_messaging import MESSAGING_MIGRATIONS
 from tally_messaging.inbox import claim
 from tally_messaging.outbox import OutgoingRecord, append
 from tally_postgres import Schema, create_pool
+from tally_reconciliation.checks.across import check_delivery_across
 from tally_reconciliation.checks.delivery import judge_outboxes
+from tally_reconciliation.databases import LedgerDatabase
 from tally_reconciliation.findings import Findings
+from tally_reconciliation.quiet import Standing
+from tally_reconciliation.report import Quiet
 from tally_reconciliation.snapshot import session, snapshot
 from tally_runtime import Ids, SystemClock
 from tally_testkit import Databases, ServiceDatabase
@@ -16,26 +20,29 @@ from tally_testkit import Databases, ServiceDatabase
 CHANGED = "payouts.payout.changed.v1"
 
 
-async def write(database: ServiceDatabase, states: Sequence[str]) -> list[uuid.UUID]:
-    """Payouts tells of one payout in each of these states."""
-    pool = await create_pool(database.dsn("payouts"), schema="payouts", application_name="test")
-    ids = [Ids().uuid7() for _ in states]
-    records = [
-        OutgoingRecord(
-            event_id,
-            "payouts.payout.v1",
-            "po_1",
-            {"ce_type": CHANGED},
-            f'{{"state":"{state}","previous":"paid"}}'.encode(),
-        )
-        for event_id, state in zip(ids, states, strict=True)
-    ]
+async def write(
+    database: ServiceDatabase, schema: str, records: Sequence[OutgoingRecord]
+) -> list[uuid.UUID]:
+    """What a service has told, all of it sent; the events' ids."""
+    pool = await create_pool(database.dsn(schema), schema=schema, application_name="test")
     await pool.execute("INSERT INTO outbox_lane (lane) VALUES (0)")
     await pool.execute("INSERT INTO relay (lane, position) VALUES (0, $1)", len(records))
     async with pool.acquire() as conn:
         await append(conn, 0, records, SystemClock().now())
     await pool.close()
-    return ids
+    return [record.event_id for record in records]
+
+
+def payout(state: str) -> OutgoingRecord:
+    """Payouts' fact of a payout that came to this state."""
+    value = f'{{"state":"{state}","previous":"paid"}}'.encode()
+    return OutgoingRecord(Ids().uuid7(), "payouts.payout.v1", "po_1", {"ce_type": CHANGED}, value)
+
+
+def journal(reference: str) -> OutgoingRecord:
+    """The ledger's fact of a journal with this reference."""
+    headers = {"ce_type": "ledger.journal.posted.v1"}
+    return OutgoingRecord(Ids().uuid7(), "ledger.journals.v1", reference, headers, b"{}")
 
 
 async def take_in(database: ServiceDatabase, keys: Sequence[uuid.UUID]) -> None:
@@ -54,6 +61,20 @@ async def missed(database: ServiceDatabase) -> list[object]:
     return [fault.row["event"] for fault in found._unfinished]
 
 
+async def missed_across(platform: ServiceDatabase, west: ServiceDatabase) -> list[object]:
+    """The events of a further ledger that the oracle says were not taken in."""
+    now = Standing({}, {}, {})
+    async with (
+        session(platform.admin_dsn) as core,
+        session(west.admin_dsn) as further,
+        snapshot(core, ("programs",)) as snap,
+        snapshot(further, ("ledger",)) as books,
+    ):
+        databases = [LedgerDatabase("west", books, frozenset({"us"}))]
+        check = await check_delivery_across(snap, databases, now, Quiet())
+    return [fault.row["event"] for fault in check.faults if fault.what == "event_not_taken_in"]
+
+
 async def test_a_payout_on_its_way_is_not_missed_by_programs_and_a_paid_one_is(
     databases: Databases,
 ) -> None:
@@ -61,10 +82,28 @@ async def test_a_payout_on_its_way_is_not_missed_by_programs_and_a_paid_one_is(
         *(Schema(name, (MESSAGING_MIGRATIONS,)) for name in ("payouts", "programs"))
     )
     try:
-        _, paid, returned = await write(database, ["sent", "paid", "returned"])
+        told = [payout(state) for state in ("sent", "paid", "returned")]
+        _, paid, returned = await write(database, "payouts", told)
         await take_in(database, [returned])
         assert await missed(database) == [str(paid)]
         await take_in(database, [paid])
         assert await missed(database) == []
     finally:
         databases.drop(database)
+
+
+async def test_of_journals_of_another_database_programs_misses_those_of_its_payments_alone(
+    databases: Databases,
+) -> None:
+    west = databases.clone(Schema("ledger", (MESSAGING_MIGRATIONS,)))
+    platform = databases.clone(Schema("programs", (MESSAGING_MIGRATIONS,)))
+    try:
+        told = [journal(reference) for reference in ("pin_1", "pmt_1", "pmt_2")]
+        _, first, second = await write(west, "ledger", told)
+        await take_in(platform, [first])
+        assert await missed_across(platform, west) == [str(second)]
+        await take_in(platform, [second])
+        assert await missed_across(platform, west) == []
+    finally:
+        databases.drop(west)
+        databases.drop(platform)

@@ -7,6 +7,7 @@ from uuid import UUID
 from tally_postgres import Record
 from tally_reconciliation.checks.delivery import (
     CHUNK,
+    KEYS_READ,
     LANES,
     MUST_READ,
     TWICE,
@@ -144,7 +145,9 @@ class _Across:
                     if topic != _KEYED_BY_LEDGER or self._owner(event["record_key"]) is database
                 ]
             # Between the platform's own schemas the events were followed by joins already.
-            elif consumer in self.platform.schemas and outbox.snap is not self.platform:
+            elif outbox.snap is self.platform or consumer not in self.platform.schemas:
+                continue
+            elif event["record_key"].startswith(KEYS_READ.get((consumer, event["type"]), "")):
                 groups.append(_Group(consumer, self.platform, consumer))
         return groups
 

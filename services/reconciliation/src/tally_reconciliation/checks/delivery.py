@@ -52,12 +52,16 @@ MUST_READ: Mapping[str, frozenset[str]] = {
     "portfolio": frozenset({"payouts.payout.changed.v1"}),
 }
 
-# What a consumer reads of a type, where it is not all or none: by the record's key, or by its value.
-_READS_OF: Mapping[tuple[str, str], str] = {
-    ("gateway", "ledger.journal.posted.v1"): "starts_with(o.record_key, 'wtr_')",
-    ("gateway", "ledger.journal.rejected.v1"): "starts_with(o.record_key, 'wtr_')",
-    ("programs", "ledger.journal.posted.v1"): "starts_with(o.record_key, 'pmt_')",
-    ("programs", "ledger.journal.rejected.v1"): "starts_with(o.record_key, 'pmt_')",
+KEYS_READ: Mapping[tuple[str, str], str] = {
+    ("gateway", "ledger.journal.posted.v1"): "wtr_",
+    ("gateway", "ledger.journal.rejected.v1"): "wtr_",
+    ("programs", "ledger.journal.posted.v1"): "pmt_",
+    ("programs", "ledger.journal.rejected.v1"): "pmt_",
+}
+"""How the keys begin of what a consumer reads of a type, where that is not all or none."""
+
+# What of a type a consumer reads by its value.
+_VALUES_READ: Mapping[tuple[str, str], str] = {
     ("programs", "payouts.payout.changed.v1"): (
         '(position(\'"state":"paid"\'::bytea IN o.payload) > 0'
         ' OR position(\'"state":"returned"\'::bytea IN o.payload) > 0)'
@@ -98,6 +102,7 @@ SELECT o.lane, o.seq, o.event_id::text AS event_id, o.record_key
 FROM {schema}.outbox o
 LEFT JOIN {consumer}.inbox i ON i.consumer = '{consumer}' AND i.event_key = o.event_id
 WHERE o.topic = $1 AND {type} = $2 AND i.event_key IS NULL AND {reads}
+  AND starts_with(o.record_key, $3)
 ORDER BY o.lane, o.seq
 """
 
@@ -248,9 +253,10 @@ async def _taken_in(snap: Snapshot, found: Findings, events: _Events, consumer: 
         return
     if missing <= await snap.value(_REFUSED.format(consumer=consumer), events.topic):
         return
-    reads = _READS_OF.get((consumer, events.type), "true")
+    reads = _VALUES_READ.get((consumer, events.type), "true")
     query = _MISSED.format(schema=events.service, consumer=consumer, type=TYPE, reads=reads)
-    async for row in snap.rows(query, events.topic, events.type):
+    keys = KEYS_READ.get((consumer, events.type), "")
+    async for row in snap.rows(query, events.topic, events.type, keys):
         found.unfinished(
             "event_not_taken_in",
             consumer=consumer,
