@@ -28,7 +28,7 @@ def _official() -> jsonschema.Draft7Validator:
 @cache
 def _document(name: str) -> Any:
     text = (CONTRACTS / "generated" / "asyncapi" / f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
 def _references(part: Any) -> Iterator[str]:

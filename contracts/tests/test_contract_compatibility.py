@@ -18,6 +18,7 @@ from tally_contracts.generate.compatibility import Direction, breaks
 from tally_contracts.generate.schemas import all_schemas
 
 CONTRACTS = Path(__file__).parents[1]
+SCHEMAS = all_schemas()
 TYPE = "orders.order.placed.v1"
 RELEASED: dict[str, Any] = {
     "$defs": {
@@ -190,22 +191,22 @@ def test_new_type_passes_and_a_vanished_one_is_stopped() -> None:
     assert (one.event_type, one.field) == (TYPE, "(type)")
 
 
-@given(st.sampled_from(sorted(all_schemas())), st.data())
+@given(st.sampled_from(sorted(SCHEMAS)), st.data())
 def test_optional_field_anywhere_in_a_real_contract_passes(
     event_type: str, data: st.DataObject
 ) -> None:
-    schema = all_schemas()[event_type]
+    schema = SCHEMAS[event_type]
     grown = copy.deepcopy(schema)
     shapes = [grown, *grown.get("$defs", {}).values()]
     data.draw(st.sampled_from(shapes))["properties"]["a_new_field"] = {"type": "string"}
     assert breaks({event_type: schema}, {event_type: grown}) == []
 
 
-@given(st.sampled_from(sorted(all_schemas())), st.data())
+@given(st.sampled_from(sorted(SCHEMAS)), st.data())
 def test_field_removed_anywhere_from_a_real_contract_is_stopped(
     event_type: str, data: st.DataObject
 ) -> None:
-    schema = all_schemas()[event_type]
+    schema = SCHEMAS[event_type]
     shrunk = copy.deepcopy(schema)
     shapes = [shrunk, *shrunk.get("$defs", {}).values()]
     fields = data.draw(st.sampled_from(shapes))["properties"]
@@ -303,4 +304,4 @@ def test_release_makes_the_current_contracts_the_baseline(tree: Path) -> None:
     assert main(["--root", str(tree), "--release"]) == 0
     assert main(["--root", str(tree), "--check-compat"]) == 0
     released = {path.stem for path in (tree / "released" / "schemas").glob("*.json")}
-    assert released == set(all_schemas())
+    assert released == set(SCHEMAS)
