@@ -62,7 +62,8 @@ class PublishRule(Event):
     """Command: make this document the next version of the rule.
 
     Its versions only go up. The same version with the same content again is answered as before.
-    `signatures`: one for each owner whose wallet the rule debits.
+    A party below the tenant publishes rules of its own, which divide what a line of the tenant's
+    rules delegates; `company` names it, and only the operator needs to. `signatures`: one for each owner whose wallet the rule debits.
     """
 
     TYPE: ClassVar[str] = "funding.rule.publish.v1"
@@ -71,6 +72,7 @@ class PublishRule(Event):
     tenant: RuleTenant
     document: Document
     signatures: Annotated[tuple[RuleSignature, ...], Field(max_length=8)] = ()
+    company: Token | None = None
     who: Who
 
 
@@ -172,7 +174,8 @@ Faults = Annotated[tuple[RuleFault, ...], Field(max_length=100)]
 class RulePublished(Event):
     """The version is kept for ever and divides what occurs from `effective_from` on.
 
-    `effective_until` None: until a later version takes over, or the rule is retired.
+    `effective_until` None: until a later version takes over, or the rule is retired. `company`: whose
+    rule it is below the tenant, if it is not the tenant's own.
     """
 
     TYPE: ClassVar[str] = "funding.rule.published.v1"
@@ -187,6 +190,7 @@ class RulePublished(Event):
     digest: Digest
     who: Who
     occurred_at: UtcTime
+    company: Token | None = None
 
 
 class RuleRetired(Event):
@@ -239,7 +243,8 @@ class DryRunLine(Shape):
     """One line's share of a pay-in. `line` is its place in the document; a group has several.
 
     `basis`: the money the share was taken of. `share`: as the document says it. With a `payer` it is
-    a charge: taken from the payer's wallet beside the pay-in, and placed among the charges.
+    a charge: taken from the payer's wallet beside the pay-in, and placed among the charges. `rule`:
+    the company's, in whose document the line is; the result's where there is none.
     """
 
     line: Count
@@ -251,6 +256,7 @@ class DryRunLine(Shape):
     account: TypeId
     pay_out: StrictBool
     payer: Token | None = None
+    rule: Token | None = None
 
 
 class RulePassedOver(Shape):
@@ -265,7 +271,7 @@ class DryRunResult(Shape):
     """What would become of one pay-in.
 
     `sample`: a pay-in's id, or `/samples/<n>`. `outcome`: allocated, suspense, no_rule or
-    unknown_pay_in (more may come); all but the first come with a code and a remedy. `residue`: what
+    unknown_pay_in, not_shown (more may come); all but the first come with a code and a remedy. `residue`: what
     rounding left to the lines that take the rest, in minor units, exact: an integer or a fraction.
     """
 

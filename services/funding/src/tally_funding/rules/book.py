@@ -4,10 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tally_funding.domain import Beneficiary, PartOfPayIn, Suspense
 from tally_funding.rules import directory_store, store
-from tally_funding.rules.choose import Compiled, RuleSet, choose, compile_rule
+from tally_funding.rules.choose import Chosen, Compiled, RuleSet, choose, compile_rule
 from tally_funding.rules.decide import decide_allocation
 from tally_funding.rules.document import RuleDocument
 from tally_funding.rules.match import Facts
@@ -16,6 +17,7 @@ from tally_funding.rules.owners import PARTS_MAX
 from tally_funding.rules.translate import rule as translated
 from tally_postgres import Connection
 
+_COMPANY_RULE: Final = "company_rule"
 # Between two chunks other tasks get their turn.
 _CHUNK = 20
 
@@ -83,6 +85,7 @@ def stored_rule(edition: store.Edition, document: str) -> Rule:
         RuleDocument.model_validate_json(document),
         label=f"{edition.rule_id}:{edition.version}",
         scope=edition.tenant,
+        company=edition.company,
     )
     return replace(
         rule, effective_from=edition.effective_from, effective_until=edition.effective_until
@@ -93,7 +96,7 @@ def _decide(rules: RuleSet, facts: Facts, beneficiary: Beneficiary | None) -> De
     chosen = choose(rules, facts)
     rule = chosen.compiled.rule
     outcome = decide_allocation(chosen, facts, beneficiary)
-    return Decided(rule.label, outcome, kept_facts(rule, facts))
+    return Decided(rule.label, outcome, kept_facts(chosen, facts))
 
 
 async def inform(conn: Connection, rules: RuleSet, money: Sequence[Asked]) -> Sequence[Facts]:
@@ -147,13 +150,21 @@ async def inform(conn: Connection, rules: RuleSet, money: Sequence[Asked]) -> Se
     return [informed(asked) for asked in money]
 
 
-def kept_facts(rule: Rule, facts: Facts) -> Mapping[str, object] | None:
-    """What of the directory's word a rule's lines use; with it, its lines come out the same again."""
-    names: dict[To, set[str]] = defaultdict(set)
-    for to in rule.destinations:
-        names[to.to].add(to.name)
+def kept_facts(chosen: Chosen, facts: Facts) -> Mapping[str, object] | None:
+    """What of the directory's word the lines use; with it, they come out the same again.
+
+    Of a rule that delegates also by which of the company's rules, None for by none.
+    """
+    destinations = chosen.compiled.rule.destinations
     kept: dict[str, object] = {}
-    if Destination(To.ROLE, Role.AGGREGATOR) in rule.destinations:
+    if chosen.compiled.delegating is not None:
+        kept[_COMPANY_RULE] = None if chosen.below is None else chosen.below.compiled.rule.label
+    if chosen.below is not None:
+        destinations |= chosen.below.compiled.rule.destinations
+    names: dict[To, set[str]] = defaultdict(set)
+    for to in destinations:
+        names[to.to].add(to.name)
+    if Destination(To.ROLE, Role.AGGREGATOR) in destinations:
         kept["tenant"] = facts.tenant
     if names[To.GROUP]:
         kept["members"] = _of(facts.members, names[To.GROUP])
@@ -169,6 +180,11 @@ def kept_facts(rule: Rule, facts: Facts) -> Mapping[str, object] | None:
 
 def _of(known: Mapping[str, tuple[str, ...]], names: Collection[str]) -> dict[str, list[str]]:
     return {name: list(known.get(name, ())) for name in sorted(names)}
+
+
+def kept_company_rule(kept: Mapping[str, object] | None) -> str | None:
+    """The company's rule that divided a part of a pay-in; None where none did."""
+    return None if kept is None else _text(kept.get(_COMPANY_RULE))
 
 
 def with_kept(facts: Facts, kept: Mapping[str, object] | None) -> Facts:

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from tally_funding.domain import Beneficiary, PartOfPayIn, Reason, Suspense
-from tally_funding.rules.choose import Chosen, Compiled
+from tally_funding.rules.choose import Below, Chosen, Compiled
 from tally_funding.rules.match import Condition, Facts, first_failing
 from tally_funding.rules.model import Rule
 from tally_funding.rules.owners import PARTS_MAX, shared
@@ -29,22 +29,34 @@ def decide_allocation(
     failing = first_failing(chosen.compiled.conditions, facts) if chosen.is_last else None
     if failing is not None:
         return _unmatched(rule, failing, facts)
-    return apply(chosen.compiled, facts, beneficiary)
+    return _apply(chosen.compiled, facts, beneficiary, chosen.below)
 
 
-def apply(
-    compiled: Compiled, facts: Facts, beneficiary: Beneficiary | None
+def _apply(
+    compiled: Compiled, facts: Facts, beneficiary: Beneficiary | None, below: Below | None
 ) -> tuple[PartOfPayIn, ...] | Suspense:
-    """Divide a pay-in by a rule whose conditions hold or do not matter (a past pay-in's)."""
+    """Divide by a rule whose conditions hold or do not matter (a past pay-in's).
+
+    What `below` is about is divided once more, by the company's rule; if that cannot, the whole
+    pay-in goes to suspense.
+    """
     designated = evaluate(compiled, facts, beneficiary)
     if isinstance(designated, Suspense):
         return designated
     unit = currency(facts.code)
     lines = compiled.rule.lines
-    return tuple(
-        PartOfPayIn(lines[position].role, owner, Money(minor, unit), lines[position].pay_out)
-        for position, owner, minor in designated
-    )
+    parts: list[PartOfPayIn] = []
+    for position, owner, minor in designated:
+        if below is None or position != below.position:
+            line = lines[position]
+            parts.append(PartOfPayIn(line.role, owner, Money(minor, unit), line.pay_out))
+            continue
+        assert minor == below.facts.minor, "the company's rule divides its line's money, all of it"
+        inner = decide_allocation(Chosen(below.compiled, is_last=False), below.facts, beneficiary)
+        if isinstance(inner, Suspense):
+            return inner
+        parts.extend(inner)
+    return _too_many(compiled.rule, len(parts)) or tuple(parts)
 
 
 def evaluate(
@@ -69,13 +81,17 @@ def evaluate(
         else:
             shares = shared(owners, minor)
             designated.extend((position, one, part) for one, part in shares if part)
-    if len(designated) > PARTS_MAX:
-        return Suspense(
-            Reason.TOO_MANY_PARTS,
-            f"rule {compiled.rule.label} divides this among {len(designated)} wallets, at most "
-            f"{PARTS_MAX} are possible: pay smaller groups",
-        )
-    return designated
+    return _too_many(compiled.rule, len(designated)) or designated
+
+
+def _too_many(rule: Rule, wallets: int) -> Suspense | None:
+    if wallets <= PARTS_MAX:
+        return None
+    return Suspense(
+        Reason.TOO_MANY_PARTS,
+        f"rule {rule.label} divides this among {wallets} wallets, at most "
+        f"{PARTS_MAX} are possible: pay smaller groups",
+    )
 
 
 def exceeds(rule: Rule, facts: Facts) -> Suspense:

@@ -135,6 +135,10 @@ class LineDocument(ShareDocument):
         default="whole", description="left: what the lines before this one leave"
     )
     pay_out: bool = Field(default=False, description="open a payout as soon as it is allocated")
+    delegate: Literal[True] | None = Field(
+        default=None,
+        description="of a remainder: a rule of the company divides it, if one matches",
+    )
 
 
 class ChargeDocument(ShareDocument):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import translate
+from tally_funding.rules.below import company_faults
 from tally_funding.rules.document import (
     ChargeDocument,
     DestinationDocument,
@@ -27,6 +28,7 @@ from tally_money import Money, MoneyError, UnknownCurrency, currency
 _WHOLE = Decimal(100)
 _LISTS = ("sources", "programs", "kinds", "currencies", "countries", "companies", "groups")
 _SHARES = ("percent", "fixed", "tiers", "weight", "remainder")
+_DELEGATED = ("company", "beneficiary")
 _DESTINATIONS = ("party", "role", "relation", "group", "unknown")
 
 
@@ -39,9 +41,12 @@ class ReadRule:
     digest: str
 
 
-def read_document(data: bytes, *, scope: str, rule_id: str | None = None) -> ReadRule:
+def read_document(
+    data: bytes, *, scope: str, company: str | None = None, rule_id: str | None = None
+) -> ReadRule:
     """Read and check a document of schema 2; raises `RuleInvalid` naming every fault.
 
+    `company`: the one below the scope whose rule it is, if it is not the scope's own.
     Pay-ins keep the rule as `<rule_id>:<version>`; the document's name stands in for a missing id.
     """
     given = read_json(data)
@@ -56,6 +61,7 @@ def read_document(data: bytes, *, scope: str, rule_id: str | None = None) -> Rea
             chain.from_iterable(_line_faults(n, line) for n, line in enumerate(document.lines)),
             _sum_faults(document.lines),
             chain.from_iterable(_charge_faults(n, one) for n, one in enumerate(document.charges)),
+            () if company is None else company_faults(document, company),
         )
     )
     if not faults:
@@ -63,7 +69,7 @@ def read_document(data: bytes, *, scope: str, rule_id: str | None = None) -> Rea
     if faults:
         raise RuleInvalid(faults)
     label = f"{document.rule if rule_id is None else rule_id}:{document.version}"
-    rule = translate.rule(document, label=label, scope=scope)
+    rule = translate.rule(document, label=label, scope=scope, company=company)
     faults = list(_proof_faults(rule))
     if faults:
         raise RuleInvalid(faults)
@@ -137,6 +143,14 @@ def _line_faults(position: int, line: LineDocument) -> Iterator[RuleFault]:
     if line.basis == "left" and line.percent is None and line.tiers is None:
         yield RuleFault(
             f"{place}/basis", "bound_without_share", "remove it, or give percent or tiers"
+        )
+    if line.delegate and not line.remainder:
+        yield RuleFault(
+            f"{place}/delegate", "delegate_without_remainder", "delegate the remainder only"
+        )
+    if line.delegate and line.to.role not in _DELEGATED:
+        yield RuleFault(
+            f"{place}/to", "delegate_to_other", "give it to the role company or beneficiary"
         )
     yield from _share_faults(place, line, _SHARES)
 

@@ -108,7 +108,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a rule. `of_left`: its basis is what the lines before it leave, else the whole."""
+    """One line of a rule. `of_left`: its basis is what the lines before it leave, else the whole.
+
+    `delegates`: a rule of the pay-in's company divides the line's money, if one matches it.
+    """
 
     role: str
     to: Destination
@@ -117,6 +120,7 @@ class Line:
     of_left: bool = False
     cap: Minor | None = None
     floor: Minor | None = None
+    delegates: bool = False
 
     @property
     def plain_rate(self) -> int | None:
@@ -195,7 +199,8 @@ class Match:
 class Rule:
     """A rule in one version.
 
-    `currencies` None: every currency. Effective for what occurs in
+    `currencies` None: every currency. `company`: whose rule it is below the scope, a tenant; it
+    divides what rules of the tenant leave to that company. Effective for what occurs in
     [`effective_from`, `effective_until`); None is without that end.
     """
 
@@ -212,6 +217,7 @@ class Rule:
     effective_from: datetime | None = None
     effective_until: datetime | None = None
     charges: tuple[Charge, ...] = ()
+    company: str | None = None
 
     @property
     def payers(self) -> frozenset[str]:

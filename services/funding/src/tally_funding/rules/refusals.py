@@ -86,7 +86,21 @@ def wire_faults(faults: Sequence[RuleFault]) -> tuple[wire.RuleFault, ...]:
     )
 
 
-def require_owner_of(command: Command) -> None:
+async def company_of(conn: Connection, command: Command) -> str | None:
+    """Whose rules below the tenant a command is about; None for those of the tenant itself.
+
+    A party of the tenant's tree speaks of its own rules, the tenant of the tenant's.
+    """
+    principal = command.who.principal
+    if principal != command.tenant:
+        places = await directory_store.tenants(conn, [principal])
+        if places.get(principal) == command.tenant:
+            return principal
+    _require_owner_of(command)
+    return None
+
+
+def _require_owner_of(command: Command) -> None:
     """Rules of a tenant are changed by the tenant, those of the installation by the operator."""
     principal = command.who.principal
     if principal == OPERATOR or (principal == command.tenant and command.tenant != INSTALLATION):
@@ -98,10 +112,3 @@ def require_owner_of(command: Command) -> None:
         f"{principal} does not own these rules, {whose} does",
         f"act for {whose}",
     )
-
-
-async def require_member_of(conn: Connection, command: Command) -> None:
-    """Questions are answered to whoever owns the rules, and to every party of the tenant."""
-    principal = command.who.principal
-    if (await directory_store.tenants(conn, [principal])).get(principal) != command.tenant:
-        require_owner_of(command)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tally_contracts.base import Event
+from tally_contracts.directory import OPERATOR
 from tally_contracts.funding_rules import PublishRule, RetireRule, RulePublished, RuleRetired
 from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import key_store, store
@@ -13,8 +14,8 @@ from tally_funding.rules.book import RuleBook
 from tally_funding.rules.consents import require_consents
 from tally_funding.rules.lint import ReadRule, read_document
 from tally_funding.rules.match import inseparable
-from tally_funding.rules.model import Rule
-from tally_funding.rules.refusals import Refused, require_owner_of
+from tally_funding.rules.model import INSTALLATION, Rule
+from tally_funding.rules.refusals import Refused, company_of
 from tally_funding.rules.store import Edition, KnownRule, KnownVersion, NewVersion
 from tally_messaging import UnitOfWork
 
@@ -32,10 +33,13 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
 
     Holding the stamp from the first look on, so that two publications see each other.
     """
-    require_owner_of(command)
-    read = await read_or_refuse(command.document, tenant=command.tenant, rule_id=command.rule_id)
+    await store.show_every_tenant(uow.conn)
+    company = await _whose(uow, command)
+    read = await read_or_refuse(
+        command.document, tenant=command.tenant, company=company, rule_id=command.rule_id
+    )
     await store.lock_stamp(uow.conn)
-    standing = await _standing(uow, command, read.rule.name)
+    standing = await _standing(uow, command, read.rule)
     known = _published_before(standing, read)
     if known is not None:
         return _published(command, read.rule, known, uow.now)
@@ -43,11 +47,11 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     begin = _begin(standing, read.rule, uow.now)
     rule = replace(read.rule, effective_from=begin)
     rules = await book.in_force(uow.conn)
-    for fault in order_faults(rule, rules.of_scope(command.tenant)):
+    for fault in order_faults(rule, rules.of_scope(command.tenant, company)):
         raise _refused(fault)
     consents = await require_consents(uow, command, rule.payers, read.digest)
     edition = Edition(
-        command.rule_id, rule.version, command.tenant, begin, read.rule.effective_until
+        command.rule_id, rule.version, command.tenant, begin, read.rule.effective_until, company
     )
     await store.publish(
         uow.conn, rule.name, NewVersion(edition, read.document, read.digest, command.who), uow.now
@@ -59,12 +63,29 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     return _published(command, rule, version, uow.now)
 
 
-async def read_or_refuse(document: str, *, tenant: str, rule_id: str | None) -> ReadRule:
+async def _whose(uow: UnitOfWork, command: PublishRule) -> str | None:
+    """The company below the tenant whose rule it is; the operator may name one."""
+    company = await company_of(uow.conn, command)
+    if company == command.company or command.company is None:
+        return company
+    if command.who.principal == OPERATOR and command.tenant != INSTALLATION:
+        return command.company
+    raise Refused(
+        "not_your_rules",
+        "/company",
+        f"{command.who.principal} does not own rules of {command.company}",
+        "leave it out",
+    )
+
+
+async def read_or_refuse(
+    document: str, *, tenant: str, company: str | None, rule_id: str | None
+) -> ReadRule:
     """The rule of a document; `Refused` with every fault it has."""
     try:
         # The largest documents take a second.
         return await asyncio.to_thread(
-            read_document, document.encode(), scope=tenant, rule_id=rule_id
+            read_document, document.encode(), scope=tenant, company=company, rule_id=rule_id
         )
     except RuleInvalid as invalid:
         number = len(invalid.faults)
@@ -77,12 +98,13 @@ async def read_or_refuse(document: str, *, tenant: str, rule_id: str | None) -> 
         ) from None
 
 
-async def _standing(uow: UnitOfWork, command: PublishRule, name: str) -> Standing:
+async def _standing(uow: UnitOfWork, command: PublishRule, read: Rule) -> Standing:
+    name = read.name
     found = await store.rules_named(
-        uow.conn, rule_id=command.rule_id, tenant=command.tenant, name=name
+        uow.conn, rule_id=command.rule_id, tenant=command.tenant, company=read.company, name=name
     )
     rule = next((one for one in found if one.rule_id == command.rule_id), None)
-    if rule is not None and rule.tenant != command.tenant:
+    if rule is not None and (rule.tenant, rule.company) != (command.tenant, read.company):
         raise Refused(
             "id_reused", "/rule_id", "the id names another rule", "make an id for this rule"
         )
@@ -188,20 +210,25 @@ def _published(
         digest=known.digest,
         who=known.who,
         occurred_at=now,
+        company=rule.company,
     )
 
 
 async def retire(uow: UnitOfWork, command: RetireRule) -> Event:
     """End the rule for all that occurs from now on; retiring it again tells when it ended."""
-    require_owner_of(command)
+    await store.show_every_tenant(uow.conn)
+    company = await company_of(uow.conn, command)
     await store.lock_stamp(uow.conn)
-    found = await store.rules_named(uow.conn, rule_id=command.rule_id, tenant="", name="")
+    found = await store.rules_named(
+        uow.conn, rule_id=command.rule_id, tenant="", company=None, name=""
+    )
     rule = next((one for one in found if one.tenant == command.tenant), None)
-    if rule is None:
+    by_operator = command.who.principal == OPERATOR
+    if rule is None or (rule.company != company and not by_operator):
         raise Refused(
             "unknown_rule",
             "/rule_id",
-            f"{command.tenant} has no rule {command.rule_id}",
+            f"{company or command.tenant} has no rule {command.rule_id}",
             "give the id of a published rule",
         )
     if rule.retired_at is None:

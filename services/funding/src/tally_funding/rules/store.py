@@ -23,7 +23,8 @@ _LOCK_STAMP = "LOCK TABLE rule_stamp IN EXCLUSIVE MODE"
 _RAISE_STAMP = "UPDATE rule_stamp SET stamp = nextval('rule_change')"
 
 _EDITIONS = """
-SELECT rule_id, version, tenant, effective_from, effective_until FROM allocation_rule_version
+SELECT rule_id, version, tenant, effective_from, effective_until, company
+FROM allocation_rule_version
 """
 
 _DOCUMENTS = """
@@ -33,8 +34,8 @@ JOIN unnest($1::text[], $2::integer[]) AS asked (rule_id, version) USING (rule_i
 """
 
 _RULE = """
-SELECT rule_id, tenant, name, last_version, retired_at FROM allocation_rule
-WHERE rule_id = $1 OR (tenant = $2 AND name = $3)
+SELECT rule_id, tenant, name, last_version, retired_at, company FROM allocation_rule
+WHERE rule_id = $1 OR (tenant = $2 AND company IS NOT DISTINCT FROM $3 AND name = $4)
 """
 
 _VERSIONS = """
@@ -43,15 +44,16 @@ FROM allocation_rule_version WHERE rule_id = $1 ORDER BY version
 """
 
 _PUT_RULE = """
-INSERT INTO allocation_rule (rule_id, tenant, name, last_version) VALUES ($1, $2, $3, $4)
+INSERT INTO allocation_rule (rule_id, tenant, company, name, last_version)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (rule_id) DO UPDATE SET last_version = EXCLUDED.last_version
 """
 
 _ADD_VERSION = """
 INSERT INTO allocation_rule_version (
     rule_id, version, tenant, document, digest, effective_from, effective_until, actor, principal,
-    published_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    published_at, company)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 
 # A version that would have begun later begins never.
@@ -80,13 +82,14 @@ WHERE p.pay_in_id = ANY($1::text[])
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """A version of a rule, and when it is in force."""
+    """A version of a rule, and when it is in force. `company`: whose below the tenant, if one's."""
 
     rule_id: str
     version: int
     tenant: str
     effective_from: datetime
     effective_until: datetime | None
+    company: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class KnownRule:
     name: str
     last_version: int
     retired_at: datetime | None
+    company: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +180,10 @@ async def documents(
 
 
 async def rules_named(
-    conn: Connection, *, rule_id: str, tenant: str, name: str
+    conn: Connection, *, rule_id: str, tenant: str, company: str | None, name: str
 ) -> Sequence[KnownRule]:
-    """The rule of this id, and the tenant's rule of this name."""
-    return [KnownRule(*row) for row in await conn.fetch(_RULE, rule_id, tenant, name)]
+    """The rule of this id, and the rule of this name of the tenant, or of its company."""
+    return [KnownRule(*row) for row in await conn.fetch(_RULE, rule_id, tenant, company, name)]
 
 
 async def versions(conn: Connection, rule_id: str) -> Sequence[KnownVersion]:
@@ -199,7 +203,9 @@ async def versions(conn: Connection, rule_id: str) -> Sequence[KnownVersion]:
 async def publish(conn: Connection, name: str, new: NewVersion, now: datetime) -> None:
     """Add a version and end the one before it where the new one begins; three statements."""
     edition = new.edition
-    await conn.execute(_PUT_RULE, edition.rule_id, edition.tenant, name, edition.version)
+    await conn.execute(
+        _PUT_RULE, edition.rule_id, edition.tenant, edition.company, name, edition.version
+    )
     await conn.execute(_END_VERSIONS, edition.rule_id, edition.effective_from)
     await conn.execute(
         _ADD_VERSION,
@@ -213,6 +219,7 @@ async def publish(conn: Connection, name: str, new: NewVersion, now: datetime) -
         new.who.actor,
         new.who.principal,
         now,
+        edition.company,
     )
 
 

@@ -68,7 +68,7 @@ def covered(document: RuleDocument) -> frozenset[str] | None:
     return frozenset.intersection(*codes) if codes else None
 
 
-def rule(document: RuleDocument, *, label: str, scope: str) -> Rule:
+def rule(document: RuleDocument, *, label: str, scope: str, company: str | None = None) -> Rule:
     """The rule of a document that lint has found without faults."""
     return Rule(
         label=label,
@@ -84,6 +84,7 @@ def rule(document: RuleDocument, *, label: str, scope: str) -> Rule:
         shortfall=Shortfall(document.shortfall),
         effective_from=document.effective_from,
         effective_until=document.effective_until,
+        company=company,
     )
 
 
@@ -120,6 +121,7 @@ def _line(line: LineDocument) -> Line:
         to=_destination(line.to),
         share=_asked(line) or Weight(1 if line.weight is None else line.weight),
         pay_out=line.pay_out,
+        delegates=line.delegate is True,
         of_left=line.basis == "left",
         cap=_amounts(line.cap),
         floor=_amounts(line.floor),

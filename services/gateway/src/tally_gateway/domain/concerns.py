@@ -126,7 +126,7 @@ THINGS: Final[Mapping[str, tuple[Tells, ...]]] = {
     "funding.receivable.opened.v1": (Tells("receivable_id", ("owner", "company")),),
     "funding.agreement.changed.v1": (Tells("agreement_id", ("payer", "payee", "arbiter")),),
     "funding.claim.issued.v1": (Tells("claim_id", ("who.principal",)),),
-    "funding.rule.published.v1": (Tells("rule_id", ("tenant",)),),
+    "funding.rule.published.v1": (Tells("rule_id", ("tenant", "company")),),
     "funding.unclaimed.filing_changed.v1": (Tells("filing_id", ("holder",)),),
     "funding.unclaimed.reclaim_changed.v1": (Tells("reclaim_id", ("holder",)),),
 }

@@ -19,6 +19,9 @@ _WHY: Final = {"program": "supplier-payments", "event": "invoice:42", "reason": 
 _USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "250.00"}
 _RULE: Final = '{"schema": "rule.v2", "name": "standard", "version": 1}'
 
+_BY_THE_CALLER: Final = frozenset({"company"})
+"""Whose rule it is follows from who publishes it."""
+
 StatementFile = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=900_000)
 ]
@@ -160,6 +163,7 @@ ALLOCATION: Final = (
         scope=RULES,
         subject="rule_id",
         makes={"rule_id": "rule"},
+        works_out=_BY_THE_CALLER,
         example={"document": _RULE},
     ),
     CommandRoute(
@@ -170,6 +174,7 @@ ALLOCATION: Final = (
         scope=RULES,
         subject="rule_id",
         operation="funding_rule_publish_version",
+        works_out=_BY_THE_CALLER,
         about=(About("rule_id", is_thing=True),),
         example={"document": _RULE},
     ),

@@ -198,9 +198,9 @@ TELLINGS: Mapping[type[Event], tuple[Telling, ...]] = MappingProxyType(
                 "rule_id",
                 (
                     "tenant", "name", "version", "priority", "effective_from", "effective_until",
-                    "digest",
+                    "digest", "company",
                 ),
-                ("tenant", "who"),
+                ("tenant", "company", "who"),
                 says=lambda _: _state("published"),
             ),
         ),

@@ -299,6 +299,7 @@ def _rules(folder: Path, tenant: str, now: datetime) -> Iterator[Planned]:
                 rule_id=row["rule_id"],
                 tenant=tenant,
                 document=json.dumps(document, sort_keys=True),
+                company=row.get("company"),
                 who=OPERATOR,
             )
             of = f"{row['rule_id']} {row['version']}"
