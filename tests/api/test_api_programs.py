@@ -138,6 +138,32 @@ async def test_f22_rules_have_versions_and_dry_runs_and_old_money_keeps_its_vers
         assert old["rule"].endswith("1")
 
 
+async def test_f22_a_company_divides_by_a_rule_of_its_own_what_is_left_to_it(cast: Cast) -> None:
+    fee, rest = parted(cast, "10")
+    await cast.rule("parts", [fee, {**rest, "delegate": True}])
+    gift = {"role": "gift", "to": {"party": cast.ids["rival"]}, "percent": "50"}
+    document = {
+        "schema": 2,
+        "rule": "own",
+        "version": 1,
+        "lines": [gift, {"role": "beneficiary", **rest}],
+        "rounding": "half_even",
+    }
+    made = await cast["company"].do("/v1/rules", {"document": json.dumps(document)})
+    versions = f"/v1/rules/{made['subject']}/versions"
+    foreign = {**document, "version": 2, "match": {"companies": [cast.ids["rival"]]}}
+    await cast["company"].refused(versions, {"document": json.dumps(foreign)}, "rule_invalid")
+    taken = await cast["rival"].post(versions, {"document": json.dumps(document)})
+    assert taken.status_code in {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN}, taken.text
+
+    await cast.pay_in(money("50.00"), {"party": cast.ids["payee"]})
+    await cast.holds("partner", "5.00")
+    await cast.holds("rival", "22.50")
+    await cast.holds("payee", "22.50")
+    (tried,) = await dry_run(cast, samples=[sample(cast, money("50.00"))])
+    assert [line.get("rule") for line in tried["lines"]] == [None, *[f"{made['subject']}:1"] * 2]
+
+
 async def test_f23_every_split_sums_to_the_minor_unit(cast: Cast) -> None:
     await cast.rule(
         "split",

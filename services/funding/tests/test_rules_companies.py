@@ -23,6 +23,7 @@ from tally_testkit import ServiceDatabase
 
 from .rules_bench import (
     COMPANY,
+    OTHER_TENANT,
     OWNER,
     PAYEE,
     TENANT,
@@ -274,6 +275,17 @@ async def test_x2_a_sibling_neither_sees_nor_touches_a_companys_rules(
     assert unknown.code == "unknown_rule"
     (retired,) = await desk.send(RetireRule(rule_id=rule_id(2), tenant=TENANT, reason="x", **BOB))
     assert isinstance(retired, RuleRetired)
+
+
+async def test_x2_a_dry_run_asks_no_rules_of_another_tenant(desk: Desk) -> None:
+    other, theirs = Known(tenant=OTHER_TENANT), party(9)
+    await desk.directory(other.registered(OTHER_TENANT), other.registered(theirs))
+    stranger = {"tenant": OTHER_TENANT, "who": Who(actor="a", principal=OTHER_TENANT)}
+    await desk.publish(document(fee()), **stranger)
+    asked = {"samples": (sample(company=theirs),)}
+    seen, hidden = await desk.dry_run(**asked, **stranger), await desk.dry_run(**asked)
+    assert [run.results[0].rule for run in (seen, hidden)] == [f"{rule_id(1)}:1", "standard:1"]
+    assert hidden.results[0].passed_over == ()
 
 
 async def test_f22_a_dry_run_of_a_companys_document_shows_both_layers(desk: Desk) -> None:

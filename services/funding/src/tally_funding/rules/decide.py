@@ -56,7 +56,7 @@ def _apply(
         if isinstance(inner, Suspense):
             return inner
         parts.extend(inner)
-    return _too_many(compiled.rule, len(parts)) or tuple(parts)
+    return tuple(parts) if len(parts) <= PARTS_MAX else _too_many(compiled.rule, len(parts))
 
 
 def evaluate(
@@ -81,12 +81,12 @@ def evaluate(
         else:
             shares = shared(owners, minor)
             designated.extend((position, one, part) for one, part in shares if part)
-    return _too_many(compiled.rule, len(designated)) or designated
+    if len(designated) > PARTS_MAX:
+        return _too_many(compiled.rule, len(designated))
+    return designated
 
 
-def _too_many(rule: Rule, wallets: int) -> Suspense | None:
-    if wallets <= PARTS_MAX:
-        return None
+def _too_many(rule: Rule, wallets: int) -> Suspense:
     return Suspense(
         Reason.TOO_MANY_PARTS,
         f"rule {rule.label} divides this among {wallets} wallets, at most "

@@ -82,7 +82,11 @@ async def dry_run(uow: UnitOfWork, book: RuleBook, books: Books, command: DryRun
         if sample.asked is None:
             results.append(_unknown(sample))
             continue
-        run = Run(books, sample, next(informed), sample.asked.beneficiary, company)
+        facts = next(informed)
+        if command.who.principal != OPERATOR and facts.tenant != command.tenant:
+            # A company of another tree is as unknown as one of no tree.
+            facts = sample.asked.facts
+        run = Run(books, sample, facts, sample.asked.beneficiary, company)
         results.append(run.by(rules, only))
     require_room(sum(len(result.lines) for result in results))
     return RuleDryRun(
