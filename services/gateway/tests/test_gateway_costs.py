@@ -17,8 +17,8 @@ LINES, PAGE = 2_000, 20
 async def test_commands_that_come_together_are_a_constant_number_of_statements(
     bench: Bench,
 ) -> None:
-    key, _ = await tree(bench)
-    wallet = await bench.wallet("ann")
+    _, key = await tree(bench)
+    wallet = await bench.wallet("acme")
     assert (await bench.post("/v1/payouts", key, payout(wallet))).status_code == 202
     counts = []
     for size in (1, 40):
