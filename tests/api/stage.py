@@ -7,7 +7,7 @@ codes that are sent to it.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import httpx
@@ -68,7 +68,8 @@ class Cast:
 
     async def client(self, name: str, **more: Any) -> Client:
         """Another key of a party: another person of it."""
-        return await self.platform.client(self.ids[name], self.root, **more)
+        client = await self.platform.client(self.ids[name], self.root, **more)
+        return replace(client, codes=self.post.step_up_code)
 
     async def party(
         self, name: str, kind: str, parent: str, *, by: str = "aggregator", **more: Any

@@ -5,6 +5,7 @@ Every service runs; each test has parties of its own.
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,10 +15,12 @@ from tally_cli.demo.api import Client
 from tally_reconciliation import Sources, Verdict, verify
 from tally_runtime import SystemClock
 
-from .conftest import SERVICES, Whole
+from .conftest import SERVICES, SWIFT, Whole
 from .stage import Cast, eventually, money
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+# As in production: a payee's debits go through with the code that is sent to them.
+SETTINGS = {**SWIFT, "gateway": {**SWIFT["gateway"], "step_up": "required"}}
 POSTED = "ledger.journal.posted.v1"
 FAR = "2099-12-31T00:00:00Z"
 
@@ -160,6 +163,27 @@ async def test_f04_several_currencies_are_never_mixed(cast: Cast) -> None:
     assert resting == {"EUR": "10.00", "USD": "7.50", "JPY": "900"}
 
 
+async def confirmed(cast: Cast, path: str, body: Any, key: str) -> None:
+    """Send a payee's debit step by step: without a code, with a wrong one, and with the right one."""
+    bare, before = replace(cast["payee"], codes=None), await posted(cast, "payee")
+    asked = [await bare.post(path, body, **{"Idempotency-Key": key}) for _ in range(2)]
+    assert {(each.status_code, each.json()["code"]) for each in asked} == {
+        (403, "step_up_required")
+    }
+    (challenge,) = {each.json()["challenge"] for each in asked}
+    code = await cast.post.step_up_code(challenge)
+    wrong = code[:-1] + ("0" if code[-1] != "0" else "1")
+    for given, answer in ((wrong, (403, "step_up_wrong")), (code, (200, None))):
+        headers = {"Idempotency-Key": key, "Tally-Step-Up": f"{challenge}:{given}"}
+        answered = await bare.post(path, body, **headers)
+        assert (answered.status_code, answered.json().get("code")) == answer, answered.text
+        if given == wrong:
+            assert await posted(cast, "payee") == before
+    told = await cast.told("payee", "gateway.step_up.issued.v1", challenge_id=challenge)
+    assert body["to_wallet"] in told["asked"]
+    assert "sealed_code" not in told
+
+
 async def test_f05_wallet_to_wallet_is_atomic_told_to_both_and_harmless_again(cast: Cast) -> None:
     await cast.party("friend", "payee", "partner")
     purse = await funded(cast, "payee", "20.00")
@@ -171,6 +195,7 @@ async def test_f05_wallet_to_wallet_is_atomic_told_to_both_and_harmless_again(ca
         await connected(cast, "payee", other, "pay")
 
     body = of_transfer(cast, to_friend, "5.00")
+    await confirmed(cast, path, body, "to-a-person")
     answers = [
         await cast["payee"].post(path, body, **{"Idempotency-Key": "to-a-person"}) for _ in range(3)
     ]

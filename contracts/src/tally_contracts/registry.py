@@ -12,6 +12,7 @@ from tally_contracts import (
     funding_rules,
     funding_sources,
     funding_unclaimed,
+    gateway,
     ledger,
     ledger_batches,
     ledger_log,
@@ -89,6 +90,8 @@ EVENTS: tuple[type[Event], ...] = (
     *directory_facts.PARTY_FACTS,
     *directory_facts.WALLET_FACTS,
     operations.RecordQuarantined,
+    gateway.StepUpIssued,
+    gateway.StepUpAlarmRaised,
 )
 
 BY_TYPE: Mapping[str, type[Event]] = MappingProxyType({event.TYPE: event for event in EVENTS})

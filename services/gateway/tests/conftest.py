@@ -22,7 +22,10 @@ from .gateway_bench import START, Bench
 
 
 @pytest.fixture
-async def bench(fresh_database: Callable[[Schema], ServiceDatabase]) -> AsyncIterator[Bench]:
+async def bench(
+    fresh_database: Callable[[Schema], ServiceDatabase], request: pytest.FixtureRequest
+) -> AsyncIterator[Bench]:
+    """A gateway that asks persons for codes where the test's module has STEP_UP = "required"."""
     database = fresh_database(SCHEMA)
     pool = await create_pool(database.dsn("gateway"), schema="gateway", application_name="test")
     clock = FixedClock(START)
@@ -31,6 +34,7 @@ async def bench(fresh_database: Callable[[Schema], ServiceDatabase]) -> AsyncIte
         kafka="127.0.0.1:1",
         postgres_dsn=SecretStr(database.dsn("gateway")),
         portfolio_url="http://portfolio.test",
+        step_up=getattr(request.module, "STEP_UP", None),
     )
     bell = Bell()
     service = build_app(

@@ -4,7 +4,7 @@ import pytest
 
 from tally_gateway.store import scoped
 
-from .gateway_bench import Bench, party
+from .gateway_bench import START, Bench, party
 
 _TABLES = """
 SELECT c.relname AS name, c.relrowsecurity AS is_on, c.relforcerowsecurity AS is_forced,
@@ -29,6 +29,7 @@ _MINE = [
     "party_event",
     "bulk_import",
     "bulk_row",
+    "step_up",
 ]
 
 
@@ -52,6 +53,11 @@ async def test_the_services_role_cannot_step_over_the_wall(bench: Bench) -> None
     assert not row["rolbypassrls"]
 
 
+_CHALLENGE = """
+INSERT INTO step_up VALUES ($1, $1, $1, 'key', sha256('request'), sha256('code'), 'open', 0, $2, $2)
+"""
+
+
 async def two_tenants(bench: Bench) -> None:
     for name in ("agg", "rival"):
         await bench.register(name, "aggregator")
@@ -64,6 +70,9 @@ async def two_tenants(bench: Bench) -> None:
             "why": {"program": "p", "event": "e", "reason": "r"},
         }
         assert (await bench.post("/v1/payouts", key, body)).status_code == 202
+        async with bench.pool.acquire() as conn, conn.transaction():
+            await scoped(conn, party(name))
+            await conn.execute(_CHALLENGE, party(name), START)
 
 
 @pytest.mark.parametrize("table", [name for name in _MINE if not name.startswith("bulk")])

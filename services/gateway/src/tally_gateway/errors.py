@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "cursor_invalid": Kind(
             400, "The cursor is none of ours", "Send the cursor of an earlier answer as it came."
         ),
+        "step_up_invalid": Kind(
+            400,
+            "The header Tally-Step-Up cannot be read",
+            "Send the challenge, a colon and the code of eight letters and digits.",
+        ),
         "credentials_missing": Kind(
             401,
             "No credentials were given",
@@ -49,6 +54,42 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             403,
             "The credentials may not do this",
             "Use credentials with the scope that the detail names.",
+        ),
+        "step_up_required": Kind(
+            403,
+            "A person's code is needed",
+            "Have the person read you the code that was sent to them, and send the same request with the "
+            "same Idempotency-Key and a header Tally-Step-Up of the challenge, a colon and the code.",
+        ),
+        "step_up_wrong": Kind(
+            403, "The code is wrong", "Send the code as it came; after five wrong ones it is dead."
+        ),
+        "step_up_expired": Kind(
+            403,
+            "The code has expired",
+            "Send the request without the header Tally-Step-Up: a new code is sent to the person.",
+        ),
+        "step_up_used": Kind(
+            403,
+            "The code was used",
+            "Send the request without the header Tally-Step-Up: a new code is sent to the person.",
+        ),
+        "step_up_dead": Kind(
+            403,
+            "The challenge is dead after five wrong codes",
+            "If it was not you, revoke the key. Else send the request without the header Tally-Step-Up: "
+            "a new code is sent to the person.",
+        ),
+        "step_up_other_request": Kind(
+            403,
+            "The code was asked for another request",
+            "Send the very request the code was asked for, with its Idempotency-Key, or this one without "
+            "the header Tally-Step-Up.",
+        ),
+        "step_up_unknown": Kind(
+            403,
+            "There is no such challenge",
+            "Send `challenge` as it came, or the request without the header Tally-Step-Up.",
         ),
         "not_found": Kind(
             404,
@@ -86,6 +127,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "rate_limited": Kind(
             429, "Too many requests", "Wait as many seconds as the header Retry-After says."
         ),
+        "step_up_too_many": Kind(
+            429,
+            "Too many codes were asked for",
+            "Use a code that was sent, or wait as many seconds as the header Retry-After says.",
+        ),
         "internal_error": Kind(
             500,
             "Something went wrong here",
@@ -118,7 +164,10 @@ class GatewayError(Exception):
 
 @dataclass(eq=False)
 class Problem(GatewayError):  # noqa: N818 - named for what RFC 9457 calls it
-    """An answer that is a problem; `kind` is a key of KINDS, `problem_code` may be finer than it."""
+    """An answer that is a problem; `kind` is a key of KINDS, `problem_code` may be finer than it.
+
+    `extra` are members of the document that only this problem has.
+    """
 
     kind: str
     detail: str
@@ -127,6 +176,7 @@ class Problem(GatewayError):  # noqa: N818 - named for what RFC 9457 calls it
     remedy: str | None = None
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(self.detail)

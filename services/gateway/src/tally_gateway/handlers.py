@@ -23,6 +23,7 @@ FACT_TOPICS = (
     "funding.claims.v1",
     "payouts.payout.v1",
     "rails.instruments.v1",
+    "gateway.step_up.v1",
     JOURNALS,
 )
 JOURNAL_TYPES = ("ledger.journal.posted.v1", "ledger.journal.rejected.v1")

@@ -24,13 +24,17 @@ from tally_gateway.errors import Problem, not_found
 from tally_gateway.problems import field_errors
 from tally_gateway.routes.model import OPERATOR_TENANT, About, Asked, CommandRoute
 from tally_gateway.sealers import Sealers
+from tally_gateway.step_up import Asks, Presented, StepUp
 from tally_gateway.store import EVERY_TENANT, commands, scoped, tree
 from tally_gateway.store.commands import Claim, Command
 from tally_messaging import Cause, UnitOfWork
 from tally_postgres import Connection
+from tally_security.internal import Persona
 from tally_security.sealing import SealingError
 
 COMMAND_PREFIX = "cmd"
+_SAID = ("to_wallet", "instrument", "wallet")
+"""Where money goes, or comes from: the first of these is told to the person who confirms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Request:
     correlation_id: str
     key: str | None = None
     request_hash: bytes = b""
+    presented: Presented | None = None
 
     def named(self, about: About) -> str | None:
         """The id a field of the path or body names, if any and if it is asked about."""
@@ -81,6 +86,7 @@ class Intake:
 
     sealers: Sealers
     ledger: str
+    step_up: StepUp
 
     async def take_in(self, uow: UnitOfWork, requests: Sequence[Request]) -> list[Taken | Problem]:
         """Take requests in within one transaction; the answers are in their order."""
@@ -95,7 +101,10 @@ class Intake:
                     built[place] = self._build(uow, request, world)
                 except Problem as problem:
                     answers[place] = problem
-        answers |= await _claim(uow, built)
+        guarded = {place: _asks(each) for place, each in built.items() if _is_guarded(each.request)}
+        answers |= await self.step_up.check(uow, guarded)
+        may_go_on = {place: each for place, each in built.items() if place not in answers}
+        answers |= await _claim(uow, may_go_on)
         fresh = {place: each for place, each in built.items() if place not in answers}
         kept = [_emitted(uow, each) for each in fresh.values()]
         if kept:
@@ -141,6 +150,31 @@ class Intake:
         return _Built(
             request, event, command_id, subject, tenant, _thing(request, made, tenant, world)
         )
+
+
+def _is_guarded(request: Request) -> bool:
+    """Whether a person has to confirm it: one who acts for themselves, and money of theirs may move."""
+    return request.route.step_up and request.caller.persona is Persona.PAYEE
+
+
+def _asks(built: _Built) -> Asks:
+    request = built.request
+    amount = getattr(request.body, "amount", None)
+    named = (getattr(request.body, field, None) for field in _SAID)
+    what = next(filter(None, named), built.subject)
+    if amount is not None:
+        what = f"{amount.amount} {amount.currency}, {what}"
+    return Asks(
+        tenant=row_tenant(request.caller),
+        principal=request.caller.party,
+        actor=request.caller.actor,
+        key=request.key,
+        request_hash=request.request_hash,
+        presented=request.presented,
+        command_type=built.event.TYPE,
+        asked=f"{request.route.summary}: {what}",
+        correlation_id=request.correlation_id,
+    )
 
 
 def _twins(requests: Sequence[Request]) -> dict[int, int]:

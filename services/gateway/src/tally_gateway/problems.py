@@ -46,6 +46,7 @@ def document(problem: Problem, correlation_id: str) -> dict[str, Any]:
         "code": problem.shown_code,
         "remedy": problem.remedy or kind.remedy,
         "correlation_id": correlation_id,
+        **problem.extra,
     }
     if problem.pointer is not None:
         body["field"] = problem.pointer

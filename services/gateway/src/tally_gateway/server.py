@@ -20,7 +20,8 @@ from tally_gateway.errors import GatewayError
 from tally_gateway.intake import Intake
 from tally_gateway.sealers import Sealers
 from tally_gateway.settings import GatewaySettings
-from tally_gateway.store import EVERY_TENANT, commands, scoped
+from tally_gateway.step_up import StepUp
+from tally_gateway.store import EVERY_TENANT, commands, scoped, step_up
 from tally_messaging import WorkerContext
 from tally_postgres import Connection, in_transaction
 from tally_runtime import get_logger
@@ -55,12 +56,9 @@ class _Server(uvicorn.Server):
 
 def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) -> Gateway:
     """What handlers work with, put together from the settings and the running service."""
-    intake = Intake(
-        Sealers(
-            SealingKey.parse(settings.directory_sealing_key.get_secret_value()),
-            SealingKey.parse(settings.sealing_key.get_secret_value()),
-        ),
-        settings.ledger_name,
+    sealers = Sealers(
+        SealingKey.parse(settings.directory_sealing_key.get_secret_value()),
+        SealingKey.parse(settings.sealing_key.get_secret_value()),
     )
     current, *previous = settings.keys("access_token_key")
     tokens = Tokens(
@@ -70,6 +68,7 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
         previous=previous[0] if previous else None,
     )
     internal, *internal_previous = settings.keys("internal_key")
+    intake = Intake(sealers, settings.ledger_name, StepUp(settings.asks_step_up, internal, sealers))
     return Gateway(
         settings=settings,
         pool=context.pool,
@@ -151,11 +150,13 @@ class ApiServer:
 
 
 async def keep_house(gateway: Gateway) -> bool:
-    """Forget old keys; True when there is more to forget."""
+    """Forget old keys and challenges; True when there is more to forget."""
     before = gateway.clock.now() - timedelta(days=gateway.settings.idempotency_days)
 
     async def unit(conn: Connection) -> bool:
         await scoped(conn, EVERY_TENANT)
-        return await commands.forget(conn, before, _FORGOTTEN_AT_ONCE)
+        more_keys = await commands.forget(conn, before, _FORGOTTEN_AT_ONCE)
+        more_challenges = await step_up.forget(conn, before, _FORGOTTEN_AT_ONCE)
+        return more_keys or more_challenges
 
     return await in_transaction(gateway.pool, unit)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,10 +14,12 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from tally_contracts.base import Slug, Token
 from tally_messaging import MessagingSettings
+from tally_runtime import Environment
 
 _KEY_BYTES_MIN = 32
 
@@ -131,6 +133,11 @@ class GatewaySettings(MessagingSettings):
     idempotency_days: int = Field(
         default=7, ge=1, le=365, description="how long an Idempotency-Key is remembered"
     )
+    step_up: Literal["required", "off"] | None = Field(
+        default=None,
+        validation_alias="TALLY_GATEWAY_STEP_UP",
+        description="whether a person's debit needs a code; not set: in production, and only there",
+    )
 
     webhooks: SecretStr | None = Field(
         default=None,
@@ -147,6 +154,22 @@ class GatewaySettings(MessagingSettings):
             # Its own text would show the secrets.
             raise ValueError("should be JSON by source, with company and secrets each") from None
         return given
+
+    @model_validator(mode="after")
+    def _step_up_in_production(self) -> Self:
+        if self.step_up == "off" and self.environment is Environment.PRODUCTION:
+            raise ValueError(
+                "TALLY_GATEWAY_STEP_UP: a person's money never moves without their code in "
+                "production; unset it"
+            )
+        return self
+
+    @property
+    def asks_step_up(self) -> bool:
+        """Whether a person's debit needs a code here."""
+        if self.step_up is None:
+            return self.environment is Environment.PRODUCTION
+        return self.step_up == "required"
 
     def webhook_sources(self) -> Mapping[str, WebhookSource]:
         """Whose webhooks are received, by source."""

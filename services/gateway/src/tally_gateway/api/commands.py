@@ -34,6 +34,7 @@ from tally_gateway.intake import Request as Asking
 from tally_gateway.routes import ROUTES
 from tally_gateway.routes.model import CommandRoute
 from tally_gateway.showing import decoded, is_mine, shown
+from tally_gateway.step_up import CHALLENGE_PREFIX, CODE_CHARS, HEADER, Presented
 from tally_gateway.store import EVERY_TENANT, commands, scoped, tree
 from tally_gateway.store.commands import Command
 from tally_postgres import Connection, in_transaction
@@ -44,6 +45,7 @@ _LOOK_S: Final = 0.5
 _SOON_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
 _KEY: Final = re.compile(r"[!-~]{1,128}")
 _WAIT: Final = re.compile(r"wait\s*=\s*([0-9]{1,2})")
+_STEP_UP: Final = re.compile(rf"({CHALLENGE_PREFIX}_[0-9a-z]{{26}}):([0-9A-Za-z]{{{CODE_CHARS}}})")
 PAGE_MAX: Final = 500
 _FIRST: Final = f"{COMMAND_PREFIX}_~"
 _EXAMPLE_ID: Final = "cmd_01h455vb4pex5vsknk084sn02q"
@@ -136,6 +138,7 @@ def _operation(route: CommandRoute) -> Operation:
         body=route.body,
         body_example=route.example,
         is_command=True,
+        step_up=route.step_up,
         answers={
             200: Answer("The command with its outcome", CommandDocument, _DECIDED),
             202: Answer("The command was taken in", CommandDocument, EXAMPLE),
@@ -149,6 +152,7 @@ def _sender(gateway: Gateway, route: CommandRoute) -> Handler:
     async def send(request: Request) -> Response:
         caller = await gateway.caller(request, route.scope)
         key, wait_s = idempotency_key(request), seconds_to_wait(request)
+        presented = presented_code(request) if route.step_up else None
         body = await read_body(request, route.body)
         said = f"{request.url.path}\n{body.model_dump_json()}".encode()
         taken = await gateway.batching.submit(
@@ -161,6 +165,7 @@ def _sender(gateway: Gateway, route: CommandRoute) -> Handler:
                 key=key,
                 # With a key of our own: a body may hold what must not be guessed from a hash.
                 request_hash=hmac.digest(secret, said, "sha256"),
+                presented=presented,
             )
         )
         return await answered(gateway, caller, taken.command, wait_s)
@@ -184,6 +189,17 @@ def idempotency_key(request: Request) -> str:
     if _KEY.fullmatch(key) is None:
         raise Problem("idempotency_key_missing", "The header Idempotency-Key is missing or no key.")
     return key
+
+
+def presented_code(request: Request) -> Presented | None:
+    """The code a request comes with, if it comes with one; raises a Problem for what is none."""
+    given = request.headers.get(HEADER)
+    if given is None:
+        return None
+    match = _STEP_UP.fullmatch(given)
+    if match is None:
+        raise Problem("step_up_invalid", "The header is no challenge and code.", pointer=HEADER)
+    return Presented(match[1], match[2])
 
 
 def seconds_to_wait(request: Request) -> int:

@@ -29,6 +29,17 @@ JSON: Final = "application/json"
 
 # Each operation may be answered with these, besides its own.
 ALWAYS: Final = ("rate_limited", "internal_error", "unavailable")
+STEP_UP: Final = (
+    "step_up_invalid",
+    "step_up_required",
+    "step_up_wrong",
+    "step_up_expired",
+    "step_up_used",
+    "step_up_dead",
+    "step_up_other_request",
+    "step_up_unknown",
+    "step_up_too_many",
+)
 AUTHENTICATED: Final = ("credentials_missing", "credentials_invalid", "scope_missing")
 
 
@@ -70,6 +81,7 @@ class Operation:
     body_media: str = JSON
     body_example: Any = None
     is_command: bool = False
+    step_up: bool = False
     problems: tuple[str, ...] = ()
     path_patterns: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,6 +104,8 @@ class Operation:
         if self.is_command:
             kinds += ["idempotency_key_missing", "prefer_invalid", "idempotency_key_reused"]
             kinds += ["command_refused", "not_found"]
+        if self.step_up:
+            kinds += STEP_UP
         if self.path_names:
             kinds.append("not_found")
         return tuple(dict.fromkeys(kinds))

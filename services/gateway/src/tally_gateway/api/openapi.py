@@ -10,6 +10,7 @@ from tally_gateway.api.commands import WAIT_MAX_S
 from tally_gateway.api.model import Operation
 from tally_gateway.errors import KINDS, Problem
 from tally_gateway.problems import MEDIA_TYPE, document
+from tally_gateway.step_up import HEADER
 
 _LATER: Final = frozenset({429, 503})
 VERSION: Final = "1.0.0"
@@ -31,6 +32,13 @@ _PREFER: Final = {
     "schema": {"type": "string", "pattern": "^wait=([0-9]|[12][0-9]|30)$"},
     "example": "wait=5",
 }
+_STEP_UP: Final = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Where a person is asked for a code: the challenge, a colon, and the code they got.",
+    "schema": {"type": "string", "pattern": "^chl_[0-9a-z]{26}:[0-9A-Za-z]{8}$"},
+    "example": "chl_01h455vb4pex5vsknk084sn02q:7Q4X9KMD",
+}
 _PROBLEM_SCHEMA: Final = {
     "type": "object",
     "description": "RFC 9457 problem details.",
@@ -44,6 +52,12 @@ _PROBLEM_SCHEMA: Final = {
         "remedy": {"type": "string", "description": "what to do"},
         "field": {"type": "string", "description": "JSON pointer into the body"},
         "correlation_id": {"type": "string"},
+        "challenge": {"type": "string", "description": "of step_up_required: what the code is for"},
+        "expires_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "until when it holds",
+        },
         "errors": {
             "type": "array",
             "items": {
@@ -171,7 +185,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name in operation.path_names
     ]
     if operation.is_command:
-        found += [_IDEMPOTENCY_KEY, _PREFER]
+        found += [_IDEMPOTENCY_KEY, _PREFER, *([_STEP_UP] if operation.step_up else [])]
     elif "idempotency_key_missing" in operation.problems:
         found.append(_IDEMPOTENCY_KEY)
     if operation.query is not None:

@@ -25,7 +25,12 @@ def _hashed_code(asked: Asked) -> Mapping[str, Any]:
 
 
 def _act(
-    address: str, command: type[Any], summary: str, example: Mapping[str, Any]
+    address: str,
+    command: type[Any],
+    summary: str,
+    example: Mapping[str, Any],
+    *,
+    step_up: bool = False,
 ) -> CommandRoute:
     return CommandRoute(
         f"/v1/agreements/{{agreement_id}}/{address}",
@@ -35,6 +40,7 @@ def _act(
         scope=AGREEMENTS,
         subject="agreement_id",
         about=_AGREEMENT,
+        step_up=step_up,
         example={"why": _WHY, **example},
     )
 
@@ -121,7 +127,13 @@ ROUTES: Final = (
             "why": _WHY,
         },
     ),
-    _act("fund", funding_escrow.FundAgreement, "Pay the whole amount into the agreement", {}),
+    _act(
+        "fund",
+        funding_escrow.FundAgreement,
+        "Pay the whole amount into the agreement",
+        {},
+        step_up=True,
+    ),
     _act("approve", funding_escrow.ApproveRelease, "Approve, as one the condition names", {}),
     _act(
         "documents",

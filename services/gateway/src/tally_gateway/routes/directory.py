@@ -269,6 +269,7 @@ CONNECTIONS: Final = (
         summary="Agree to a connection",
         scope=WRITE,
         subject="connection_id",
+        step_up=True,
         about=(About("connection_id", is_thing=True),),
         extra=WHY,
         example={"reason": "We know them"},

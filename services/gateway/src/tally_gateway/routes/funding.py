@@ -215,6 +215,7 @@ ALLOCATION: Final = (
         summary="Register the key an owner signs rules with",
         scope=RULES,
         subject="owner",
+        step_up=True,
         about=(About("owner"),),
         example={"public_key": "A" * 43 + "="},
     ),

@@ -79,7 +79,8 @@ class CommandRoute:
     `makes`: ids the gateway gives, as field: prefix. `subject`: the field that says what the
     command is about. `owners`: fields naming the parties, or the things, whose the new thing is.
     `prepare` returns fields it has worked out, and those of `drops` are not in the command.
-    `operation` is a name of its own where two routes lead to one command.
+    `operation` is a name of its own where two routes lead to one command. `step_up`: a person confirms
+    it with a code, since money of theirs leaves by it, or whoever may take it is named by it.
     """
 
     path: str
@@ -98,6 +99,7 @@ class CommandRoute:
     drops: frozenset[str] = frozenset()
     prepare: Prepare | None = None
     operator_only: bool = False
+    step_up: bool = False
     operation: str | None = None
     body: type[BaseModel] = field(init=False)
 

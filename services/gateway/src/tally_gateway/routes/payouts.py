@@ -71,6 +71,7 @@ ROUTES: Final = (
         scope=PAYOUTS,
         subject="payout_id",
         makes={"payout_id": "po"},
+        step_up=True,
         about=(About("wallet", Access.DEBIT, is_thing=True),),
         owners=("wallet",),
         works_out=frozenset({"account", "owner", "company"}),
@@ -126,6 +127,7 @@ ROUTES: Final = (
         summary="Choose how money of a currency leaves from now on",
         scope=PAYOUTS,
         subject="owner",
+        step_up=True,
         about=(About("owner", Access.DEBIT), About("instrument", is_thing=True)),
         example={
             "currency": "USD",
@@ -141,6 +143,7 @@ ROUTES: Final = (
         scope=TRANSFERS,
         subject="journal_id",
         makes={"journal_id": "jrn"},
+        step_up=True,
         about=(
             About("wallet", Access.DEBIT, is_thing=True),
             About("to_wallet", Access.PAY, is_thing=True),

@@ -15,6 +15,7 @@ WAIT_S = 25
 EVENTUALLY_S = 60
 _POLL_S = 0.3
 _OK = 200
+_FORBIDDEN = 403
 
 
 class StoryFailed(RuntimeError):  # noqa: N818 - named for what it says
@@ -25,10 +26,14 @@ class StoryFailed(RuntimeError):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Calls the API with one key, each command with an Idempotency-Key of its own."""
+    """Calls the API with one key, each command with an Idempotency-Key of its own.
+
+    `codes` brings a person the code of a challenge; where it is set, what needs one is sent with it.
+    """
 
     http: httpx.AsyncClient
     key: str
+    codes: Callable[[str], Awaitable[str]] | None = None
 
     async def get(self, path: str, **parameters: Any) -> httpx.Response:
         """Ask, whatever the answer."""
@@ -37,6 +42,13 @@ class Client:
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         """Send a command and wait for its outcome, whatever it is."""
         given = {"Idempotency-Key": Ids().uuid7().hex, "Prefer": f"wait={WAIT_S}", **headers}
+        answered = await self.http.post(path, json=body, headers={**self._headers(), **given})
+        if self.codes is None or answered.status_code != _FORBIDDEN:
+            return answered
+        challenge = answered.json().get("challenge")
+        if challenge is None:
+            return answered
+        given["Tally-Step-Up"] = f"{challenge}:{await self.codes(challenge)}"
         return await self.http.post(path, json=body, headers={**self._headers(), **given})
 
     async def do(self, path: str, body: Any) -> dict[str, Any]:

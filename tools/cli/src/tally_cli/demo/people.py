@@ -46,7 +46,7 @@ class People:
         made = await self.operator.post("/v1/api-keys", body)
         if made.status_code not in _CREATED:
             raise StoryFailed(f"POST /v1/api-keys: {made.status_code} {made.text}")
-        return Client(self.operator.http, made.json()["secret"])
+        return Client(self.operator.http, made.json()["secret"], self.post.step_up_code)
 
     async def show_contact(self, name: str, address: str) -> None:
         """Add a contact, and give the code that comes there back: it is this party's own."""

@@ -15,6 +15,7 @@ from tally_cli.demo.api import StoryFailed
 from tally_contracts.directory import VERIFICATION_MESSAGE
 from tally_contracts.directory_facts import VerificationStarted
 from tally_contracts.funding_claims import ClaimIssued
+from tally_contracts.gateway import STEP_UP_CODE, StepUpIssued
 from tally_messaging.envelope import CE_TYPE
 from tally_security.sealing import Keyring, Place, unseal
 
@@ -34,6 +35,14 @@ class Post:
         fact = await self._fact("funding.claims.v1", ClaimIssued.TYPE, "claim_id", claim_id)
         place = Place(fact["tenant"], "claim", "code", claim_id)
         return unseal(fact["sealed_code"], self.claim_keys, place)
+
+    async def step_up_code(self, challenge_id: str) -> str:
+        """The code a person confirms a debit with, as they get it."""
+        fact = await self._fact(
+            "gateway.step_up.v1", StepUpIssued.TYPE, "challenge_id", challenge_id
+        )
+        place = Place(fact["tenant"], *STEP_UP_CODE, challenge_id)
+        return unseal(fact["sealed_code"], self.contact_keys, place)
 
     async def verification_code(self, verification_id: str) -> str:
         """The code that a verification sent to the contact."""

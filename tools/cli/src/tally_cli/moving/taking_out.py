@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
         "gateway.connection",
         "gateway.bulk_import",
         "gateway.bulk_row",
+        "gateway.step_up",
         "funding.rule_question",
         "funding.known_relation",
         "funding.known_member",

@@ -1,0 +1,355 @@
+"""F5: a person's debit needs a code of one use, bound to one request, and nothing moves without it."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tally_contracts.gateway import STEP_UP_CODE, StepUpAlarmRaised, StepUpIssued
+from tally_gateway.domain.step_up import ATTEMPTS_MAX, ISSUED_MAX, LIFE
+from tally_gateway.routes import ROUTES
+from tally_gateway.server import keep_house
+from tally_gateway.settings import GatewaySettings
+from tally_gateway.step_up import CODE_CHARS, HEADER, TOPIC
+from tally_runtime import SettingsError, derived_id, load_settings
+from tally_security.sealing import Keyring, Place, SealingKey, unseal
+
+from .gateway_bench import Bench, party, statements
+from .test_gateway_commands import WHY, payout, tree
+from .test_gateway_imports import answers as rows_of
+from .test_gateway_imports import send
+
+STEP_UP = "required"
+KEY = "once"
+
+
+@dataclass
+class Person:
+    """A payee with a wallet and a key, and whoever brings them their codes."""
+
+    bench: Bench
+    name: str
+    api_key: str
+    wallet: str
+    body: dict[str, Any] = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.path = f"/v1/wallets/{self.wallet}/transfers"
+
+    async def ask(self, code: str | None = None, *, key: str = KEY, **body: Any) -> Any:
+        headers = {} if code is None else {HEADER: code}
+        return await self.bench.post(
+            self.path, self.api_key, {**self.body, **body}, idempotency=key, **headers
+        )
+
+    async def code(self, challenge: str) -> str:
+        """The header with the code, as the person gets it."""
+        (issued,) = [each for each in await told(self.bench) if each.challenge_id == challenge]
+        keys = self.bench.gateway.settings.directory_sealing_key.get_secret_value()
+        place = Place(issued.tenant, *STEP_UP_CODE, challenge)
+        return f"{challenge}:{unseal(issued.sealed_code, Keyring(SealingKey.parse(keys)), place)}"
+
+    async def challenged(self, **more: Any) -> str:
+        """The header that a first request leads to."""
+        answered = await self.ask(**more)
+        assert answered.json()["code"] == "step_up_required", answered.text
+        return await self.code(answered.json()["challenge"])
+
+
+async def told(bench: Bench) -> list[StepUpIssued]:
+    return [event for _, _, event in await bench.commands_told() if type(event) is StepUpIssued]
+
+
+async def commands(bench: Bench) -> int:
+    return sum(topic != TOPIC for topic, _, _ in await bench.commands_told())
+
+
+async def refused(answered: Any, status: int = 403) -> str:
+    problem = answered.json()
+    assert answered.status_code == status, answered.text
+    assert problem["field"] == HEADER
+    assert problem["remedy"]
+    return str(problem["code"])
+
+
+@pytest.fixture
+async def ann(bench: Bench) -> Person:
+    await tree(bench)
+    person = Person(bench, "ann", await bench.key("ann"), await bench.wallet("ann"))
+    own = await bench.wallet("ann", purpose="savings")
+    person.body = {"to_wallet": own, "amount": payout("")["amount"], "why": WHY}
+    return person
+
+
+def wrong(code: str) -> str:
+    return code[:-1] + ("0" if code[-1] != "0" else "1")
+
+
+async def test_a_debit_is_asked_a_code_for_and_with_it_goes_through_once(ann: Person) -> None:
+    bench = ann.bench
+    first = await ann.ask()
+    assert await refused(first) == "step_up_required"
+    problem = first.json()
+    assert problem["expires_at"] == "2026-09-21T08:10:00Z"
+    assert await commands(bench) == 0
+    ((topic, key, issued),) = await bench.commands_told()
+    assert (topic, key, issued.party) == (TOPIC, party("ann"), party("ann"))
+    assert "25.00 USD" in issued.asked
+    assert ann.body["to_wallet"] in issued.asked
+    code = await ann.code(problem["challenge"])
+    assert len(code.partition(":")[2]) == CODE_CHARS
+    assert code.partition(":")[2] not in first.text
+
+    passed = await ann.ask(code)
+    assert passed.status_code == 202, passed.text
+    for again in (await ann.ask(code), await ann.ask(), await ann.ask(wrong(code))):
+        assert (again.status_code, again.json()) == (202, passed.json())
+    assert await commands(bench) == 1
+
+
+async def test_the_same_request_again_is_the_same_challenge_and_sends_no_other_code(
+    ann: Person,
+) -> None:
+    answers = await asyncio.gather(*(ann.ask() for _ in range(3)))
+    answers.append(await ann.ask())
+    assert len({each.json()["challenge"] for each in answers}) == 1
+    assert len(await told(ann.bench)) == 1
+
+
+async def test_five_wrong_codes_end_a_challenge_and_raise_an_alarm(ann: Person) -> None:
+    code = await ann.challenged()
+    codes = [await refused(await ann.ask(wrong(code))) for _ in range(ATTEMPTS_MAX)]
+    assert codes == ["step_up_wrong"] * (ATTEMPTS_MAX - 1) + ["step_up_dead"]
+    assert await refused(await ann.ask(code)) == "step_up_dead"
+    events = [event for _, _, event in await ann.bench.commands_told()]
+    (alarm,) = [event for event in events if isinstance(event, StepUpAlarmRaised)]
+    assert (alarm.party, alarm.code) == (party("ann"), "attempts_used_up")
+    assert await commands(ann.bench) == 0
+
+    fact = ann.bench.fact(TOPIC, alarm.TYPE, alarm)
+    await ann.bench.learn(fact)
+    for name in ("ann", "acme"):
+        answered = await ann.bench.get("/v1/events", await ann.bench.key(name), types=alarm.TYPE)
+        (seen,) = answered.json()["data"]
+        assert seen["data"]["code"] == "attempts_used_up"
+    newer = await ann.challenged()
+    assert newer.partition(":")[0] != code.partition(":")[0]
+    assert (await ann.ask(newer)).status_code == 202
+
+
+async def test_a_code_read_out_in_small_letters_is_the_same_code(ann: Person) -> None:
+    challenge, _, code = (await ann.challenged()).partition(":")
+    assert (await ann.ask(f"{challenge}:{code.lower()}")).status_code == 202
+
+
+async def test_a_code_holds_for_ten_minutes(ann: Person) -> None:
+    code = await ann.challenged()
+    ann.bench.clock.advance(LIFE)
+    assert await refused(await ann.ask(code)) == "step_up_expired"
+    assert await commands(ann.bench) == 0
+    newer = await ann.challenged()
+    ann.bench.clock.advance(LIFE - timedelta(seconds=1))
+    assert (await ann.ask(newer)).status_code == 202
+
+
+async def test_a_code_is_good_for_the_request_it_was_asked_for_alone(ann: Person) -> None:
+    code = await ann.challenged()
+    more = {"currency": "USD", "amount": "2500.00"}
+    assert await refused(await ann.ask(code, amount=more)) == "step_up_other_request"
+    assert await refused(await ann.ask(code, key="another")) == "step_up_other_request"
+    bob = await ann.bench.register("bob", "payee", "acme")
+    ann.api_key, own = await ann.bench.key("bob"), ann.api_key
+    wallet = await ann.bench.wallet("bob")
+    ann.path, before = f"/v1/wallets/{wallet}/transfers", ann.path
+    mine = {"to_wallet": await ann.bench.wallet("bob", purpose="savings")}
+    assert bob != party("ann")
+    assert await refused(await ann.ask(code, **mine)) == "step_up_unknown"
+    unknown = f"{derived_id('chl', 'none')}:{'A' * CODE_CHARS}"
+    assert await refused(await ann.ask(unknown, **mine)) == "step_up_unknown"
+    ann.api_key, ann.path = own, before
+    assert await commands(ann.bench) == 0
+    assert (await ann.ask(code)).status_code == 202
+
+
+async def test_a_used_code_opens_nothing_after_its_key_was_forgotten(ann: Person) -> None:
+    code = await ann.challenged()
+    assert (await ann.ask(code)).status_code == 202
+    async with ann.bench.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        await conn.execute("DELETE FROM idempotency")
+    assert await refused(await ann.ask(code)) == "step_up_used"
+    assert await commands(ann.bench) == 1
+
+
+@pytest.mark.parametrize("given", ["", "12345678", "chl_x:ABCDEFGH", "chl_~"])
+async def test_a_header_that_is_no_code_is_refused_and_counts_as_no_attempt(
+    ann: Person, given: str
+) -> None:
+    code = await ann.challenged()
+    answered = await ann.bench.client.post(
+        ann.path,
+        json=ann.body,
+        headers={
+            "Authorization": f"Bearer {ann.api_key}",
+            "Idempotency-Key": KEY,
+            HEADER: given,
+        },
+    )
+    assert await refused(answered, 400) == "step_up_invalid"
+    row = await ann.bench.one("SELECT attempts FROM step_up")
+    assert row["attempts"] == 0
+    assert (await ann.ask(code)).status_code == 202
+
+
+async def test_a_person_is_sent_ten_codes_in_ten_minutes_at_most(ann: Person) -> None:
+    answers = [await ann.ask(key=f"key-{n}") for n in range(ISSUED_MAX + 1)]
+    assert {each.json()["code"] for each in answers[:-1]} == {"step_up_required"}
+    assert await refused(answers[-1], 429) == "step_up_too_many"
+    assert answers[-1].headers["retry-after"] == "600"
+    assert len(await told(ann.bench)) == ISSUED_MAX
+    ann.bench.clock.advance(LIFE)
+    assert await refused(await ann.ask(key="later")) == "step_up_required"
+
+
+async def test_neither_the_code_nor_a_hash_that_could_be_tried_is_kept(ann: Person) -> None:
+    code = (await ann.challenged()).partition(":")[2]
+    row = await ann.bench.one("SELECT step_up::text AS row, code_hash FROM step_up")
+    assert code not in row["row"]
+    outbox = await ann.bench.pool.fetchval("SELECT payload FROM outbox")
+    assert code.encode() not in outbox
+    another = SecretStr("c29tZS1vdGhlci1rZXktc29tZS1vdGhlci1rZXktISE=")
+    keys = Keyring(SealingKey.parse(another.get_secret_value()))
+    (issued,) = await told(ann.bench)
+    with pytest.raises(ValueError, match="sealed with key"):
+        unseal(issued.sealed_code, keys, Place(issued.tenant, *STEP_UP_CODE, issued.challenge_id))
+
+
+async def test_whoever_a_person_lets_manage_and_whoever_is_no_person_needs_no_code(
+    ann: Person,
+) -> None:
+    bench = ann.bench
+    accepted = {
+        "connection_id": derived_id("conn", "1"),
+        "from_party": party("acme"),
+        "to_party": party("ann"),
+        "access": "manage",
+        "state": "accepted",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party("ann")},
+        "reason": "They pay for me",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    await bench.learn(
+        bench.fact("directory.parties.v1", "directory.connection.changed.v1", accepted)
+    )
+    company, own = await bench.key("acme"), await bench.wallet("acme")
+    for wallet in (ann.wallet, own):
+        answered = await bench.post("/v1/payouts", company, payout(wallet))
+        assert answered.status_code == 202, answered.text
+    assert await told(bench) == []
+
+
+async def test_all_that_moves_a_persons_money_or_says_who_may_is_asked_a_code_for(
+    ann: Person,
+) -> None:
+    bench = ann.bench
+    for thing in ("conn", "agr"):
+        async with bench.pool.acquire() as conn, conn.transaction():
+            await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+            await conn.execute(
+                "INSERT INTO thing VALUES ($1, $2, $3, '{}')",
+                derived_id(thing, "1"),
+                party("agg"),
+                [party("ann")],
+            )
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "/v1/payouts": ("/v1/payouts", payout(ann.wallet)),
+        "/v1/wallets/{wallet}/transfers": (ann.path, ann.body),
+        "/v1/parties/{owner}/methods": (
+            f"/v1/parties/{party('ann')}/methods",
+            {"currency": "USD", "rail": "wallet", "instrument": ann.wallet},
+        ),
+        "/v1/parties/{owner}/signing-keys": (
+            f"/v1/parties/{party('ann')}/signing-keys",
+            {"public_key": "A" * 43 + "="},
+        ),
+        "/v1/connections/{connection_id}/accept": (
+            f"/v1/connections/{derived_id('conn', '1')}/accept",
+            {"reason": "We know them"},
+        ),
+        "/v1/agreements/{agreement_id}/fund": (
+            f"/v1/agreements/{derived_id('agr', '1')}/fund",
+            {"why": WHY},
+        ),
+    }
+    assert asked.keys() == {route.path for route in ROUTES if route.step_up}
+    for path, body in asked.values():
+        answered = await bench.post(path, ann.api_key, body)
+        assert await refused(answered) == "step_up_required", path
+    assert await commands(bench) == 0
+    assert len(await told(bench)) == len(asked)
+
+
+async def test_a_row_of_an_import_cannot_be_confirmed_and_is_refused(ann: Person) -> None:
+    line = json.dumps(payout(ann.wallet)).encode() + b"\n"
+    sent = await send(ann.bench, ann.api_key, line)
+    assert sent.status_code == 201, sent.text
+    (row,) = await rows_of(ann.bench, ann.api_key, sent.json()["id"])
+    assert (row["code"], row["remedy"]) == ("step_up_required", "Send it as a request of its own.")
+    assert await ann.bench.commands_told() == []
+
+
+async def test_requests_that_come_together_are_a_constant_number_of_statements(
+    ann: Person,
+) -> None:
+    async def all_of(size: int, codes: dict[str, str]) -> dict[str, Any]:
+        keys = [f"{size}-{number}" for number in range(size)]
+        answers = await asyncio.gather(*(ann.ask(codes.get(key), key=key) for key in keys))
+        return dict(zip(keys, answers, strict=True))
+
+    # What is read once for each session is read before.
+    assert (await ann.ask(await ann.challenged())).status_code == 202
+    counts = []
+    for size in (1, 8):
+        async with statements(ann.bench) as asked:
+            answers = await all_of(size, {})
+        codes = {key: await ann.code(each.json()["challenge"]) for key, each in answers.items()}
+        async with statements(ann.bench) as given:
+            passed = await all_of(size, codes)
+        assert {each.status_code for each in passed.values()} == {202}
+        counts.append((len(asked), len(given)))
+    assert counts[0] == counts[1]
+    assert max(counts[0]) <= 13
+
+
+async def test_old_challenges_are_forgotten_with_their_keys(ann: Person) -> None:
+    await ann.challenged()
+    ann.bench.clock.advance(timedelta(days=7, seconds=1))
+    await keep_house(ann.bench.gateway)
+    assert await ann.bench.one("SELECT 1 FROM step_up") is None
+
+
+def test_production_asks_for_codes_and_cannot_be_told_not_to() -> None:
+    def settings(environment: str, **more: str) -> GatewaySettings:
+        own = {"sealing_key": "k" * 43 + "=", "directory_sealing_key": "d" * 43 + "="}
+        secret = dict.fromkeys(("internal_key", "access_token_key"), "abcdefgh" * 5 + "abc=")
+        dsn = "postgresql://gateway:a-long-one@h/d"
+        return load_settings(
+            GatewaySettings,
+            environment=environment,
+            kafka="k:9092",
+            postgres_dsn=dsn,
+            **{**own, **secret, **more},
+        )
+
+    assert settings("production").asks_step_up
+    assert settings("production", step_up="required").asks_step_up
+    assert not settings("development").asks_step_up
+    assert settings("test", step_up="required").asks_step_up
+    with pytest.raises(SettingsError, match="TALLY_GATEWAY_STEP_UP"):
+        settings("production", step_up="off")
