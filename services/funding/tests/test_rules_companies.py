@@ -38,8 +38,8 @@ from .rules_bench import (
 )
 
 SIBLING, PARTNER = party(7), party(8)
-BOB = {"who": Who(actor="user:bob", principal=COMPANY)}
-EVE = {"who": Who(actor="user:eve", principal=SIBLING)}
+BOB: dict[str, Any] = {"who": Who(actor="user:bob", principal=COMPANY)}
+EVE: dict[str, Any] = {"who": Who(actor="user:eve", principal=SIBLING)}
 BENEFICIARY = {"role": "beneficiary", "to": {"role": "beneficiary"}, "remainder": True}
 PLAIN = Beneficiary("party", PAYEE)
 LARGEST = 10**24
@@ -280,7 +280,10 @@ async def test_x2_a_sibling_neither_sees_nor_touches_a_companys_rules(
 async def test_x2_a_dry_run_asks_no_rules_of_another_tenant(desk: Desk) -> None:
     other, theirs = Known(tenant=OTHER_TENANT), party(9)
     await desk.directory(other.registered(OTHER_TENANT), other.registered(theirs))
-    stranger = {"tenant": OTHER_TENANT, "who": Who(actor="a", principal=OTHER_TENANT)}
+    stranger: dict[str, Any] = {
+        "tenant": OTHER_TENANT,
+        "who": Who(actor="a", principal=OTHER_TENANT),
+    }
     await desk.publish(document(fee()), **stranger)
     asked = {"samples": (sample(company=theirs),)}
     seen, hidden = await desk.dry_run(**asked, **stranger), await desk.dry_run(**asked)
