@@ -2,19 +2,24 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from tally_contracts.gateway import STEP_UP_CODE, StepUpAlarmRaised, StepUpIssued
+from tally_gateway.api.app import build_api
 from tally_gateway.domain.step_up import ATTEMPTS_MAX, ISSUED_MAX, LIFE
+from tally_gateway.intake import Intake
 from tally_gateway.routes import ROUTES
 from tally_gateway.server import keep_house
 from tally_gateway.settings import GatewaySettings
 from tally_gateway.step_up import CODE_CHARS, HEADER, TOPIC
+from tally_messaging import UnitOfWork
 from tally_runtime import SettingsError, derived_id, load_settings
 from tally_security.sealing import Keyring, Place, SealingKey, unseal
 
@@ -119,6 +124,37 @@ async def test_the_same_request_again_is_the_same_challenge_and_sends_no_other_c
     answers.append(await ann.ask())
     assert len({each.json()["challenge"] for each in answers}) == 1
     assert len(await told(ann.bench)) == 1
+
+
+async def test_a_code_that_comes_to_two_replicas_at_once_debits_once_with_one_answer(
+    ann: Person,
+) -> None:
+    code, asked = await ann.challenged(), []
+    batching = ann.bench.gateway.batching
+    held = asyncio.Event()
+
+    async def in_a_unit_of_its_own(uow: UnitOfWork, requests: Any) -> Any:
+        asked.append(requests)
+        if len(asked) == 2:
+            held.set()
+        await held.wait()
+        return await Intake.take_in(ann.bench.gateway.intake, uow, requests)
+
+    other = replace(batching, _queue=asyncio.Queue())
+    for each in (batching, other):
+        each.intake = SimpleNamespace(take_in=in_a_unit_of_its_own)  # type: ignore[assignment]
+    taking_in = asyncio.create_task(other.run())
+    elsewhere = build_api(replace(ann.bench.gateway, batching=other))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=elsewhere), base_url="http://other.test"
+    ) as client:
+        twin = Person(replace(ann.bench, client=client), "ann", ann.api_key, ann.wallet)
+        twin.body = ann.body
+        answers = await asyncio.gather(ann.ask(code), twin.ask(code))
+    taking_in.cancel()
+    assert [each.status_code for each in answers] == [202, 202], [each.text for each in answers]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+    assert await commands(ann.bench) == 1
 
 
 async def test_five_wrong_codes_end_a_challenge_and_raise_an_alarm(ann: Person) -> None:
