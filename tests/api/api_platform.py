@@ -91,9 +91,12 @@ async def start_platform(
     kafka: str,
     *,
     read_port: int = 0,
+    contacts_port: int = 0,
     more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Platform:
     """Start these services and the gateway in this process; portfolio is asked on `read_port`.
+
+    The directory is asked for contacts on `contacts_port`.
 
     `more`: settings of services, by their names.
     """
@@ -107,6 +110,7 @@ async def start_platform(
     internal = base64.b64encode(b"for-tests-only-" * 3).decode()
     own: dict[str, dict[str, Any]] = {
         "funding": {"sources": ",".join(SOURCES)},
+        "directory": {"internal_key": internal, "read_port": contacts_port},
         "portfolio": {"internal_key": internal, "read_port": read_port},
     }
     given = more or {}
@@ -129,6 +133,7 @@ async def start_platform(
         port=0,
         internal_key=internal,
         portfolio_url=f"http://127.0.0.1:{read_port or 1}",
+        directory_url=f"http://127.0.0.1:{contacts_port or 1}",
         **given.get("gateway", {}),
     )
     server = ApiServer(settings, Bell())

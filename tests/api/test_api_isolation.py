@@ -141,7 +141,9 @@ async def platform(
     fresh_database: Callable[..., ServiceDatabase], fresh_kafka: str
 ) -> AsyncIterator[Platform]:
     database = fresh_database(*schemas((*SERVICES, "gateway")))
-    platform = await start_platform(SERVICES, database, fresh_kafka, read_port=free_port())
+    platform = await start_platform(
+        SERVICES, database, fresh_kafka, read_port=free_port(), contacts_port=free_port()
+    )
     yield platform
     await platform.stop()
 
@@ -186,7 +188,10 @@ async def reads_closed(
         else:
             head, _, rest = path.partition("{")
             tail = rest.partition("}")[2]
-            asked = [(f"{head}{each}{tail}", {}) for other in others for each in other.looked_for]
+            needed = {"purpose": "test"} if "purpose" in names else {}
+            asked = [
+                (f"{head}{each}{tail}", needed) for other in others for each in other.looked_for
+            ]
         for address, query in asked:
             answered = await mine.client.get(address, **query)
             sent = {*query.values(), *address.split("/")}

@@ -219,6 +219,22 @@ class ContactRemoved(_ContactFact):
     TYPE: ClassVar[str] = "directory.contact.removed.v1"
 
 
+class ContactsViewed(DirectoryFact):
+    """A party's contacts were read back: by whom (`viewer`, `who`), and for which purpose (`reason`).
+
+    `basis`: own, consent or grant, which show the values; alias, which shows the tokens alone.
+    `tokens` are those of the contacts that were shown.
+    """
+
+    TYPE: ClassVar[str] = "directory.contact.viewed.v1"
+
+    view_id: TypeId
+    party_id: TypeId
+    viewer: Token
+    basis: Slug
+    tokens: Annotated[tuple[Token, ...], Field(max_length=200)]
+
+
 class ContactAlarmRaised(DirectoryFact):
     """A second party has shown a contact whose money is another's already: a person should look.
 
@@ -373,6 +389,7 @@ PARTY_FACTS: tuple[type[Event], ...] = (
     ContactAdded,
     ContactVerified,
     ContactRemoved,
+    ContactsViewed,
     ContactAlarmRaised,
     VerificationStarted,
     FundingDetailsIssued,

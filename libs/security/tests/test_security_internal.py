@@ -33,6 +33,7 @@ viewers = st.builds(
     tenant=tokens.filter(lambda tenant: tenant != ALL_TENANTS),
     persona=st.sampled_from([one for one in Persona if one is not Persona.OPERATOR]),
     scopes=st.frozensets(st.text(max_size=20), max_size=8),
+    actor=st.none() | tokens,
 )
 
 

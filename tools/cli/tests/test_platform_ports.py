@@ -13,6 +13,8 @@ _SET = (
     "TALLY_GATEWAY_PORT",
     "TALLY_PORTFOLIO_READ_PORT",
     "TALLY_PORTFOLIO_URL",
+    "TALLY_DIRECTORY_READ_PORT",
+    "TALLY_DIRECTORY_URL",
     "TALLY_INTERNAL_KEY",
     "TALLY_PUBLIC_URL",
 )
@@ -33,11 +35,13 @@ def test_two_platforms_that_start_together_read_on_ports_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = [_prepared(monkeypatch) for _ in range(3)]
-    ports = {each["TALLY_PORTFOLIO_READ_PORT"] for each in found}
-    assert len(ports) == 3
+    services = ("PORTFOLIO", "DIRECTORY")
+    ports = {each[f"TALLY_{name}_READ_PORT"] for each in found for name in services}
+    assert len(ports) == 6
     assert all(is_free(int(port)) for port in ports)
     for each in found:
-        assert each["TALLY_PORTFOLIO_URL"].endswith(f":{each['TALLY_PORTFOLIO_READ_PORT']}")
+        for name in services:
+            assert each[f"TALLY_{name}_URL"].endswith(f":{each[f'TALLY_{name}_READ_PORT']}")
 
 
 def test_a_port_that_is_given_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ _CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 _VERSION: Final = "v1"
 _PARTS: Final = 3
 _FIELDS: Final = frozenset({"at", "party", "persona", "scopes", "tenant"})
+_ACTOR: Final = "actor"
 _PURPOSE: Final = b"tally viewer\n"
 
 
@@ -75,13 +76,15 @@ class Persona(StrEnum):
 class Viewer:
     """Who looks: a party, the tenant it belongs to, as what, and what its credentials allow.
 
-    An operator's `tenant` is ALL_TENANTS, and nobody else's is.
+    An operator's `tenant` is ALL_TENANTS, and nobody else's is. `actor` is the key or person that
+    looks for the party, where the read API has to know it.
     """
 
     party: str
     tenant: str
     persona: Persona
     scopes: frozenset[str]
+    actor: str | None = None
 
     def __post_init__(self) -> None:
         if not self.party or not self.tenant:
@@ -121,13 +124,15 @@ class InternalKeys:
 
 def sign_viewer(viewer: Viewer, keys: InternalKeys, *, now: datetime) -> str:
     """Make the text for one request; raises ViewerTooLong if the scopes are too many."""
-    payload = {
+    payload: dict[str, object] = {
         "at": int(now.timestamp() * 1000),
         "party": viewer.party,
         "persona": viewer.persona.value,
         "scopes": sorted(viewer.scopes),
         "tenant": viewer.tenant,
     }
+    if viewer.actor is not None:
+        payload[_ACTOR] = viewer.actor
     body = json.dumps(payload, separators=(",", ":"), sort_keys=True).encode()
     signed = f"{_VERSION}.{_encode(body)}"
     token = f"{signed}.{_encode(_tag(keys.current, signed))}"
@@ -153,7 +158,7 @@ def read_viewer(token: str, keys: InternalKeys, *, now: datetime) -> Viewer:
     if not any(known):
         raise ViewerRefused("the viewer was signed with another key, or changed on the way")
     payload = json.loads(body)
-    if not isinstance(payload, dict) or payload.keys() != _FIELDS:
+    if not isinstance(payload, dict) or payload.keys() - {_ACTOR} != _FIELDS:
         raise ViewerRefused("the viewer was signed by a release that knows other fields")
     age = now - datetime.fromtimestamp(payload["at"] / 1000, UTC)
     if not -_CLOCK_TOLERANCE <= age <= LIFE:
@@ -174,7 +179,11 @@ def _viewer(payload: Mapping[str, object]) -> Viewer:
     if not isinstance(scopes, list):
         raise ViewerRefused("the viewer was signed by a release that knows other scopes")
     return Viewer(
-        str(payload["party"]), str(payload["tenant"]), persona, frozenset(map(str, scopes))
+        str(payload["party"]),
+        str(payload["tenant"]),
+        persona,
+        frozenset(map(str, scopes)),
+        None if _ACTOR not in payload else str(payload[_ACTOR]),
     )
 
 

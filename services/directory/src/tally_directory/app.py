@@ -2,6 +2,7 @@
 
 from tally_directory.books import Books
 from tally_directory.handlers import build_router
+from tally_directory.reads import ReadServer
 from tally_directory.service import Directory
 from tally_directory.settings import DirectorySettings
 from tally_directory.watch import DirectoryMetrics, StandingWatch
@@ -23,12 +24,13 @@ def build_app(
     """The service, ready to start; `clock`, `ids` and `step` are for tests."""
     directory = Directory(Books(settings.tenant, settings.ledger_name), settings.vault())
     metrics = metrics or Metrics("directory")
+    watch = StandingWatch(DirectoryMetrics.of(metrics.for_service("directory")))
     return Service(
         "directory",
         settings,
         schema=SCHEMA,
         routers=[build_router(directory)],
-        workers=[StandingWatch(DirectoryMetrics.of(metrics.for_service("directory")))],
+        workers=[watch, *([ReadServer(settings)] if settings.read_port else [])],
         clock=clock,
         ids=ids,
         metrics=metrics,

@@ -1,6 +1,6 @@
 """Contacts in clear: read from sealed texts, written the one way they are compared, sealed again.
 
-Nothing in clear leaves this module but inside a sealed text.
+Nothing in clear leaves this module but inside a sealed text, or to answer who may see it.
 """
 
 import json
@@ -60,6 +60,10 @@ class Vault:
         """The contact sealed as it is kept: for the tenant of its party."""
         place = _place(CONTACT_VALUE, tenant, contact_id)
         return seal(contact.value, self.keys.current, place)
+
+    def show_contact(self, tenant: str, contact_id: str, sealed: str) -> str:
+        """The value of a kept contact, for whoever may see it; raises SealingError."""
+        return unseal(sealed, self.keys, _place(CONTACT_VALUE, tenant, contact_id))
 
     def draw_code(
         self, tenant: str, verification_id: str, *, contact_id: str, channel: str, sealed: str

@@ -84,6 +84,9 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
         reads=httpx.AsyncClient(
             base_url=settings.portfolio_url, timeout=_READ_TIMEOUT_S, trust_env=False
         ),
+        contacts=httpx.AsyncClient(
+            base_url=settings.directory_url, timeout=_READ_TIMEOUT_S, trust_env=False
+        ),
         internal_keys=InternalKeys(internal, tuple(internal_previous)),
         stopping=context.stopping,
     )
@@ -147,6 +150,7 @@ class ApiServer:
                 task.cancel()
             await asyncio.gather(serving, taking_in, return_exceptions=True)
             await gateway.reads.aclose()
+            await gateway.contacts.aclose()
 
 
 async def keep_house(gateway: Gateway) -> bool:

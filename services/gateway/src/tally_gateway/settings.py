@@ -95,6 +95,13 @@ class GatewaySettings(MessagingSettings):
         max_length=500,
         description="address of portfolio's read API",
     )
+    directory_url: str = Field(
+        default="http://127.0.0.1:8091",
+        validation_alias="TALLY_DIRECTORY_URL",
+        pattern=r"^https?://\S+$",
+        max_length=500,
+        description="address of the directory's read API, for contacts",
+    )
     internal_key: Key = Field(
         default=SecretStr("sampleInternalKeysampleInternalKeysampleInt="),
         description="base64 key the read APIs know the gateway by",

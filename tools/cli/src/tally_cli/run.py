@@ -149,13 +149,12 @@ def prepare_environment(more: dict[str, str]) -> None:
     if "TALLY_GATEWAY_PORT" not in os.environ:
         port = _API_PORT if is_free(_API_PORT) else free_ports(1)[0]
         os.environ["TALLY_GATEWAY_PORT"] = str(port)
-    # Nobody types this one: as the servers' ports are chosen, so that two platforms of one machine
+    # Nobody types these: as the servers' ports are chosen, so that two platforms of one machine
     # that start together do not both find the same one free.
-    os.environ.setdefault("TALLY_PORTFOLIO_READ_PORT", str(free_ports(1)[0]))
-    os.environ.setdefault(
-        "TALLY_PORTFOLIO_URL", f"http://127.0.0.1:{os.environ['TALLY_PORTFOLIO_READ_PORT']}"
-    )
-    # Known to the two of this process alone.
+    for name, port in zip(("PORTFOLIO", "DIRECTORY"), free_ports(2), strict=True):
+        chosen = os.environ.setdefault(f"TALLY_{name}_READ_PORT", str(port))
+        os.environ.setdefault(f"TALLY_{name}_URL", f"http://127.0.0.1:{chosen}")
+    # Known to the three of this process alone.
     os.environ.setdefault(
         "TALLY_INTERNAL_KEY", base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
     )

@@ -52,14 +52,14 @@ def need_own(world: World, act: Act, target: Party, at: str, power: Power = Powe
     if act.by_operator:
         return
     principal = _principal(world, act)
-    if not _is_above(world, principal, target):
+    if not is_above(world, principal, target):
         _refuse_foreign(principal, target, at)
     _need_power(world, act, principal, power)
 
 
 def reaches(world: World, act: Act, target: Party) -> bool:
     """Whether the principal is the target or above it, or the installation itself."""
-    return act.by_operator or _is_above(world, _principal(world, act), target)
+    return act.by_operator or is_above(world, _principal(world, act), target)
 
 
 def need_access(
@@ -69,7 +69,9 @@ def need_access(
     if act.by_operator:
         return
     principal = _principal(world, act)
-    if not _is_above(world, principal, target) and not _connected(world, principal, target, access):
+    if not is_above(world, principal, target) and not is_connected(
+        world, principal, target, access
+    ):
         _refuse_foreign(principal, target, at)
     _need_power(world, act, principal, Power.MANAGE)
 
@@ -109,11 +111,13 @@ def _principal(world: World, act: Act) -> Party:
     return principal
 
 
-def _is_above(world: World, principal: Party, target: Party) -> bool:
+def is_above(world: World, principal: Party, target: Party) -> bool:
+    """Whether the principal is the target or above it."""
     return principal.party_id == target.party_id or principal.party_id in world.path(target)
 
 
-def _connected(world: World, principal: Party, target: Party, access: Access) -> bool:
+def is_connected(world: World, principal: Party, target: Party, access: Access) -> bool:
+    """Whether the target accepted a connection that allows the principal as much."""
     return any(
         connection.state is ConnectionState.ACCEPTED and connection.access >= access
         for connection in world.between(principal.party_id, target.party_id)
@@ -129,15 +133,21 @@ def _refuse_foreign(principal: Party, target: Party, at: str) -> None:
     )
 
 
-def _need_power(world: World, act: Act, principal: Party, power: Power) -> None:
-    """Hold a person to the roles it has at the principal or above it; a key was held to its scopes."""
+def has_power(world: World, act: Act, principal: Party, power: Power) -> bool:
+    """Whether the roles of a person at the principal or above it allow this; a key has scopes instead."""
     if not act.actor.startswith(PERSON):
-        return
+        return True
     for party_id in (principal.party_id, *world.path(principal)):
         for role in Role:
             holding = world.roles.get((party_id, act.actor, role))
             if holding is not None and holding.held and power in POWERS[role]:
-                return
+                return True
+    return False
+
+
+def _need_power(world: World, act: Act, principal: Party, power: Power) -> None:
+    if has_power(world, act, principal, power):
+        return
     refuse(
         "role_too_low",
         "/who/actor",

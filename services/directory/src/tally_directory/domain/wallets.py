@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from tally_directory.domain.access import Act, need_access, need_operator, need_own
+from tally_directory.domain.access import Act, need_access, need_operator, need_own, need_self
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import FundingDetails, Grant, Kind, Party, ViewEntry, Wallet
 from tally_directory.domain.world import World
 
 DEFAULT: Final = "default"
 """Purpose of the one wallet of owner and currency that money goes to unless told otherwise."""
-FIELDS: Final = frozenset({"balance", "history", "status", "program", "purpose"})
+CONTACTS: Final = "contacts"
+"""The field that opens the owner's contacts, in clear: the owner alone may name it (F26)."""
+FIELDS: Final = frozenset({"balance", "history", "status", "program", "purpose", CONTACTS})
 VALUE_KINDS: Final = frozenset({"cash", "cash_like", "closed_loop"})
 _RF_BODY_CHARS: Final = 21
 _MOD_97: Final = 97
@@ -68,7 +70,7 @@ def grant(world: World, act: Act, asked: Grant) -> Grant:
     owner = world.party(wallet.owner, "/wallet")
     viewer = world.party(asked.to_party, "/to_party")
     need_own(world, act, owner, "/wallet")
-    _check_fields(asked.fields)
+    _check_fields(world, act, owner, asked.fields)
     before = world.grants.get(asked.grant_id)
     same_pair = before is not None and (before.wallet, before.to_party) == (
         wallet.wallet_id,
@@ -98,8 +100,8 @@ def grant(world: World, act: Act, asked: Grant) -> Grant:
 
 def replace_fields(world: World, act: Act, grant_id: str, fields: Sequence[str]) -> Grant:
     """Share these fields by a grant instead of those it named; one taken back stays so."""
-    standing = _own_grant(world, act, grant_id)
-    _check_fields(fields)
+    standing, owner = _own_grant(world, act, grant_id)
+    _check_fields(world, act, owner, fields)
     if standing.revoked:
         refuse(
             "grant_revoked",
@@ -114,24 +116,26 @@ def replace_fields(world: World, act: Act, grant_id: str, fields: Sequence[str])
 
 def revoke_grant(world: World, act: Act, grant_id: str) -> Grant:
     """Share nothing by this grant any more."""
-    standing = _own_grant(world, act, grant_id)
+    standing, _ = _own_grant(world, act, grant_id)
     revoked = replace(standing, revoked=True)
     world.put_grant(revoked)
     return revoked
 
 
-def _own_grant(world: World, act: Act, grant_id: str) -> Grant:
-    """The grant, of a wallet whose owner the principal is or is above."""
+def _own_grant(world: World, act: Act, grant_id: str) -> tuple[Grant, Party]:
+    """The grant, and the owner of its wallet, who the principal is or is above."""
     standing = world.grants.get(grant_id)
     if standing is None:
         refuse("unknown_grant", "/grant_id", "there is no such grant", "set it first")
     owner = world.party(_wallet(world, standing.wallet, "/grant_id").owner, "/grant_id")
     need_own(world, act, owner, "/grant_id")
-    return standing
+    return standing, owner
 
 
-def _check_fields(fields: Sequence[str]) -> None:
+def _check_fields(world: World, act: Act, owner: Party, fields: Sequence[str]) -> None:
     for position, name in enumerate(fields):
+        if name == CONTACTS:
+            need_self(world, act, owner, f"/fields/{position}")
         if name not in FIELDS:
             refuse(
                 "unknown_field",

@@ -297,13 +297,13 @@ async def _tenant_of(conn: Connection, caller: Caller, party: str) -> str:
 
 
 def _check_mandate(caller: Caller, party: str, scopes: frozenset[str]) -> None:
-    """Raise a Problem where a secret would let the caller move what is another's (F7)."""
+    """Raise a Problem where a secret would be another's word on its money or its contacts (F7, F26)."""
     taken = sorted(scopes & MANDATE_SCOPES)
     if caller.is_operator or party == caller.party or not taken:
         return
     raise Problem(
         "scope_missing",
-        f"Who holds such a secret gives the party's own word on its money: {', '.join(taken)}.",
+        f"Who holds such a secret gives the party's own word: {', '.join(taken)}.",
         problem_code="mandate_missing",
         pointer="/scopes",
         remedy="Leave these scopes out; the party makes such a key itself, its first one the operator.",

@@ -128,6 +128,7 @@ class Gateway:
     batching: Batching
     bell: Bell
     reads: httpx.AsyncClient
+    contacts: httpx.AsyncClient
     internal_keys: InternalKeys
     stopping: asyncio.Event
 

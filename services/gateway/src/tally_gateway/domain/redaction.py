@@ -33,7 +33,7 @@ program program_id purpose rail reason reason_code receivable_id reference refun
 released remedy return_id returns reverses role sequence settled_by settlement_id shares state subject
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
 wallet wallet_id where why answer_by filing_id notice_id reclaim_id report_id reportable_at sign
-external_ids challenge_id asked
+external_ids challenge_id asked basis tokens view_id viewer
 """
 _FOR_PARTNERS: Final = """
 allocated budget_id change changed_by draws evidence external_id limit parent reservation_id

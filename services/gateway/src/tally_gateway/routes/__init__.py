@@ -27,9 +27,12 @@ COMMAND_TOPICS: Final = (
 )
 """Where commands go."""
 
+CONTACTS_READ: Final = "contacts:read"
+
 READ_SCOPES: Final = frozenset(
     {
         "commands:read",
+        CONTACTS_READ,
         "events:read",
         "parties:read",
         "payments:read",
@@ -56,6 +59,7 @@ MANDATE_SCOPES: Final = frozenset(
         funding.PAY_INS,
         funding.RULES,
         programs.WRITE,
+        CONTACTS_READ,
     }
 )
-"""With these a party's own word takes money from its wallets, or lets others do so (F7)."""
+"""What is a party's own word: money from its wallets (F7), its contacts in clear (F26)."""

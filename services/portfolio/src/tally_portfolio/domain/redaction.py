@@ -177,9 +177,11 @@ GRANTED: Mapping[str, frozenset[str]] = MappingProxyType(
         "program": frozenset({"company"}),
         "status": frozenset({"opened_at", "value_kind"}),
         "history": frozenset(),
+        "contacts": frozenset(),
     }
 )
-"""What a grant's named field opens of a wallet; `history` opens its movements instead (F6)."""
+"""What a grant's named field opens of a wallet; `history` opens its movements instead (F6), and
+`contacts` its owner's contacts, which the directory shows."""
 
 _OF_ANY_GRANT = frozenset({"wallet_id", "currency"})
 PRIVATE_UNTIL_CONSENT = frozenset({"external_id", "country"})

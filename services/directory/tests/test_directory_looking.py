@@ -1,0 +1,220 @@
+"""Contacts read back: who sees what of them, that each look is told, and how often one may look (F26)."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tally_contracts import directory as asked
+from tally_contracts.directory_facts import ContactsViewed
+from tally_directory.api import ReadApi, build_api
+from tally_messaging import Transactor
+from tally_runtime import SeededIds
+from tally_security.internal import VIEWER_HEADER, InternalKeys, Persona, Viewer, sign_viewer
+
+from .conftest import START, party_id, tid
+
+KEYS = InternalKeys(b"i" * 32)
+MAIL = "ann@planted.example"
+PER_MINUTE = 3
+
+
+class Reader:
+    """Asks as the gateway does."""
+
+    def __init__(self, bench: Any) -> None:
+        self.bench = bench
+        transactor = Transactor(bench.pool, bench.clock, SeededIds(7, bench.clock), "directory")
+        api = ReadApi(transactor, bench.clock, KEYS, bench.vault, PER_MINUTE)
+        transport = httpx.ASGITransport(build_api(api), raise_app_exceptions=False)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://directory")
+
+    async def get(
+        self, who: str, party: str = "ann", *, actor: str | None = None, **params: str
+    ) -> httpx.Response:
+        """Look as this party does, for a payout unless `params` say otherwise."""
+        operator = who == "operator"
+        viewer = Viewer(
+            who if operator else party_id(who),
+            "*" if operator else party_id("agg2" if who in {"agg2", "zed"} else "agg"),
+            Persona.OPERATOR if operator else Persona.COMPANY,
+            frozenset({"contacts:read"}),
+            actor or f"key_of_{who}",
+        )
+        signed = sign_viewer(viewer, KEYS, now=self.bench.clock.now())
+        return await self.http.get(
+            f"/parties/{party_id(party)}/contacts",
+            params=params or {"purpose": "To announce a payout"},
+            headers={VIEWER_HEADER: signed},
+        )
+
+    async def basis(self, who: str, **more: Any) -> tuple[str, list[str | None]]:
+        """By what a party looks at ann's contacts, and the values it gets."""
+        answered = (await self.get(who, **more)).json()
+        return answered["basis"], [each.get("value") for each in answered["contacts"]]
+
+
+@pytest.fixture
+async def reader(planted: Any) -> AsyncIterator[Reader]:
+    """Ann has one contact, and a wallet."""
+    await planted.send(planted.add_contact("ann", MAIL, by="ann"), planted.open_wallet("w1", "ann"))
+    reader = Reader(planted)
+    yield reader
+    await reader.http.aclose()
+
+
+def grant(bench: Any, *fields: str, by: str = "ann") -> Any:
+    return bench.command(
+        asked.SetGrant,
+        grant_id=tid("grant", "g"),
+        wallet=tid("wal", "w1"),
+        to_party=party_id("beta"),
+        fields=fields,
+        by=by,
+    )
+
+
+async def test_f26_a_party_reads_its_own_contacts_in_clear_and_the_look_is_told(
+    reader: Reader,
+) -> None:
+    await reader.bench.told()
+    answered = await reader.get("ann")
+    (contact,) = answered.json()["contacts"]
+    assert (contact["channel"], contact["value"]) == ("email", MAIL)
+    (sent,) = await reader.bench.told()
+    told = sent.event
+    assert isinstance(told, ContactsViewed)
+    assert (told.party_id, told.viewer, told.basis) == (party_id("ann"), party_id("ann"), "own")
+    assert (told.who.actor, told.reason) == ("key_of_ann", "To announce a payout")
+    assert told.tokens == (contact["contact"],)
+    assert told.tenant == party_id("agg")
+    assert MAIL not in told.model_dump_json()
+    kept = await reader.bench.rows("SELECT view_id, tenant, actor, purpose FROM contact_view")
+    assert kept == [(told.view_id, party_id("agg"), "key_of_ann", "To announce a payout")]
+
+
+@pytest.mark.parametrize("who", ["acme", "agg", "operator"])
+async def test_f26_without_consent_there_is_the_alias_and_the_token_alone(
+    reader: Reader, who: str
+) -> None:
+    answered = await reader.get(who)
+    assert MAIL not in answered.text
+    document = answered.json()
+    assert document["basis"] == "alias"
+    assert document["alias"]
+    (contact,) = document["contacts"]
+    assert contact["contact"]
+    assert "value" not in contact
+
+
+async def test_f26_consent_shows_the_values_until_it_is_withdrawn(reader: Reader) -> None:
+    consent = {"party_id": party_id("ann"), "company": party_id("acme"), "by": "ann"}
+    await reader.bench.send(reader.bench.command(asked.GiveConsent, **consent))
+    assert await reader.basis("acme") == ("consent", [MAIL])
+    assert (await reader.basis("agg"))[0] == "alias", "the company's consent is not its parent's"
+    await reader.bench.send(reader.bench.command(asked.WithdrawConsent, **consent))
+    assert await reader.basis("acme") == ("alias", [None])
+
+
+async def test_f6_a_grant_that_names_contacts_shows_them_as_long_as_it_does(
+    reader: Reader,
+) -> None:
+    assert (await reader.get("beta")).status_code == 404
+    await reader.bench.send(grant(reader.bench, "balance"))
+    assert (await reader.get("beta")).status_code == 404
+    fields = {"grant_id": tid("grant", "g"), "by": "ann"}
+    for named, seen in ((("contacts",), 200), (("status",), 404)):
+        command = reader.bench.command(asked.ReplaceGrantFields, fields=named, **fields)
+        await reader.bench.send(command)
+        assert (await reader.get("beta")).status_code == seen
+    await reader.bench.send(
+        reader.bench.command(asked.ReplaceGrantFields, fields=("contacts",), **fields)
+    )
+    assert await reader.basis("beta") == ("grant", [MAIL])
+    await reader.bench.send(reader.bench.command(asked.RevokeGrant, **fields))
+    assert (await reader.get("beta")).status_code == 404
+
+
+@pytest.mark.parametrize("by", ["acme", "operator"])
+async def test_f26_nobody_above_a_party_opens_its_contacts_for_it(reader: Reader, by: str) -> None:
+    planted = reader.bench
+    refused = ("only_the_party", "/fields/1")
+    assert await planted.refusal(grant(planted, "balance", "contacts", by=by)) == refused
+    await planted.send(grant(planted, "balance"))
+    wider = planted.command(
+        asked.ReplaceGrantFields,
+        grant_id=tid("grant", "g"),
+        fields=("balance", "contacts"),
+        by=by,
+    )
+    assert await planted.refusal(wider) == refused
+
+
+async def test_f26_a_stranger_learns_nothing_not_even_that_there_is_somebody(
+    reader: Reader,
+) -> None:
+    await reader.bench.told()
+    answers = [
+        await reader.get("beta"),
+        await reader.get("zed"),
+        await reader.get("beta", "nobody"),
+    ]
+    assert {answered.status_code for answered in answers} == {404}
+    assert len({answered.text for answered in answers}) == 1
+    assert await reader.bench.told() == []
+
+
+async def test_f26_a_person_without_a_role_that_manages_sees_the_tokens_alone(
+    reader: Reader,
+) -> None:
+    person = tid("person", "eve")
+    assert await reader.basis("ann", actor=person) == ("alias", [None])
+    role = {"party_id": party_id("ann"), "person": person, "role": "admin"}
+    await reader.bench.send(reader.bench.command(asked.AssignRole, **role))
+    assert await reader.basis("ann", actor=person) == ("own", [MAIL])
+
+
+async def test_a_contact_that_was_forgotten_is_not_shown(reader: Reader) -> None:
+    forgotten = tid("contact", f"ann:{MAIL}")
+    await reader.bench.send(
+        reader.bench.command(asked.RemoveContact, contact_id=forgotten, by="ann")
+    )
+    assert (await reader.get("ann")).json()["contacts"] == []
+
+
+async def test_one_party_looks_so_often_in_a_minute_and_is_told_when_it_may_again(
+    reader: Reader,
+) -> None:
+    for _ in range(PER_MINUTE):
+        assert (await reader.get("ann")).status_code == 200
+        reader.bench.clock.advance(timedelta(seconds=10))
+    refused = await reader.get("ann")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert refused.headers["Retry-After"] == "30"
+    assert (await reader.get("acme")).status_code == 200
+    reader.bench.clock.advance(timedelta(seconds=29))
+    assert (await reader.get("ann")).status_code == 429
+    reader.bench.clock.advance(timedelta(seconds=1))
+    assert (await reader.get("ann")).status_code == 200
+
+
+@pytest.mark.parametrize("params", [{"why": "?"}, {"purpose": ""}, {"purpose": "a\nb"}])
+async def test_a_look_without_a_purpose_is_refused(reader: Reader, params: dict[str, str]) -> None:
+    answered = await reader.get("ann", **params)
+    assert answered.status_code == 422
+    assert answered.json()["field"]
+    assert await reader.bench.rows("SELECT 1 FROM contact_view") == []
+
+
+async def test_who_is_not_named_by_the_gateway_is_not_answered(reader: Reader) -> None:
+    path = f"/parties/{party_id('ann')}/contacts?purpose=x"
+    forged = sign_viewer(
+        Viewer(party_id("ann"), party_id("agg"), Persona.PAYEE, frozenset()),
+        InternalKeys(b"x" * 32),
+        now=START,
+    )
+    for headers in ({}, {VIEWER_HEADER: forged}):
+        answered = await reader.http.get(path, headers=headers)
+        assert (answered.status_code, answered.json()["code"]) == (401, "viewer_refused")
