@@ -28,6 +28,7 @@ WITHOUT_TENANT = {
     "directory.asset": "currencies and assets are the installation's",
     "funding.rule_stamp": "one number for all rules",
     "funding.rule_version": "documents of the installation's own file",
+    "funding.untold_balance": "of accounts nobody has told the owner of yet: no session of a tenant reads it",
     **dict.fromkeys(
         (
             "ledger." + name
@@ -48,6 +49,7 @@ WITHOUT_TENANT = {
                 "shard_state",
                 "signing_key",
                 "transfer",
+                "transit_mirror",
                 "transit_settlement",
             ]
         ),
@@ -57,6 +59,7 @@ WITHOUT_TENANT = {
         (
             "payouts." + name
             for name in [
+                "designation",
                 "instrument",
                 "method",
                 "payee",
@@ -94,18 +97,27 @@ WITHOUT_TENANT = {
             for name in [
                 "account",
                 "balance",
+                "budget",
+                "day",
                 "hop",
                 "hour",
+                "minute",
                 "movement",
                 "pay_in",
                 "payment_key",
                 "payout",
+                "record",
+                "tier",
             ]
         ),
         _SIGHT,
     ),
     **dict.fromkeys(
-        ("portfolio." + name for name in ["involvement", "owned", "set_aside"]), _OPERATOR
+        (
+            "portfolio." + name
+            for name in ["belonging", "involvement", "keeper", "owned", "set_aside"]
+        ),
+        _OPERATOR,
     ),
 }
 """Each table without a tenant, and why it has none."""
