@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from tally_embedded import Stack
 from tally_gateway.domain.concerns import PARTY_FIELDS
 from tally_gateway.routes import ROUTES
 from tally_gateway.routes.model import CommandRoute
 from tally_runtime import Ids
-from tally_testkit import ServiceDatabase
+from tally_testkit.databases import Databases
 
 from .api_platform import Client, Platform, free_port, schemas, start_platform
+from .conftest import SWIFT
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
 SERVICES = ("directory", "portfolio")
@@ -136,16 +138,26 @@ async def populated(platform: Platform) -> World:
     return World(estates)
 
 
-@pytest.fixture
-async def platform(
-    fresh_database: Callable[..., ServiceDatabase], fresh_kafka: str
-) -> AsyncIterator[Platform]:
-    database = fresh_database(*schemas((*SERVICES, "gateway")))
+@pytest.fixture(scope="module")
+async def platform(databases: Databases, module_kafka: Stack) -> AsyncIterator[Platform]:
+    database = databases.clone(*schemas((*SERVICES, "gateway")))
     platform = await start_platform(
-        SERVICES, database, fresh_kafka, read_port=free_port(), contacts_port=free_port()
+        SERVICES,
+        database,
+        module_kafka.address.kafka,
+        read_port=free_port(),
+        contacts_port=free_port(),
+        more=SWIFT,
     )
     yield platform
     await platform.stop()
+    databases.drop(database)
+
+
+@pytest.fixture(scope="module")
+async def world(platform: Platform) -> World:
+    """Furnished once: whoever crawls it changes nothing in it."""
+    return await populated(platform)
 
 
 async def commands_closed(mine: Estate, other: Estate) -> list[str]:
@@ -202,8 +214,9 @@ async def reads_closed(
     return told
 
 
-async def test_no_persona_finds_anything_of_another_on_any_route(platform: Platform) -> None:
-    world = await populated(platform)
+async def test_no_persona_finds_anything_of_another_on_any_route(
+    platform: Platform, world: World
+) -> None:
     document = (await platform.http.get("/v1/openapi.json")).json()
     faults: list[str] = []
     for name, mine in world.estates.items():
@@ -217,9 +230,8 @@ async def test_no_persona_finds_anything_of_another_on_any_route(platform: Platf
 
 
 async def test_an_answer_to_a_foreign_id_is_that_to_an_id_that_does_not_exist(
-    platform: Platform,
+    world: World,
 ) -> None:
-    world = await populated(platform)
     mine, other = world.estates["one.company"], world.estates["two.company"]
     body = {
         "amount": {"currency": "USD", "amount": "1.00"},

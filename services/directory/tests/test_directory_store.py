@@ -46,7 +46,7 @@ async def as_tenant(bench: Any, tenant: str | None, query: str) -> list[Any]:
 
 async def test_every_table_with_a_tenant_is_walled_and_the_wall_is_forced(planted: Any) -> None:
     tables = await planted.rows(TENANT_TABLES)
-    assert len(tables) == 17
+    assert len(tables) == 18
     assert [name for name, on, forced, policies in tables if not (on and forced and policies)] == []
 
 
