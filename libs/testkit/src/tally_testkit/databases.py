@@ -30,21 +30,21 @@ class Databases:
 
     def __init__(self, admin_dsn: str) -> None:
         self._admin_dsn = admin_dsn
-        self._templates: dict[tuple[str, ...], str] = {}
+        self._templates: dict[tuple[Schema, ...], str] = {}
         self._numbers = itertools.count(1)
         self._prefix = f"t{os.getpid()}"
 
     def clone(self, *schemas: Schema) -> ServiceDatabase:
         """A new database with these schemas migrated."""
-        names = tuple(schema.name for schema in schemas)
-        template = self._templates.get(names)
+        # Not by their names: a test may call a schema as a service does, and give it other tables.
+        template = self._templates.get(schemas)
         if template is None:
             template = self._create(f"{self._prefix}_template_{next(self._numbers)}")
             dsn = self._dsn(template)
-            provision(dsn, schemas, dict.fromkeys(names, PASSWORD))
+            provision(dsn, schemas, {schema.name: PASSWORD for schema in schemas})
             for schema in schemas:
                 migrate(dsn, schema)
-            self._templates[names] = template
+            self._templates[schemas] = template
         name = self._create(f"{self._prefix}_{next(self._numbers)}", template=template)
         return ServiceDatabase(name, self._dsn(name))
 
