@@ -22,6 +22,7 @@ SERVICES = ("directory", "programs", "funding", "ledger", "payouts", "rails", "p
 # Waits for fuller batches would be waits of the tests; a statement may end with what they did last.
 SWIFT = {
     "directory": {"batch_interval_ms": 20},
+    "funding": {"batch_interval_ms": 20, "patient_interval_ms": 20},
     "gateway": {"batch_interval_ms": 20},
     "portfolio": {"batch_interval_ms": 20, "fetch_wait_ms": 50, "statement_settled_s": 0},
 }

@@ -23,7 +23,9 @@ async def platform(
     fresh_database: Callable[..., ServiceDatabase], fresh_kafka: str
 ) -> AsyncIterator[Platform]:
     database = fresh_database(*schemas((*SERVICES, "gateway")))
-    platform = await start_platform(SERVICES, database, fresh_kafka, read_port=free_port())
+    platform = await start_platform(
+        SERVICES, database, fresh_kafka, read_port=free_port(), contacts_port=free_port()
+    )
     yield platform
     await platform.stop()
 

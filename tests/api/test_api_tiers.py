@@ -20,6 +20,7 @@ from .stage import Cast, eventually, money
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 BUDGET = "programs.budget.changed.v1"
 ALLOCATED = "funding.pay_in.allocated.v1"
+CLOCK = "funding.claim.dormancy_changed.v1"
 
 
 async def program_of(cast: Cast) -> str:
@@ -277,6 +278,7 @@ async def test_f28_a_claim_is_redeemed_once_and_a_second_is_refused_and_alarmed(
         await cast.verified(name, f"{name}-{cast.root[-8:]}@payees.example")
     owner = f"event:{cast.program}-race"
     await cast.pay_in(money("40.00"), {"event_reference": owner.removeprefix("event:")})
+    await cast.told("aggregator", CLOCK, owner=owner)
     issued = await cast["company"].do(
         "/v1/claims",
         {"owner": owner, "expires_at": "2099-12-31T00:00:00Z", "why": cast.why("race")},
@@ -336,20 +338,19 @@ async def test_f29_one_payee_for_one_contact_payable_by_another_company_with_con
 async def test_f31_money_of_an_unknown_payee_has_a_dormancy_clock_that_a_claim_ends(
     cast: Cast,
 ) -> None:
-    clock = "funding.claim.dormancy_changed.v1"
     owner = f"event:{cast.program}-prize"
     await cast.pay_in(money("9.00"), {"event_reference": owner.removeprefix("event:")})
-    started = await cast.told("aggregator", clock, owner=owner, state="active")
+    started = await cast.told("aggregator", CLOCK, owner=owner, state="active")
     assert started["period"]
     assert started["last_activity_at"] < started["dormant_at"]
     # Money that comes by itself is no activity of the owner's.
     await cast.pay_in(money("1.00"), {"event_reference": owner.removeprefix("event:")})
-    assert len([e for e in await cast.log("aggregator", clock) if e["data"]["owner"] == owner]) == 1
+    assert len([e for e in await cast.log("aggregator", CLOCK) if e["data"]["owner"] == owner]) == 1
     await cast["company"].do(
         "/v1/designations",
         {"owner": owner, "to_owner": cast.ids["payee"], "why": cast.why("prize")},
     )
-    await cast.told("aggregator", clock, owner=owner, state="claimed")
+    await cast.told("aggregator", CLOCK, owner=owner, state="claimed")
 
 
 async def test_f32_a_new_customer_is_one_event_in_the_logs_of_company_and_partner(
@@ -431,6 +432,7 @@ async def test_x3_money_for_an_event_is_designated_again_and_later_money_follows
     await cast.pay_in(money("40.00"), {"event_reference": reference})
     listed = await cast.items("aggregator", "/v1/payments")
     assert len(listed) == 1, "it is in the books before anybody is known"
+    await cast.told("aggregator", CLOCK, owner=owner)
     why = cast.why("role", "The winner is known")
     body = {"owner": owner, "to_owner": cast.ids["payee"], "why": why}
     foreign = await refusal(cast["rival"], "/v1/designations", body)

@@ -48,7 +48,6 @@ def build_router(claims: Claims) -> Router:
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_may_concern),
             Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid_or_asked_for),
         ],
-        patient=True,
     )
     parties.register(router)
     escrow_handlers.register(router, claims.books)

@@ -95,6 +95,15 @@ class People:
 
         await eventually(f"{name} has {amount} EUR", shown)
 
+    async def has_unclaimed(self, owner: str) -> None:
+        """Wait until money of an owner nobody knows can be claimed or designated: its clock runs."""
+
+        async def runs() -> bool:
+            told = await self.clients["aggregator"].events("funding.claim.dormancy_changed.v1")
+            return any(each["data"]["owner"] == owner for each in told)
+
+        await eventually(f"a clock for {owner}", runs)
+
     async def balances(self, name: str) -> dict[str, str]:
         """What a party's own wallets hold, by currency."""
         listed = await self.clients[name].see("/v1/wallets")

@@ -134,6 +134,7 @@ class Story:
         for number, amount in (("1", "40.00"), ("2", "60.00")):
             race = {"event_reference": self._race(number)}
             await self._pay_in(f"race-{number}", amount, race)
+            await self.people.has_unclaimed(f"event:{self._race(number)}")
         await self.people.holds("partner", "20.00")
         return Step(
             "Money comes for somebody nobody knows",
