@@ -36,9 +36,10 @@ down: install ## Stop what an `up` that was killed left running
 	@$(BIN)/tally stack stop
 
 .PHONY: test
-# Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them. Tests that
+# Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them. Three keep two
+# cores busy: tests wait for servers a fifth of their time. Tests that
 # start whole platforms come after, alone: a server that is killed and comes back wants its port free.
-WORKERS ?= 2
+WORKERS ?= 3
 WHOLE := tests/chaos tests/e2e
 test: install ## All tests a machine without a container engine can run (WORKERS=, ARGS=)
 ifeq ($(ARGS),)
