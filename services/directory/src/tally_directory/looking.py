@@ -16,22 +16,11 @@ from tally_directory.store.reading import Asked
 from tally_directory.vault import Vault
 from tally_messaging import UnitOfWork
 from tally_messaging.envelope import Cause
+from tally_reads import AskedTooOften, NotFound
 from tally_security.internal import Viewer
 
 Document = dict[str, Any]
 _MINUTE: Final = timedelta(minutes=1)
-
-
-class NotSeen(Exception):  # noqa: N818 - named for what it says
-    """There is no such party, or its contacts are none of the viewer's business: not told which."""
-
-
-class TooOften(Exception):  # noqa: N818 - named for what it says
-    """The viewer has looked as often as it may within a minute; `wait_s` until it may again."""
-
-    def __init__(self, wait_s: int) -> None:
-        super().__init__(f"{wait_s} s to wait")
-        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +40,26 @@ class Look:
 async def look(uow: UnitOfWork, vault: Vault, per_minute: int, asked: Look) -> Document:
     """A party's contacts as the viewer may see them; what cannot be logged is not shown.
 
-    Raises NotSeen, TooOften.
+    Raises NotFound, AskedTooOften.
     """
     viewer, conn = asked.viewer, uow.conn
     await store.take_turn_of(conn, viewer.party)
     first = await store.nth_last_view(conn, viewer.party, uow.now - _MINUTE, per_minute)
     if first is not None:
-        raise TooOften(-((uow.now - first - _MINUTE) // timedelta(seconds=1)))
+        raise AskedTooOften(
+            "contacts were looked at as often as may be in a minute",
+            -((uow.now - first - _MINUTE) // timedelta(seconds=1)),
+        )
     act = Act(viewer.tenant, asked.actor, viewer.party, uow.now)
     named = {asked.party_id, viewer.party}
     world = await reading.read(conn, Asked(ids=named, persons={asked.actor}))
     party, principal = world.find_party(asked.party_id), world.find_party(viewer.party)
     if party is None:
-        raise NotSeen
+        raise NotFound
     seen_by = viewer.party if principal is None else principal.party_id
     basis = basis_of(world, act, party, await store.opened(conn, party.party_id, seen_by))
     if basis is None:
-        raise NotSeen
+        raise NotFound
     contacts = await store.contacts_of(conn, party.party_id)
     view = ContactView(
         uow.ids.new("view"),

@@ -6,13 +6,12 @@ from pydantic import Field, SecretStr, model_validator
 
 from tally_contracts.base import Slug
 from tally_directory.vault import Vault
-from tally_messaging import MessagingSettings
+from tally_reads import Port, ReadSettings
 from tally_security.blind_index import BlindIndex
-from tally_security.internal import InternalKeyInvalid, InternalKeys
 from tally_security.sealing import Keyring, SealingKey
 
 
-class DirectorySettings(MessagingSettings):
+class DirectorySettings(ReadSettings):
     """Where parties are kept, and the keys of what is known of them.
 
     The default keys are known to everybody: they are refused in production.
@@ -49,17 +48,10 @@ class DirectorySettings(MessagingSettings):
         max_length=255,
         validation_alias="TALLY_DIRECTORY_READ_HOST",
     )
-    read_port: int = Field(
+    read_port: Port = Field(
         default=0,
-        ge=0,
-        le=65_535,
         validation_alias="TALLY_DIRECTORY_READ_PORT",
         description="where the gateway asks for contacts; 0 turns the read API off",
-    )
-    internal_key: SecretStr | None = Field(
-        default=None,
-        validation_alias="TALLY_INTERNAL_KEY",
-        description="base64 of 32 bytes that the gateway signs with; previous keys behind commas",
     )
     contact_views_per_minute: int = Field(
         default=60, ge=1, le=10_000, description="how often one party may look at contacts"
@@ -70,22 +62,6 @@ class DirectorySettings(MessagingSettings):
     def _keys_parse(self) -> Self:
         self.vault()
         return self
-
-    @model_validator(mode="after")
-    def _reads_are_guarded(self) -> Self:
-        if self.read_port:
-            try:
-                self.keys()
-            except InternalKeyInvalid as error:
-                raise ValueError(
-                    f"TALLY_INTERNAL_KEY is needed where TALLY_DIRECTORY_READ_PORT is set: {error}"
-                ) from error
-        return self
-
-    def keys(self) -> InternalKeys:
-        """The keys that viewers are signed with; raises InternalKeyInvalid."""
-        given = "" if self.internal_key is None else self.internal_key.get_secret_value()
-        return InternalKeys.parse(given)
 
     def vault(self) -> Vault:
         """All keys, parsed."""

@@ -10,14 +10,14 @@ from fastapi.responses import JSONResponse, Response
 
 from tally_messaging import Transactor, UnitOfWork
 from tally_portfolio import views, wallet_views
-from tally_portfolio.asking import SeatQuestion, cursor_of, sparse
+from tally_portfolio.asking import Question, SeatQuestion, cursor_of, sparse
 from tally_portfolio.domain.redaction import Document
 from tally_portfolio.domain.statement import time
-from tally_portfolio.errors import ViewerMissing
 from tally_portfolio.store.views import GrantedWallet, Place, Position
 from tally_postgres import Pool
+from tally_reads import viewer_of
 from tally_runtime import Clock
-from tally_security.internal import VIEWER_HEADER, InternalKeys, Viewer, read_viewer
+from tally_security.internal import InternalKeys, Viewer
 
 Answer = Callable[..., Awaitable[Response]]
 
@@ -34,10 +34,7 @@ class ReadApi:
 
     def viewer(self, request: Request) -> Viewer:
         """Who looks, as the gateway signed it; raises ViewerMissing, ViewerRefused."""
-        token = request.headers.get(VIEWER_HEADER)
-        if token is None:
-            raise ViewerMissing(f"the header {VIEWER_HEADER} is missing", f"/{VIEWER_HEADER}")
-        return read_viewer(token, self.keys, now=self.clock.now())
+        return viewer_of(request, self.keys, self.clock.now())
 
     async def log(self, viewer: Viewer, grants: Sequence[GrantedWallet], route: str) -> None:
         """Keep a look by grants before it is answered: what cannot be logged is not shown."""
@@ -83,5 +80,23 @@ def list_route(
         async with views.seated(api.pool, viewer, seat_question.under) as seat:
             found = await views.listing(seat, kinds, page, load)
         return api.listed(found.items, found.after, chosen)
+
+    return answer
+
+
+def one_route(
+    api: ReadApi, kind: str, ask: Callable[[views.Seat, str], Awaitable[Document]]
+) -> Answer:
+    """Answers with one thing of this kind, as it is seen from the viewer's own seat."""
+
+    async def answer(
+        id: str,  # noqa: A002 - the route's own word
+        asked: Annotated[Question, Query()],
+        viewer: Annotated[Viewer, Depends(api.viewer)],
+    ) -> Response:
+        chosen = asked.chosen(kind)
+        async with views.seated(api.pool, viewer) as seat:
+            document = await ask(seat, id)
+        return JSONResponse(sparse(document, chosen))
 
     return answer

@@ -1,20 +1,19 @@
 """Routes of things that facts tell of whole: lists of a kind, one with its history, what is under one."""
 
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, FastAPI, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from tally_portfolio import event_views, record_views, views
-from tally_portfolio.answering import Answer, ReadApi, list_route
+from tally_portfolio.answering import Answer, ReadApi, list_route, one_route
 from tally_portfolio.asking import (
     BudgetsQuestion,
     ListQuestion,
     OfProgramQuestion,
-    Question,
     SeatQuestion,
     StatesQuestion,
-    sparse,
 )
 from tally_security.internal import Viewer
 
@@ -53,24 +52,10 @@ def add_record_routes(app: FastAPI, api: ReadApi) -> None:
     for kind, path, question in SHELVES:
         load = record_views.loader(kind)
         app.get(path)(list_route(api, kind, question, (kind,), load))
-        app.get(f"{path}/{{id}}")(_one_route(api, kind))
-    app.get("/events/{id}/money")(_event_route(api))
+        app.get(f"{path}/{{id}}")(one_route(api, kind, partial(record_views.one, kind=kind)))
+    app.get("/events/{id}/money")(one_route(api, "event", event_views.money_of_event))
     for kind, path in UNDER_PROGRAMS.items():
         app.get(f"/programs/{{id}}/{path}")(_under_route(api, kind))
-
-
-def _event_route(api: ReadApi) -> Answer:
-    async def answer(
-        id: str,  # noqa: A002
-        asked: Annotated[Question, Query()],
-        viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Response:
-        chosen = asked.chosen("event")
-        async with views.seated(api.pool, viewer) as seat:
-            document = await event_views.money_of_event(seat, id)
-        return JSONResponse(sparse(document, chosen))
-
-    return answer
 
 
 def _under_route(api: ReadApi, kind: str) -> Answer:
@@ -84,19 +69,5 @@ def _under_route(api: ReadApi, kind: str) -> Answer:
         async with views.seated(api.pool, viewer) as seat:
             found = await record_views.under(seat, id, kind, page)
         return api.listed(found.items, found.after, chosen)
-
-    return answer
-
-
-def _one_route(api: ReadApi, kind: str) -> Answer:
-    async def answer(
-        id: str,  # noqa: A002 - the route's own word
-        asked: Annotated[Question, Query()],
-        viewer: Annotated[Viewer, Depends(api.viewer)],
-    ) -> Response:
-        chosen = asked.chosen(kind)
-        async with views.seated(api.pool, viewer) as seat:
-            document = await record_views.one(seat, kind, id)
-        return JSONResponse(sparse(document, chosen))
 
     return answer

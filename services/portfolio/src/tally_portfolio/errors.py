@@ -1,31 +1,6 @@
-"""Why a question is not answered: a code, the field at fault, and what to do."""
+"""Why the portfolio does not answer a question, beside what any read API refuses."""
 
-from typing import ClassVar
-
-
-class QuestionRefused(Exception):  # noqa: N818 - named for what it says
-    """A question that has no answer; nothing was changed."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "question_refused"
-    remedy: ClassVar[str] = "correct the question"
-    retryable: ClassVar[bool] = False
-
-    def __init__(self, detail: str, field: str | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
-
-
-class NotFound(QuestionRefused):
-    """There is no such thing, or the viewer may not see it: which of the two is not told."""
-
-    status = 404
-    code = "not_found"
-    remedy = "check the id; ask whoever owns it to share it"
-
-    def __init__(self) -> None:
-        super().__init__("nothing of this id is in your view")
+from tally_reads import QuestionRefused
 
 
 class CursorInvalid(QuestionRefused):
@@ -55,9 +30,3 @@ class NotSettledYet(QuestionRefused):
     code = "not_settled_yet"
     remedy = "ask again later, or for an earlier time"
     retryable = True
-
-
-class ViewerMissing(QuestionRefused):
-    status = 401
-    code = "viewer_missing"
-    remedy = "ask through the gateway"

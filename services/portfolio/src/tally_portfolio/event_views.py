@@ -8,11 +8,11 @@ from tally_portfolio.domain.redaction import Document, redact
 from tally_portfolio.domain.sharing import parties_of, shares_of
 from tally_portfolio.domain.time_line import accounts_of, steps_of
 from tally_portfolio.domain.tree import event_key
-from tally_portfolio.errors import NotFound
 from tally_portfolio.record_views import loader
 from tally_portfolio.service import HOPS_MAX, could_be_kept, payments_of
 from tally_portfolio.view_documents import share_document
 from tally_portfolio.views import Seat, load_payments, load_wallets
+from tally_reads import NotFound
 
 THINGS_MAX = 100
 """An answer looks at this many things of an event at most, the newest first."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from tally_portfolio import store
+from tally_portfolio import store, views
 from tally_portfolio.domain.redaction import Document, redact
 from tally_portfolio.domain.statement import time, words
 from tally_portfolio.domain.time_line import steps_of
-from tally_portfolio.errors import NotFound
 from tally_portfolio.record_documents import budget_document, record_document
 from tally_portfolio.service import could_be_kept
 from tally_portfolio.views import Listing, Load, Page, Seat
+from tally_reads import NotFound
 
 HISTORY_MAX = 500
 """What led to a thing's state is told by this many facts at most, the oldest first."""
@@ -47,13 +47,9 @@ async def load_budgets(seat: Seat, ids: Sequence[str]) -> dict[str, Document]:
     }
 
 
-async def one(seat: Seat, kind: str, subject: str) -> Document:
+async def one(seat: Seat, subject: str, kind: str) -> Document:
     """One thing that is seen from a seat, with its history; raises NotFound."""
-    if not could_be_kept(subject) or not await store.views.seen(seat.conn, seat.party, [subject]):
-        raise NotFound
-    document = (await loader(kind)(seat, [subject])).get(subject)
-    if document is None:
-        raise NotFound
+    document = await views.one(seat, subject, loader(kind))
     hops = await store.hops(seat.conn, [subject], HISTORY_MAX)
     document["history"] = [
         redact(

@@ -1,14 +1,11 @@
 """Settings of the portfolio service."""
 
-from typing import Self
+from pydantic import Field, SecretStr
 
-from pydantic import Field, SecretStr, model_validator
-
-from tally_messaging import MessagingSettings
-from tally_security.internal import InternalKeyInvalid, InternalKeys
+from tally_reads import Port, ReadSettings
 
 
-class PortfolioSettings(MessagingSettings):
+class PortfolioSettings(ReadSettings):
     """Where the read models are kept."""
 
     postgres_dsn: SecretStr = Field(
@@ -30,17 +27,10 @@ class PortfolioSettings(MessagingSettings):
         max_length=255,
         validation_alias="TALLY_PORTFOLIO_READ_HOST",
     )
-    read_port: int = Field(
+    read_port: Port = Field(
         default=0,
-        ge=0,
-        le=65_535,
         validation_alias="TALLY_PORTFOLIO_READ_PORT",
         description="where the gateway asks; 0 turns the read API off",
-    )
-    internal_key: SecretStr | None = Field(
-        default=None,
-        validation_alias="TALLY_INTERNAL_KEY",
-        description="base64 of 32 bytes that the gateway signs with; previous keys behind commas",
     )
     statement_settled_s: int = Field(
         default=300,
@@ -48,19 +38,3 @@ class PortfolioSettings(MessagingSettings):
         le=86_400,
         description="how old the end of a statement must be: no fact of it is on its way any more",
     )
-
-    @model_validator(mode="after")
-    def _reads_are_guarded(self) -> Self:
-        if self.read_port:
-            try:
-                self.keys()
-            except InternalKeyInvalid as error:
-                raise ValueError(
-                    f"TALLY_INTERNAL_KEY is needed where TALLY_PORTFOLIO_READ_PORT is set: {error}"
-                ) from error
-        return self
-
-    def keys(self) -> InternalKeys:
-        """The keys that viewers are signed with; raises InternalKeyInvalid."""
-        given = "" if self.internal_key is None else self.internal_key.get_secret_value()
-        return InternalKeys.parse(given)

@@ -9,7 +9,6 @@ from tally_portfolio.domain.records import RETURN
 from tally_portfolio.domain.redaction import PRIVATE_UNTIL_CONSENT, Document, redact
 from tally_portfolio.domain.sharing import Insight, parties_of, shares_of
 from tally_portfolio.domain.time_line import Payment
-from tally_portfolio.errors import NotFound
 from tally_portfolio.record_documents import record_document
 from tally_portfolio.service import could_be_kept, line_of, payment_ids_of, payments_of, reading
 from tally_portfolio.store.views import Place
@@ -24,6 +23,7 @@ from tally_portfolio.view_documents import (
     wallet_document,
 )
 from tally_postgres import Connection, Pool
+from tally_reads import NotFound
 from tally_security.internal import Persona, Viewer
 
 SCAN_MAX = 500

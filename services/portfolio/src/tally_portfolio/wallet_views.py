@@ -13,12 +13,13 @@ from tally_portfolio import store
 from tally_portfolio.domain.books import running
 from tally_portfolio.domain.redaction import Document, of_grant, redact
 from tally_portfolio.domain.statement import digest, statement
-from tally_portfolio.errors import NotFound, NotSettledYet, SpanTooLong
+from tally_portfolio.errors import NotSettledYet, SpanTooLong
 from tally_portfolio.service import could_be_kept, reading
 from tally_portfolio.store.views import GrantedWallet, Position
 from tally_portfolio.view_documents import movement_document, wallet_document
 from tally_portfolio.views import EVERYBODY
 from tally_postgres import Connection, Pool
+from tally_reads import NotFound
 from tally_security.internal import Persona, Viewer
 
 ENTRIES_MAX = 10_000

@@ -2,21 +2,21 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 import uvicorn
+from fastapi import FastAPI
 
-from tally_directory.api import ReadApi, build_api
-from tally_directory.settings import DirectorySettings
 from tally_messaging import WorkerContext
+from tally_reads.settings import ReadSettings
 
 _TICK_S = 1.0
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to the service."""
+class SignalFreeServer(uvicorn.Server):
+    """Leaves signals to the process: whoever runs the service says when it stops."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -24,28 +24,22 @@ class _Server(uvicorn.Server):
 
 
 class ReadServer:
-    """Serves the read API until the service stops; not at all if its port is 0."""
+    """Serves the application that `build` makes until the service stops; `port` says where."""
 
     name: ClassVar[str] = "reads"
     within_s: ClassVar[float] = 30.0
 
-    def __init__(self, settings: DirectorySettings) -> None:
+    def __init__(self, settings: ReadSettings, build: Callable[[WorkerContext], FastAPI]) -> None:
         self._settings = settings
+        self._build = build
         self.port = settings.read_port
 
     async def run(self, context: WorkerContext) -> None:
         """Listen, answer, and let answers under way end."""
         settings = self._settings
-        api = ReadApi(
-            transactor=context.transactor,
-            clock=context.clock,
-            keys=settings.keys(),
-            vault=settings.vault(),
-            per_minute=settings.contact_views_per_minute,
-        )
-        server = _Server(
+        server = SignalFreeServer(
             uvicorn.Config(
-                build_api(api),
+                self._build(context),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -55,7 +49,7 @@ class ReadServer:
         )
         listener = socket.create_server((settings.read_host, settings.read_port))
         self.port = listener.getsockname()[1]
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="directory-reads")
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="reads")
         while not context.stopping.is_set() and not serving.done():
             context.health.progress(self.name)
             with suppress(TimeoutError):
