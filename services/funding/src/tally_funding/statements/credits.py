@@ -252,12 +252,20 @@ def credits_of(identity: StatementIdentity, found: Sequence[Line]) -> tuple[Cred
 
 
 def _bank_id(line: Line) -> str | None:
-    for reference in (line.bank_reference, line.uetr):
-        if reference is None or reference.upper() in PLACEHOLDERS:
-            continue
-        if _TOKEN.fullmatch(reference):
+    for reference in (meant(line.bank_reference), meant(line.uetr)):
+        if reference is not None and _TOKEN.fullmatch(reference):
             return reference
     return None
+
+
+def meant(text: str | None) -> str | None:
+    """A reference as said; None where a placeholder stands for none."""
+    return None if text is None or text.upper() in PLACEHOLDERS else text
+
+
+def booked_on(identity: StatementIdentity, line: Line) -> date:
+    """The day a line counts as booked."""
+    return line.booking_date or line.value_date or identity.last_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +281,7 @@ def announcement(
 ) -> FundingReceived:
     """A credit in the one shape all money comes in (F12); the account holder is the company."""
     line, external_id = credit.line, credit.external_id
-    booked = line.booking_date or line.value_date or identity.last_day
+    booked = booked_on(identity, line)
     matched = match(line.remittance, terms.reference_program)
     return FundingReceived(
         who=terms.who,

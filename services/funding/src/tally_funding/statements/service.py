@@ -199,7 +199,8 @@ async def _book_credits(
 ) -> dict[Line, KeptLine]:
     """Book each credit once: what notifications or statements told of before is that pay-in."""
     others = await store.booked_by_others(uow.conn, one.identity, one.credits)
-    pairs = pair(one.credits, others)
+    # Imports wait for this one, the service's other tasks do not.
+    pairs = await asyncio.to_thread(pair, one.identity, one.credits, others)
     became = {
         credit.line: KeptLine(credit.line, "ignored", None)
         for credit, pairing in pairs.items()

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tally_funding.statements.credits import (
+    PLACEHOLDERS,
     Continuity,
     Credit,
     Line,
     Predecessor,
     StatementIdentity,
+    booked_on,
+    meant,
 )
-from tally_funding.statements.notices import Booked
+from tally_funding.statements.notices import DAYS_APART_MAX, Booked
 from tally_money import Money
 from tally_postgres import Connection
 
@@ -49,16 +52,23 @@ FROM unnest(
 """
 
 
+# By the payer's id only about the time of the credits: payers give one id to payments of years. A
+# placeholder of banks names nothing.
 _BOOKED = """
 SELECT p.external_id, e.pay_in_id, e.amount, e.bank_reference, e.entry_reference, e.uetr,
-       e.end_to_end_id, ARRAY(
-           SELECT o.bank_reference FROM statement_entry o JOIN statement t USING (statement_key)
+       e.end_to_end_id, coalesce(e.booking_date, e.value_date, s.last_day) AS day, ARRAY(
+           SELECT coalesce(
+               CASE WHEN upper(o.bank_reference) = ANY($7::text[]) THEN NULL ELSE o.bank_reference END,
+               coalesce(o.booking_date, o.value_date, t.last_day)::text)
+           FROM statement_entry o JOIN statement t USING (statement_key)
            WHERE o.pay_in_id = e.pay_in_id AND t.kind = $3) AS repeated_as
 FROM statement_entry e JOIN statement s USING (statement_key) JOIN pay_in p USING (pay_in_id)
 WHERE s.account = $1 AND s.currency = $2 AND s.kind <> $3
   AND e.outcome IN ('pay_in', 'already_known') AND e.pay_in_id IS NOT NULL
   AND (e.bank_reference = ANY($4::text[]) OR e.entry_reference = ANY($4::text[])
-       OR e.uetr = ANY($5::text[]) OR e.end_to_end_id = ANY($6::text[]))
+       OR e.uetr = ANY($5::text[])
+       OR (e.end_to_end_id = ANY($6::text[])
+           AND coalesce(e.booking_date, e.value_date, s.last_day) BETWEEN $8::date AND $9::date))
 ORDER BY s.imported_at, s.statement_key, e.entry_index, e.part
 """
 
@@ -162,7 +172,11 @@ async def booked_by_others(
     conn: Connection, identity: StatementIdentity, money: Sequence[Credit]
 ) -> tuple[Booked, ...]:
     """Credits of the account that the other kind of message brought and that share a reference."""
+    if not money:
+        return ()
     said = [credit.line for credit in money]
+    days = [booked_on(identity, line) for line in said]
+    apart = timedelta(DAYS_APART_MAX)
     references = {text for line in said for text in (line.bank_reference, line.entry_reference)}
     rows = await conn.fetch(
         _BOOKED,
@@ -172,12 +186,16 @@ async def booked_by_others(
         _given(references),
         _given({line.uetr for line in said}),
         _given({line.end_to_end_id for line in said}),
+        sorted(PLACEHOLDERS),
+        min(days) - apart,
+        max(days) + apart,
     )
     return tuple(
         Booked(
             row["external_id"],
             row["pay_in_id"],
             Money(row["amount"], identity.currency),
+            row["day"],
             row["bank_reference"],
             row["entry_reference"],
             row["uetr"],
@@ -189,4 +207,4 @@ async def booked_by_others(
 
 
 def _given(texts: Iterable[str | None]) -> list[str]:
-    return sorted(text for text in texts if text is not None)
+    return sorted(text for text in texts if text is not None and meant(text) is not None)
