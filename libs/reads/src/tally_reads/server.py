@@ -12,6 +12,9 @@ from fastapi import FastAPI
 from tally_messaging import WorkerContext
 from tally_reads.settings import ReadSettings
 
+KEEP_ALIVE_S = 75
+"""An idle connection is kept for longer than the gateway keeps it (5 s): closed by both in the same
+moment, it would have taken a question with it that is never answered."""
 _TICK_S = 1.0
 
 
@@ -21,6 +24,19 @@ class SignalFreeServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def served(app: FastAPI, settings: ReadSettings) -> uvicorn.Config:
+    """How a read API is served."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.graceful_timeout_s,
+    )
 
 
 class ReadServer:
@@ -37,16 +53,7 @@ class ReadServer:
     async def run(self, context: WorkerContext) -> None:
         """Listen, answer, and let answers under way end."""
         settings = self._settings
-        server = SignalFreeServer(
-            uvicorn.Config(
-                self._build(context),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=settings.graceful_timeout_s,
-            )
-        )
+        server = SignalFreeServer(served(self._build(context), settings))
         listener = socket.create_server((settings.read_host, settings.read_port))
         self.port = listener.getsockname()[1]
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="reads")
