@@ -208,7 +208,10 @@ class ReclaimChanged(MoneyEvent):
 
 
 class OwnerConfirmed(Event):
-    """The owner gave a sign of life; `wallets` says how many of its clocks it set back."""
+    """The owner gave a sign of life; `wallets` says how many clocks of its money begin anew by it.
+
+    Those that began less than a day before are counted, and stand.
+    """
 
     TYPE: ClassVar[str] = "funding.unclaimed.owner_confirmed.v1"
 

@@ -601,3 +601,27 @@ async def test_empty_wallet_is_not_dormant(platform: Platform) -> None:
     await platform.send(gone, topic="payouts.payout.v1")
     assert await followed(platform, anna) == 0
     assert states(await work(platform, days=YEARS_3.days), anna) == []
+
+
+async def test_signs_of_two_owners_in_a_batch_are_told_each_under_its_own_command(
+    platform: Platform,
+) -> None:
+    """Who gave a command takes the first fact that follows from it for its outcome."""
+    await to_anna(platform, 1)
+    await pay_in(platform, 2, Beneficiary(party=party("ben")))
+    await work(platform, days=YEARS_3.days)
+    ((before,),) = await platform.rows("SELECT max(seq) FROM outbox")
+    by_anna, by_ben = confirm(party("anna"), "anna"), confirm(party("ben"), "ben")
+    await platform.give(by_anna, by_ben, by_anna, topic=COMMANDS)
+    told: dict[str, list[tuple[str, str]]] = {}
+    for cause, kind, owner in await platform.rows(
+        "SELECT headers::jsonb ->> 'tally_causation_id', headers::jsonb ->> 'ce_type', record_key"
+        f" FROM outbox WHERE seq > {before} ORDER BY seq"
+    ):
+        told.setdefault(cause, []).append((kind, owner))
+    confirmed, changed = OwnerConfirmed.TYPE, DormancyChanged.TYPE
+    assert [*told.values()] == [
+        [(confirmed, party("anna")), (changed, party("anna"))],
+        [(confirmed, party("ben")), (changed, party("ben"))],
+        [(confirmed, party("anna"))],
+    ]

@@ -1,5 +1,6 @@
 """Dormancy clocks of wallets: started, set back, run out, and what comes of it, each told (F31)."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -124,21 +125,24 @@ async def stop(uow: UnitOfWork, stopping: Sequence[Stopping]) -> None:
         _tell(uow, wallet, cause)
 
 
-async def sign_of_life(uow: UnitOfWork, owners: Collection[str], cause: Cause) -> Mapping[str, int]:
-    """Owners have shown themselves: the clocks of their money start again; how many, by owner."""
+async def waiting(uow: UnitOfWork, owners: Collection[str]) -> Mapping[str, int]:
+    """How many clocks a sign of each owner sets back; they are locked."""
     held = await wallets.lock_owners(uow.conn, owners)
-    waiting = [wallet for wallet in held if _is_set_back(wallet, uow.now)]
-    if waiting:
-        await restart(uow, waiting, cause)
-    return {
-        owner: sum(wallet.owner == owner for wallet in held if wallet.clock.state in WAITING)
-        for owner in owners
-    }
+    running = Counter(wallet.owner for wallet in held if wallet.clock.state in WAITING)
+    return {owner: running[owner] for owner in owners}
 
 
-def of_contacts(contacts: Collection[str]) -> set[str]:
-    """The owner references of money for these contacts."""
-    return {f"{CONTACT}{contact}" for contact in contacts}
+async def sign_of_life(uow: UnitOfWork, signs: Mapping[str, Cause]) -> None:
+    """Clocks of owners that have shown themselves, each by what told it, start again."""
+    held = await wallets.lock_owners(uow.conn, signs)
+    shown = [(wallet, signs[wallet.owner]) for wallet in held if _is_set_back(wallet, uow.now)]
+    if shown:
+        await restart(uow, shown)
+
+
+def of_contact(contact: str) -> str:
+    """The owner reference of money for a contact."""
+    return f"{CONTACT}{contact}"
 
 
 def _is_set_back(wallet: Wallet, now: datetime) -> bool:
@@ -147,11 +151,11 @@ def _is_set_back(wallet: Wallet, now: datetime) -> bool:
     return wallet.clock.state in WAITING
 
 
-async def restart(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> None:
-    """Let clocks run anew from now, and tell of it."""
-    restarted = [replace(w, clock=_started(_period(w, uow.now), uow.now)) for w in held]
+async def restart(uow: UnitOfWork, held: Sequence[tuple[Wallet, Cause]]) -> None:
+    """Let clocks run anew from now, and tell of each under what it followed from."""
+    restarted = [replace(w, clock=_started(_period(w, uow.now), uow.now)) for w, _ in held]
     await wallets.set_clocks(uow.conn, restarted)
-    for before, wallet in zip(held, restarted, strict=True):
+    for (before, cause), wallet in zip(held, restarted, strict=True):
         if is_claimable(wallet.owner) or before.clock.state is not Dormancy.ACTIVE:
             _tell(uow, wallet, cause)
 
@@ -160,7 +164,7 @@ async def new_money(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> No
     """Money came to wallets whose former money is gone: it has a clock of its own."""
     fresh = [wallet for wallet in held if wallet.clock.state in GONE and wallet.balance.minor > 0]
     if fresh:
-        await restart(uow, fresh, cause)
+        await restart(uow, [(wallet, cause) for wallet in fresh])
 
 
 async def settle(

@@ -101,13 +101,13 @@ async def _follow_known(
     if not rest:
         return
     senders = {
-        message.event.who.principal
+        message.event.who.principal: message.cause
         for message in messages
         for leg in _legs(message.event)
         if owners.get(leg.debit) == message.event.who.principal
     }
     if senders:
-        await clocks.sign_of_life(uow, senders, messages[-1].cause)
+        await clocks.sign_of_life(uow, senders)
     await known.posted(uow, rest, messages[-1].cause)
 
 

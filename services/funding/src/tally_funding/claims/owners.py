@@ -93,21 +93,21 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
         if event.state == PAID and not is_claimable(event.owner):
             before = gone.get(event.account, Money(0, event.amount.money().currency))
             gone[event.account] = before - event.amount.money()
-    asked = {message.event.owner for message in messages if is_asked_for(message.event)}
+    asked = {m.event.owner: m.cause for m in messages if is_asked_for(m.event)}
     if gone or asked:
         await for_every_tenant(uow.conn)
     if asked:
-        await clocks.sign_of_life(uow, asked, messages[-1].cause)
+        await clocks.sign_of_life(uow, asked)
     if gone:
         await posted(uow, gone, messages[-1].cause)
 
 
 async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
     """Take a method that owners chose themselves as a sign of life."""
-    owners = {m.event.owner for m in messages if m.event.who.principal == m.event.owner}
-    if owners:
+    signs = {m.event.owner: m.cause for m in messages if m.event.who.principal == m.event.owner}
+    if signs:
         await for_every_tenant(uow.conn)
-        await clocks.sign_of_life(uow, owners, messages[-1].cause)
+        await clocks.sign_of_life(uow, signs)
 
 
 async def posted(uow: UnitOfWork, deltas: Mapping[str, Money], cause: Cause) -> None:

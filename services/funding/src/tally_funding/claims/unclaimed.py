@@ -18,7 +18,7 @@ from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, filings, reclaims
 from tally_funding.postings import Books
-from tally_messaging import Received, UnitOfWork
+from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
 
 _LOG = get_logger("tally_funding.claims")
@@ -53,35 +53,40 @@ async def confirm(uow: UnitOfWork, messages: Sequence[Received[ConfirmOwner]]) -
     """Take signs of life of owners: their clocks are set back, each sign is answered."""
     await for_every_tenant(uow.conn)
     book = await AnswerBook.open(uow, TOPIC, {message.event.command_id for message in messages})
-    fresh: list[Received[ConfirmOwner]] = []
+    counts = await clocks.waiting(uow, {message.event.owner for message in messages})
+    signs: dict[str, Cause] = {}
     for message in messages:
         command = message.event
         seen = book.look_up(command.command_id, message)
+        if seen is Seen.AGAIN:
+            continue
         if seen is Seen.OTHER:
             _refuse(uow, command, command.command_id, reused(command.command_id), message)
-        elif seen is Seen.NEVER and command.who.principal != command.owner:
-            fact: Event = _refuse(
-                uow, command, command.command_id, _not_the_owner(command), message
-            )
-            book.keep(
-                command.command_id, command, fact, key=_key(fact), tenant=command.who.principal
-            )
-        elif seen is Seen.NEVER:
-            fresh.append(message)
-    owners = {message.event.owner for message in fresh}
-    counts = await clocks.sign_of_life(uow, owners, fresh[-1].cause) if fresh else {}
-    for message in fresh:
-        command = message.event
-        fact = OwnerConfirmed(
-            owner=command.owner,
-            sign=command.sign,
-            wallets=counts[command.owner],
-            who=command.who,
-            occurred_at=uow.now,
-        )
-        uow.emit(fact, topic=TOPIC, key=command.owner, cause=message)
-        book.keep(command.command_id, command, fact, key=command.owner, tenant=command.owner)
+            continue
+        fact: Event
+        if command.who.principal != command.owner:
+            fact = _refuse(uow, command, command.command_id, _not_the_owner(command), message)
+        else:
+            fact = _confirmed(uow, message, counts[command.owner])
+            signs.setdefault(command.owner, message.cause)
+        book.keep(command.command_id, command, fact, key=_key(fact), tenant=command.who.principal)
+    # Only now: who gave a command takes the first fact that follows from it for its outcome.
+    if signs:
+        await clocks.sign_of_life(uow, signs)
     await book.save()
+
+
+def _confirmed(uow: UnitOfWork, message: Received[ConfirmOwner], wallets: int) -> OwnerConfirmed:
+    command = message.event
+    fact = OwnerConfirmed(
+        owner=command.owner,
+        sign=command.sign,
+        wallets=wallets,
+        who=command.who,
+        occurred_at=uow.now,
+    )
+    uow.emit(fact, topic=TOPIC, key=command.owner, cause=message)
+    return fact
 
 
 def _not_the_owner(command: ConfirmOwner) -> Refusal:

@@ -64,11 +64,17 @@ def register(router: Router) -> None:
             for e in (message.event for message in messages)
         ]
         await store.set_contacts(uow.conn, said, uow.now)
-        signs = clocks.of_contacts({contact.contact for contact in said if contact.verified})
+        signs = {
+            clocks.of_contact(contact.contact): message.cause
+            for contact, message in zip(said, messages, strict=True)
+            if contact.verified
+        }
         # What others enter for a party, or take away from it, is no sign of its own.
-        signs |= {m.event.party_id for m in messages if m.event.who.principal == m.event.party_id}
+        signs |= {
+            m.event.party_id: m.cause for m in messages if m.event.who.principal == m.event.party_id
+        }
         if signs:
-            await clocks.sign_of_life(uow, signs, messages[-1].cause)
+            await clocks.sign_of_life(uow, signs)
 
     @router.each(ContactRemoved)
     async def removed(uow: UnitOfWork, message: Received[ContactRemoved]) -> None:
