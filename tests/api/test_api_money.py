@@ -274,7 +274,8 @@ async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however
 ) -> None:
     purse = await funded(cast, "payee", "20.00")
     owner = cast.ids["payee"]
-    tries = [("operator", await whole.platform.operator(), "mandate_missing")]
+    operator = await whole.platform.operator()
+    tries = [("operator", operator, "mandate_missing")]
     tries += [(name, cast[name], "mandate_missing") for name in ("aggregator", "company")]
     tries += [(name, cast[name], "not_found") for name in ("partner", "rival")]
     for name, client, wanted in tries:
@@ -284,7 +285,7 @@ async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however
             ("/v1/payouts", {"wallet": purse, "amount": money("1.00"), "why": cast.why("mine")}),
         ):
             assert await refused(client, path, body) == wanted, (name, path)
-    await _by_ways_round(cast, owner, purse)
+    await _by_ways_round(cast, operator, owner, purse)
     assert await posted(cast, "payee") == {purse: "20.00"}
     movements = await cast.items("payee", f"/v1/wallets/{purse}/movements")
     assert len(movements) == 1
@@ -299,8 +300,8 @@ async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however
     assert code == "mandate_missing"
 
 
-async def _by_ways_round(cast: Cast, owner: str, purse: str) -> None:
-    """An unsigned rule, a program's funding order, an escrow, a claim, a designation, a key, a method."""
+async def _by_ways_round(cast: Cast, operator: Client, owner: str, purse: str) -> None:
+    """An unsigned rule, a funding order, an escrow, a claim, a designation, a key, a method, a connection."""
     company, why = cast["company"], cast.why("mine")
     document = {
         "schema": 2,
@@ -347,6 +348,11 @@ async def _by_ways_round(cast: Cast, owner: str, purse: str) -> None:
     assert await refused(company, "/v1/api-keys", key) == "mandate_missing"
     method = {"currency": "EUR", "rail": "wallet", "instrument": purse}
     assert await refused(company, f"/v1/parties/{owner}/methods", method) == "mandate_missing"
+    invited = {"from_party": cast.ids["company"], "to_party": owner, "access": "manage"}
+    made = await company.do("/v1/connections", {**invited, "reason": "They work for us"})
+    accept = f"/v1/connections/{made['subject']}/accept"
+    for client in (company, cast["aggregator"], operator):
+        assert await refused(client, accept, {"reason": "We do"}) == "mandate_missing"
 
 
 async def test_f08_escrow_leaves_balanced_books_by_each_path(cast: Cast, whole: Whole) -> None:

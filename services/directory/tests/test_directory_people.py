@@ -443,8 +443,10 @@ async def test_f18_access_lasts_from_acceptance_to_revocation(planted: Any) -> N
     assert isinstance(invited, ConnectionChanged)
     assert (invited.state, invited.access) == ("invited", "manage")
     assert await planted.refusal(reach(1)) == foreign
-    own_word = planted.command(asked.AcceptConnection, **connection, by="beta")
-    assert await planted.refusal(own_word) == ("not_your_subtree", "/connection_id")
+    for other in ("beta", "agg", "operator"):
+        by = {"principal": "operator"} if other == "operator" else {"by": other}
+        for_it = planted.command(asked.AcceptConnection, **connection, **by)
+        assert await planted.refusal(for_it) == ("only_the_party", "/connection_id"), other
     (accepted,) = await planted.send(
         planted.command(asked.AcceptConnection, **connection, by="acme")
     )

@@ -124,6 +124,37 @@ async def test_f07_to_stand_above_an_owner_is_no_mandate_and_a_connection_it_acc
         assert (await bench.post(path, aggregator, body)).status_code == 403, path
 
 
+async def test_f07_an_invitation_is_accepted_by_the_invited_party_and_nobody_for_it(
+    bench: Bench,
+) -> None:
+    aggregator, company = await tree(bench)
+    ann, operator = await bench.key("ann"), await bench.key("operator")
+    ask = {"from_party": party("acme"), "to_party": party("ann"), "access": "manage"}
+    made = await bench.post("/v1/connections", company, {**ask, "reason": "They work for us"})
+    assert made.status_code == 202, made.text
+    connection = made.json()["subject"]
+    invited = {
+        **ask,
+        "connection_id": connection,
+        "state": "invited",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party("acme")},
+        "reason": "They work for us",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    fact = bench.fact("directory.parties.v1", "directory.connection.changed.v1", invited)
+    await bench.learn(fact)
+    accept = f"/v1/connections/{connection}/accept"
+    for key in (company, aggregator, operator):
+        answered = await bench.post(accept, key, {"reason": "We know us"})
+        assert (answered.status_code, answered.json()["code"]) == (403, "mandate_missing")
+        assert answered.json()["field"] == "/connection_id"
+    beside = await bench.post(accept, await bench.key("other"), {"reason": "We know them"})
+    assert beside.status_code == 404
+    assert len(await bench.commands_told()) == 1, "the invitation alone"
+    assert (await bench.post(accept, ann, {"reason": "I know them"})).status_code == 202
+
+
 @pytest.mark.parametrize("whose", ["other", "ann"])
 async def test_what_is_not_below_the_caller_is_answered_like_what_does_not_exist(
     bench: Bench, whose: str

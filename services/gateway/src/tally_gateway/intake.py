@@ -228,7 +228,7 @@ def _answer_again(claim: Claim, known: Claim, before: Mapping[str, Command]) -> 
 def check_access(request: Request, world: World) -> None:
     """Raise a problem unless the principal reaches everything the request is about.
 
-    It is `not_found`, or `mandate_missing` where the principal may see the owner but not its money.
+    It is `not_found`, or `mandate_missing` where the principal may manage the owner but not speak for it.
     """
     principal = request.caller.party
     if request.route.operator_only and principal != OPERATOR:
@@ -240,8 +240,11 @@ def check_access(request: Request, world: World) -> None:
         within = reaches_thing if about.is_thing else reaches
         if within(world, principal, named, about.access):
             continue
-        if about.access is Access.DEBIT and within(world, principal, named, Access.MANAGE):
-            raise _mandate_missing(about.field)
+        if within(world, principal, named, Access.MANAGE):
+            if about.access is Access.DEBIT:
+                raise _mandate_missing(about.field)
+            if about.access is Access.OWN_WORD:
+                raise _not_its_own_word(about.field)
         raise not_found()
 
 
@@ -252,6 +255,16 @@ def _mandate_missing(field: str) -> Problem:
         problem_code="mandate_missing",
         pointer=f"/{field}",
         remedy="Have the owner ask for this, or accept a connection from your party with access manage.",
+    )
+
+
+def _not_its_own_word(field: str) -> Problem:
+    return Problem(
+        "scope_missing",
+        "The party that is asked answers itself, and nobody for it.",
+        problem_code="mandate_missing",
+        pointer=f"/{field}",
+        remedy="Ask with credentials of the party itself.",
     )
 
 

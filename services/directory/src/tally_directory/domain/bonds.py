@@ -97,9 +97,12 @@ def invite(
 
 
 def accept(world: World, act: Act, connection_id: str) -> Connection:
-    """Agree to a connection: the word of the party whose account it is."""
+    """Agree to a connection: the word of the party whose account it is, and of nobody for it (F7).
+
+    It may let another party spend: given from above, whoever invites from there would let itself in.
+    """
     connection = _connection(world, connection_id)
-    need_own(world, act, world.party(connection.to_party, "/connection_id"), "/connection_id")
+    need_self(world, act, world.party(connection.to_party, "/connection_id"), "/connection_id")
     if connection.state is ConnectionState.REVOKED:
         refuse("connection_revoked", "/connection_id", "it was revoked", "ask for a new invitation")
     accepted = replace(connection, state=ConnectionState.ACCEPTED)

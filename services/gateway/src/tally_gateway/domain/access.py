@@ -5,7 +5,8 @@ through a connection that was accepted, with the connection's access; what lies 
 closed. Everything else is answered as if it did not exist.
 
 The one: money leaves a wallet by its owner's word alone (F7). To stand above an owner is no mandate; a
-connection that the owner accepted with `manage` is.
+connection that the owner accepted with `manage` is. To accept is the owner's own word: neither who stands
+above it nor the installation gives it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,18 +15,25 @@ from enum import StrEnum
 
 OPERATOR = "operator"
 """The principal of the installation itself: it is in no tree and reaches every tree."""
+INVITED = "to_party"
+"""In the data of a connection, the one of its two parties that is asked to accept it."""
 
 
 class Access(StrEnum):
     """What somebody may do with a party; each includes the ones before it.
 
-    No connection says `debit`: the owner may, and who it lets manage.
+    No connection says `debit`: the owner may, and who it lets manage. `own_word` is the party's alone.
     """
 
     PAY = "pay"
     VIEW = "view"
     MANAGE = "manage"
     DEBIT = "debit"
+    OWN_WORD = "own_word"
+
+
+ASKED_OF_THE_OWNER = frozenset({Access.DEBIT, Access.OWN_WORD})
+"""What no place in the tree gives."""
 
 
 _RANK: Mapping[str, int] = {
@@ -79,6 +87,8 @@ class World:
 def reaches(world: World, principal: str, party: str, needed: Access) -> bool:
     """Whether a principal may do something that needs this access with a party."""
     node = world.nodes.get(party)
+    if needed is Access.OWN_WORD:
+        return node is not None and principal == node.party
     if needed is Access.DEBIT:
         return principal == party or _connected(world, principal, party, Access.MANAGE)
     if principal == OPERATOR:
@@ -102,6 +112,8 @@ def reaches_thing(world: World, principal: str, thing_id: str, needed: Access) -
     thing = world.things.get(thing_id)
     if thing is None:
         return False
-    if principal == OPERATOR and needed is not Access.DEBIT:
+    if principal == OPERATOR and needed not in ASKED_OF_THE_OWNER:
         return True
-    return any(reaches(world, principal, party, needed) for party in thing.parties)
+    invited = thing.data.get(INVITED)
+    parties = (invited,) if invited and needed is Access.OWN_WORD else thing.parties
+    return any(reaches(world, principal, party, needed) for party in parties)

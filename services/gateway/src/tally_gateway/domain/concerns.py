@@ -107,7 +107,9 @@ THINGS: Final[Mapping[str, tuple[Tells, ...]]] = {
         Tells("wallet_id", ("owner",), keeps=("account", "owner", "company", "currency")),
         Tells("account", ("owner",)),
     ),
-    "directory.connection.changed.v1": (Tells("connection_id", ("from_party", "to_party")),),
+    "directory.connection.changed.v1": (
+        Tells("connection_id", ("from_party", "to_party"), keeps=("to_party",)),
+    ),
     "directory.contact.added.v1": (Tells("contact_id", ("party_id",)),),
     "directory.verification.started.v1": (Tells("verification_id", ("party_id",)),),
     "directory.approval.proposed.v1": (Tells("approval_id", ("party_id",)),),

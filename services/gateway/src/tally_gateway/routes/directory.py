@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from tally_contracts import directory
 from tally_contracts.base import Text
+from tally_gateway.domain.access import Access
 from tally_gateway.routes.model import About, Asked, CommandRoute
 
 ContactValue = Annotated[
@@ -270,7 +271,7 @@ CONNECTIONS: Final = (
         scope=WRITE,
         subject="connection_id",
         step_up=True,
-        about=(About("connection_id", is_thing=True),),
+        about=(About("connection_id", Access.OWN_WORD, is_thing=True),),
         extra=WHY,
         example={"reason": "We know them"},
     ),
