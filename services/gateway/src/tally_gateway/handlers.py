@@ -15,6 +15,7 @@ FACT_TOPICS = (
     "directory.parties.v1",
     "directory.wallets.v1",
     "programs.programs.v1",
+    "kyc.identity.v1",
     "funding.pay_in.v1",
     "funding.statements.v1",
     "funding.rules.v1",

@@ -33,7 +33,8 @@ program program_id purpose rail reason reason_code receivable_id reference refun
 released remedy return_id returns reverses role sequence settled_by settlement_id shares state subject
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
 wallet wallet_id where why answer_by filing_id notice_id reclaim_id report_id reportable_at sign
-external_ids challenge_id asked basis tokens view_id viewer
+external_ids challenge_id asked basis tokens view_id viewer task_id level party_kind valid_until
+may_remit reasons who_must_act changed reopened
 """
 _FOR_PARTNERS: Final = """
 allocated budget_id change changed_by draws evidence external_id limit parent reservation_id
@@ -46,9 +47,9 @@ event_type expected faults fees_version file_name ignored_entries import_id line
 log_seq match_id name note originator outcome path pay_in_amount pay_ins period policy
 policy_version priority proposed_by provider_event public_key received results returned rule rule_id run_id
 settlement_account source statement_ids wallets webhook_id who companies contacts content line_count
-sha256 totals
+sha256 totals submitted_by
 """
-_FOR_ABOVE: Final = "attempted_by hold_id label merged_tenant previous_path tenant"
+_FOR_ABOVE: Final = "attempted_by hold_id jurisdictions label merged_tenant previous_path rows table tenant valid_from"
 _SEALED: Final = "sealed_code sealed_message"
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {

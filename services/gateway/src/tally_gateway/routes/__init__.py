@@ -16,6 +16,7 @@ ROUTES: Final[tuple[CommandRoute, ...]] = (
 COMMAND_TOPICS: Final = (
     "directory.commands.v1",
     "programs.commands.v1",
+    "kyc.commands.v1",
     "funding.commands.v1",
     "funding.rules.commands.v1",
     "funding.sources.commands.v1",

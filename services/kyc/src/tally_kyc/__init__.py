@@ -1,0 +1,1 @@
+"""Identity: tasks, levels derived from them, and tables of gates and limits."""
