@@ -1,11 +1,15 @@
 -- Tables as folding :payments payments of :payees payees would leave them. Every fifth payment is
--- the first payee's; one in 5000 payouts waits for its payee.
+-- the first payee's; one in 5000 payouts waits for its payee; every second payment is of one event.
 CREATE TEMP TABLE payment AS
 SELECT n, CASE WHEN n % 5 = 0 THEN 0 ELSE n % :payees END AS payee, :start + n * :step AS at,
-       n % 5000 = 1 AS waits
+       n % 5000 = 1 AS waits, CASE WHEN n % 2 = 0 THEN 'campaign' ELSE 'order:' || n END AS event
 FROM generate_series(1, :payments) n;
 CREATE TEMP TABLE above AS
 SELECT p, 'party_p' || p AS party, 'party_c' || p % 100 AS company FROM generate_series(0, :payees - 1) p;
+-- An eighth of the payments have a thing of every kind that facts tell of whole.
+CREATE TEMP TABLE item AS
+SELECT m.n, a.party, a.company, m.at FROM payment m JOIN above a ON a.p = m.payee
+WHERE m.n % 10 = 5 OR m.n % 40 = 7;
 
 INSERT INTO party (party_id, tenant, described, kind, alias, state, placed, parent, registered_at)
 SELECT 'party_root', 'party_root', '1', 'aggregator', 'root', 'registered', '1', NULL, :start
@@ -27,7 +31,7 @@ SELECT 'acc_' || lpad(m.payee::text, 26, '0'), m.at + k.step * interval '1 ms', 
        'acc_clearing', 'jrn_' || m.n, k.prefix || m.n, k.kind, m.at,
        jsonb_build_object('who', jsonb_build_array('svc:feed', 'party_c7'),
            'where', jsonb_build_array('api', 'DE'),
-           'why', jsonb_build_array('rebates', 'order:' || m.n, 'Rebate for the quarter')),
+           'why', jsonb_build_array('rebates', m.event, 'Rebate for the quarter')),
        'event-' || m.n || '-' || k.step
 FROM payment m CROSS JOIN (VALUES
     (0, 'journal', 1000, 0, 'received', 'pin_'), (1, 'hold', 0, 900, 'paid', 'po_'),
@@ -45,11 +49,16 @@ SELECT m.account, m.currency, max(a.owner), sum(m.posted), sum(m.held),
 FROM movement m JOIN account a ON a.account_id = m.account GROUP BY 1, 2;
 INSERT INTO owned
 SELECT owner, currency, sum(posted), sum(held), sum(received), sum(paid), sum(committed) FROM balance GROUP BY 1, 2;
+UPDATE owned o SET budgeted = 9000 * i.n, reserved = 200 * i.n, used = 300 * i.n
+FROM (SELECT party, count(*) AS n FROM item GROUP BY 1) i WHERE o.owner = i.party AND o.currency = 'USD';
 INSERT INTO total
-SELECT d.ancestor, o.currency, 'party_root', sum(posted), sum(held), sum(received), sum(paid), sum(committed)
+SELECT d.ancestor, o.currency, 'party_root', sum(posted), sum(held), sum(received), sum(paid), sum(committed),
+       sum(budgeted), sum(reserved), sum(used)
 FROM owned o JOIN descent d ON d.party = o.owner GROUP BY 1, 2
 UNION ALL
-SELECT '*', currency, '*', sum(posted), sum(held), sum(received), sum(paid), sum(committed) FROM owned GROUP BY 2;
+SELECT '*', currency, '*', sum(posted), sum(held), sum(received), sum(paid), sum(committed),
+       sum(budgeted), sum(reserved), sum(used)
+FROM owned GROUP BY 2;
 
 INSERT INTO pay_in
 SELECT 'pin_' || n, 'corr-' || n, 'cards', 'ext-' || n, 'USD', 1000, 'party_c' || payee % 100,
@@ -61,18 +70,53 @@ SELECT 'po_' || n, 'pin_' || n, 'corr-' || n, 'party_p' || payee, 'party_c' || p
        CASE WHEN waits THEN 'claimable' ELSE 'paid' END, at, 'wallet', NULL,
        CASE WHEN waits THEN 'payee' END
 FROM payment;
-INSERT INTO payment_key SELECT 'jrn_' || n, 'pin_' || n, false, at FROM payment;
+INSERT INTO payment_key SELECT 'jrn_' || n, 'pin_' || n, false, at FROM payment
+UNION ALL SELECT 'event:' || event, 'pin_' || n, true, at FROM payment;
 INSERT INTO hop
 SELECT 'event-' || m.n || '-' || k.n, k.prefix || m.n, 'corr-' || m.n, NULL, k.type, k.topic, k.service,
        m.at, m.at + k.n * interval '1 s',
        jsonb_build_object('who', jsonb_build_array('svc:feed', 'party_c7'), 'state', 'paid',
-           'why', jsonb_build_array('rebates', 'order:' || m.n, 'Rebate for the quarter'))
+           'why', jsonb_build_array('rebates', m.event, 'Rebate for the quarter'))
 FROM payment m CROSS JOIN (VALUES
     (0, 'pin_', 'funding.pay_in.received.v1', 'funding.pay_in.v1', 'funding'),
     (1, 'pin_', 'ledger.journal.posted.v1', 'ledger.journals.v1', 'ledger'),
     (2, 'pin_', 'funding.pay_in.allocated.v1', 'funding.pay_in.v1', 'funding'),
     (3, 'po_', 'payouts.payout.changed.v1', 'payouts.payout.v1', 'payouts')
 ) k (n, prefix, type, topic, service);
+
+-- A thing by its kind and payment. Versions of what a program is bound by are all under the first one.
+CREATE TEMP TABLE thing AS
+SELECT k.kind, i.n, k.kind || '_' || i.n AS subject, k.parts, i.party, i.company, i.at,
+       jsonb_build_object(k.kind || '_id', k.kind || '_' || i.n, 'program_id', 'program_' || i.n,
+           'state', 'open', 'owner', i.party, 'company', i.company, 'pay_in_id', 'pin_' || i.n,
+           'amount', jsonb_build_object('currency', 'USD', 'amount', '10.00'),
+           'who', jsonb_build_array('svc:feed', i.company), 'where', jsonb_build_array('api', 'DE'),
+           'why', jsonb_build_array('rebates', 'campaign', 'Rebate for the quarter')) AS told
+FROM item i CROSS JOIN (VALUES
+    ('receivable', 2), ('agreement', 1), ('claim', 2), ('designation', 1), ('charge', 1),
+    ('expectation', 2), ('manual_entry', 2), ('rule', 2), ('program', 1), ('budget', 1),
+    ('payable', 1), ('program_payment', 1), ('budget_claim', 1)
+) k (kind, parts);
+INSERT INTO record
+SELECT kind, subject, part, NULL, lpad(part::text, 20, '0'), at,
+       CASE WHEN kind = 'budget' THEN told || jsonb_build_object('path', '[]'::jsonb,
+           'limit', jsonb_build_object('currency', 'USD', 'amount', '100.00'),
+           'allocated', jsonb_build_object('currency', 'USD', 'amount', '10.00'),
+           'reserved', jsonb_build_object('currency', 'USD', 'amount', '2.00'),
+           'used', jsonb_build_object('currency', 'USD', 'amount', '3.00')) ELSE told END
+FROM thing CROSS JOIN LATERAL generate_series(1, parts) part
+UNION ALL
+SELECT k.kind, 'program_5:' || n || k.kind, 1, 'program_5', lpad(n::text, 20, '0'), at,
+       jsonb_build_object('program_id', 'program_5', 'program', 'rebates', 'version', n)
+FROM item CROSS JOIN (VALUES ('policy'), ('fees'), ('funding_order')) k (kind);
+INSERT INTO budget SELECT subject, 1, 9000, 200, 300 FROM thing WHERE kind = 'budget';
+INSERT INTO tier SELECT subject, 200, 300 FROM thing WHERE kind = 'budget';
+INSERT INTO belonging
+SELECT subject, 'program_' || n, kind, at FROM thing
+WHERE kind IN ('budget', 'payable', 'program_payment', 'budget_claim');
+INSERT INTO keeper
+SELECT subject, CASE WHEN kind = 'program' THEN company ELSE party END FROM thing
+WHERE kind IN ('program', 'budget');
 
 INSERT INTO involvement
 SELECT account_id, owner, 'wallet', opened_at FROM account
@@ -82,6 +126,9 @@ SELECT k.prefix || m.n, o.party, k.kind, m.at
 FROM payment m
 CROSS JOIN (VALUES ('pin_', 'pay_in'), ('po_', 'payout')) k (prefix, kind)
 CROSS JOIN LATERAL (VALUES ('party_p' || m.payee), ('party_c' || m.payee % 100)) o (party);
+INSERT INTO involvement
+SELECT t.subject, o.party, t.kind, t.at
+FROM thing t CROSS JOIN LATERAL (VALUES (t.party), (t.company)) o (party);
 INSERT INTO sight
 SELECT i.subject, d.ancestor, 'party_root', max(i.kind), min(i.at),
        bool_or(i.kind = 'payout' AND substr(i.subject, 4)::integer % 5000 = 1)
