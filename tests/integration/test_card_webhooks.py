@@ -208,6 +208,44 @@ async def test_a_failed_refund_that_is_no_return_of_its_own_is_a_case_and_no_boo
     assert await platform.balance("clearing/cards/USD") == -5_000
 
 
+async def test_f15_a_failed_refund_handed_to_a_person_is_not_undone_by_the_refund_made_again(
+    platform: Platform,
+) -> None:
+    """Two refunds in one total, of 20 and 30; that of 20 fails, and succeeds when it is made again."""
+    await hook(platform, *SUCCEEDED)
+    await hook(platform, *REFUNDED_50)
+    await hook(platform, "evt_7", "refund.failed", refund(amount=2_000), later_s=60)
+    again = charge(amount_refunded=5_000)
+    await hook(platform, "evt_8", "charge.refunded", again, later_s=120)
+    await hook(platform, "evt_9", "refund.failed", refund(amount=2_000), later_s=121)
+    await platform.work("returns_due")
+    assert [fact.amount.amount for fact in platform.facts(PayInRefunded)] == ["50.00", "20.00"]
+    assert platform.facts(PayInReinstated) == [], "the person enters it by hand"
+    assert await platform.balance("clearing/cards/USD") == -3_000
+    assert len(await platform.rows("SELECT FROM suspense_case")) == 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_f15_a_failed_refund_is_undone_or_handed_over_never_both_whatever_comes_first(
+    platform: Platform, order: tuple[int, ...]
+) -> None:
+    events = (
+        ("evt_2", "charge.refunded", charge(amount_refunded=3_000), 10),
+        ("evt_3", "charge.refunded", charge(amount_refunded=5_000), 20),
+        ("evt_7", "refund.failed", refund(amount=2_000), 60),
+    )
+    await hook(platform, *SUCCEEDED)
+    for index in order:
+        event_id, event_type, thing, later_s = events[index]
+        await hook(platform, event_id, event_type, thing, later_s=later_s)
+        await platform.work("returns_due")
+    handed_over = len(await platform.rows("SELECT FROM suspense_case"))
+    undone = platform.facts(PayInReinstated)
+    assert len(undone) + handed_over == 1
+    assert await platform.balance("clearing/cards/USD") == -5_000 - 2_000 * len(undone)
+    assert await platform.set_aside() == []
+
+
 async def test_money_without_metadata_stands_in_suspense(platform: Platform) -> None:
     await hook(platform, "evt_1", "charge.succeeded", charge(metadata={}))
     assert await platform.balances() == {

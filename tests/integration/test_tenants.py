@@ -15,7 +15,7 @@ from tally_messaging import UnitOfWork
 from tally_runtime import derived_id
 
 from .conftest import START, Platform
-from .test_card_webhooks import SUCCEEDED, WITHDRAWN, hook
+from .test_card_webhooks import SUCCEEDED, WITHDRAWN, hook, refund
 from .test_matches import decide, expect, money
 from .test_returns import WHERE, WHY, give_back, pay_in, settle, spend, usd
 
@@ -38,6 +38,7 @@ TABLES = [
     "receivable_settlement",
     "card_payment",
     "card_dispute",
+    "card_refund_failure",
     "webhook_event",
     "manual_entry",
     "expectation",
@@ -84,6 +85,7 @@ async def fill(platform: Platform) -> None:
     await platform.send(imported, "funding.commands.v1", imported.import_id)
     await hook(platform, *SUCCEEDED, company=COMPANY)
     await hook(platform, *WITHDRAWN, company=COMPANY)
+    await hook(platform, "evt_9", "refund.failed", refund(), company=COMPANY)
     entered = EnterPayIn(
         **OF_COMPANY,
         where=WHERE,

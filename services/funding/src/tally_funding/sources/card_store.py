@@ -58,11 +58,15 @@ ON CONFLICT (pay_in_id, refund) DO UPDATE SET failed_at = EXCLUDED.failed_at
 
 _NOT_UNDONE = """
 SELECT refund, currency, amount FROM card_refund_failure
-WHERE pay_in_id = $1 AND return_id IS NULL
+WHERE pay_in_id = $1 AND return_id IS NULL AND handed_over_at IS NULL
 ORDER BY failed_at, refund
 """
 
 _UNDO = "UPDATE card_refund_failure SET return_id = $3 WHERE pay_in_id = $1 AND refund = $2"
+
+_HAND_OVER = """
+UPDATE card_refund_failure SET handed_over_at = $3 WHERE pay_in_id = $1 AND refund = $2
+"""
 
 _SAVE_DISPUTES = """
 INSERT INTO card_dispute (pay_in_id, dispute, currency, amount, withdrawn, reinstated)
@@ -212,7 +216,7 @@ async def save_payment(
 
 
 async def not_undone(conn: Connection, pay_in_id: str) -> tuple[tuple[str, Money], ...]:
-    """Failed refunds (id and amount) for which no return was undone yet; the first that failed first."""
+    """Failed refunds (id and amount) that are neither undone nor a person's; the first that failed first."""
     return tuple(
         (row["refund"], Money(row["amount"], currency(row["currency"])))
         for row in await conn.fetch(_NOT_UNDONE, pay_in_id)
@@ -222,3 +226,8 @@ async def not_undone(conn: Connection, pay_in_id: str) -> tuple[tuple[str, Money
 async def undo(conn: Connection, pay_in_id: str, refund: str, return_id: str) -> None:
     """Note which return is undone for a failed refund."""
     await conn.execute(_UNDO, pay_in_id, refund, return_id)
+
+
+async def hand_over(conn: Connection, pay_in_id: str, refund: str, now: datetime) -> None:
+    """Note that a failed refund is a person's to undo from now on."""
+    await conn.execute(_HAND_OVER, pay_in_id, refund, now)

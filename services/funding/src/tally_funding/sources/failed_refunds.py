@@ -15,7 +15,8 @@ _LOG = get_logger("tally_funding.webhooks")
 async def undo_failed(uow: UnitOfWork, pay_in_id: str, payment: CardPayment) -> None:
     """Have the return of each failed refund given back, once; it waits for its return to be told.
 
-    Refunds that were told of together are one return: what is no return's whole amount is a case.
+    Refunds that were told of together are one return: what is no return's whole amount is a case, and
+    from then on a person's. A later refund of the same amount is other money, which is not given back.
     """
     await pay_in_store.lock_pay_ins(uow.conn, [pay_in_id])
     for refund, amount in await store.not_undone(uow.conn, pay_in_id):
@@ -26,6 +27,7 @@ async def undo_failed(uow: UnitOfWork, pay_in_id: str, payment: CardPayment) -> 
         elif payment.refunded_minor >= sum(
             failed.amount.minor for failed in payment.failed_refunds.values()
         ):
+            await store.hand_over(uow.conn, pay_in_id, refund, uow.now)
             await _open_case(uow, pay_in_id, refund, amount)
 
 
