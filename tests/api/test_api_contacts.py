@@ -141,9 +141,11 @@ async def test_f26_reading_contacts_takes_a_purpose_and_a_scope_that_nobody_give
     assert (unasked.status_code, unasked.json()["code"]) == (422, "invalid_request")
     closed = await people.clients["reader"].get(path, purpose="x")
     assert (closed.status_code, closed.json()["code"]) == (403, "scope_missing")
-    borrowed = {"label": "x", "party": people.ids["payee"], "scopes": ["contacts:read"]}
-    refused = await people.clients["acme"].post("/v1/api-keys", borrowed)
-    assert (refused.status_code, refused.json()["code"]) == (403, "mandate_missing")
+    # Nor one that gives a consent, or a grant that names contacts, in the party's name.
+    for scope in ("contacts:read", "parties:write", "wallets:write"):
+        borrowed = {"label": "x", "party": people.ids["payee"], "scopes": [scope]}
+        refused = await people.clients["acme"].post("/v1/api-keys", borrowed)
+        assert (refused.status_code, refused.json()["code"]) == (403, "mandate_missing"), scope
 
 
 async def test_a_contact_that_was_read_is_in_no_topic_no_table_and_no_line_of_the_logs(

@@ -344,8 +344,9 @@ async def _by_ways_round(cast: Cast, operator: Client, owner: str, purse: str) -
     assert await refused(company, "/v1/claims", claim) == "owner_not_claimable"
     designation = {"owner": owner, "to_owner": cast.ids["company"], "why": why}
     assert await refused(company, "/v1/designations", designation) == "owner_not_claimable"
-    key = {"label": "theirs", "party": owner, "scopes": ["transfers:write"]}
-    assert await refused(company, "/v1/api-keys", key) == "mandate_missing"
+    for scope in ("transfers:write", "parties:write"):
+        key = {"label": "theirs", "party": owner, "scopes": [scope]}
+        assert await refused(company, "/v1/api-keys", key) == "mandate_missing"
     method = {"currency": "EUR", "rail": "wallet", "instrument": purse}
     assert await refused(company, f"/v1/parties/{owner}/methods", method) == "mandate_missing"
     invited = {"from_party": cast.ids["company"], "to_party": owner, "access": "manage"}

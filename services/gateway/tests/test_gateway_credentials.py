@@ -57,15 +57,16 @@ async def test_a_key_of_a_party_above_or_beside_cannot_be_made_or_listed(
 
 
 @pytest.mark.parametrize("kind", ["api-keys", "oauth-clients"])
-async def test_f07_a_secret_that_speaks_for_a_partys_money_is_made_by_itself_or_the_operator(
+async def test_f07_f26_a_secret_that_speaks_for_a_party_is_made_by_itself_or_the_operator(
     bench: Bench, kind: str
 ) -> None:
     mine = await grown(bench)
     above, operator = await bench.key("agg"), await bench.key("operator")
-    spending = {**MAKE, "party": party("acme"), "scopes": ["events:read", "transfers:write"]}
-    refused = await bench.post(f"/v1/{kind}", above, spending)
-    assert (refused.status_code, refused.json()["code"]) == (403, "mandate_missing")
-    assert refused.json()["field"] == "/scopes"
+    for scope in ("transfers:write", "parties:write", "wallets:write", "claims:write"):
+        spending = {**MAKE, "party": party("acme"), "scopes": ["events:read", scope]}
+        refused = await bench.post(f"/v1/{kind}", above, spending)
+        assert (refused.status_code, refused.json()["code"]) == (403, "mandate_missing"), scope
+        assert refused.json()["field"] == "/scopes"
     assert (await bench.post(f"/v1/{kind}", operator, spending)).status_code == 201
     made = (await bench.post(f"/v1/{kind}", mine, spending)).json()
     rotated = await bench.post(f"/v1/{kind}/{made['id']}/rotate", above, {"overlap_hours": 1})

@@ -297,7 +297,7 @@ async def _tenant_of(conn: Connection, caller: Caller, party: str) -> str:
 
 
 def _check_mandate(caller: Caller, party: str, scopes: frozenset[str]) -> None:
-    """Raise a Problem where a secret would be another's word on its money or its contacts (F7, F26)."""
+    """Raise a Problem where a secret would give another party's own word (F7, F26)."""
     taken = sorted(scopes & MANDATE_SCOPES)
     if caller.is_operator or party == caller.party or not taken:
         return

@@ -44,23 +44,13 @@ READ_SCOPES: Final = frozenset(
     }
 )
 
-WRITE_SCOPES: Final = frozenset({route.scope for route in ROUTES}) | {
-    "keys:write",
-    "imports:write",
-}
+_COMMAND_SCOPES: Final = frozenset({route.scope for route in ROUTES})
+
+WRITE_SCOPES: Final = _COMMAND_SCOPES | {"keys:write", "imports:write"}
 
 SCOPES: Final = READ_SCOPES | WRITE_SCOPES
 """All there are."""
 
-MANDATE_SCOPES: Final = frozenset(
-    {
-        payouts.PAYOUTS,
-        payouts.TRANSFERS,
-        agreements.AGREEMENTS,
-        funding.PAY_INS,
-        funding.RULES,
-        programs.WRITE,
-        CONTACTS_READ,
-    }
-)
-"""What is a party's own word: money from its wallets (F7), its contacts in clear (F26)."""
+MANDATE_SCOPES: Final = _COMMAND_SCOPES | {CONTACTS_READ}
+"""What is a party's own word: every command, since consents, grants and connections let others spend its
+money (F7) and read its contacts (F26), and those contacts in clear."""
