@@ -78,6 +78,6 @@ def build_router(claims: Claims) -> Router:
 
     @router.fold(WalletOpened)
     async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) -> None:
-        await owners.opened(uow, messages)
+        await owners.opened(uow, claims.books, messages)
 
     return router

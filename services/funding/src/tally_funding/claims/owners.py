@@ -21,6 +21,7 @@ from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances
 from tally_funding.parties import store as parties
+from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, iso_currencies
 
@@ -63,8 +64,8 @@ async def brought(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]])
         await _add(uow, deltas, whose, messages[-1].cause)
 
 
-async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) -> None:
-    """Start the clocks of wallets that the directory tells of."""
+async def opened(uow: UnitOfWork, books: Books, messages: Sequence[Received[WalletOpened]]) -> None:
+    """Start the clocks of wallets that the directory tells of, but of those of unknown payees."""
     whose = {
         event.account: Whose(
             event.account,
@@ -79,11 +80,23 @@ async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) ->
             ),
         )
         for event, cause in ((message.event, message.cause) for message in messages)
-        if event.currency in iso_currencies()
+        if event.currency in iso_currencies() and not _is_of_unknown_payee(books, event)
     }
     if whose:
         await for_every_tenant(uow.conn)
         await _add(uow, {}, whose, messages[-1].cause)
+
+
+def _is_of_unknown_payee(books: Books, event: WalletOpened) -> bool:
+    """Whether the money is for a contact that nobody has claimed it by yet.
+
+    The directory knows a party by the contact, and may tell of it first. By the books the money is the
+    contact's until it is claimed: what the pay-in tells enters it so.
+    """
+    reference = event.reference
+    if reference is None or not is_claimable(reference):
+        return False
+    return event.account == books.wallet(reference, event.currency).id
 
 
 async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> None:
