@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally_contracts.ledger_transfers import TransferStarted
 from tally_ledger.transfers.domain import (
     ALLOWED,
     CreditStep,
@@ -24,6 +25,7 @@ from tally_ledger.transfers.domain import (
     decide_outcome,
     ended,
 )
+from tally_ledger.transfers.facts import TRANSFERS
 from tally_postgres import Schema
 from tally_runtime import FixedClock
 from tally_testkit import ServiceDatabase
@@ -281,6 +283,46 @@ async def test_a_lost_fact_is_told_again_with_the_same_words_and_one_effect(pair
     pair.clock.advance(timedelta(minutes=2))
     assert await pair.ask_again("main") == 0
     await pair.mirrored()
+
+
+def started(name: str, amount: str, **changes: object) -> TransferStarted:
+    """A transfer to us as a ledger began it whose books these are not, or are no more."""
+    begun = transfer(name, "main", amount).model_dump()
+    return TransferStarted.model_validate({**begun, **changes})
+
+
+async def test_a_restored_ledger_captures_only_what_the_other_one_credited(pair: Pair) -> None:
+    """1.00 was credited; main lost that, and another transfer takes the same id."""
+    us = pair.shards["us"]
+    await us.take([pair.record(started("t1", "1.00"), TRANSFERS)])
+    lost = [record for record in await us.publish() if record.topic == TRANSFERS]
+    await pair.deliver([pair.record(transfer("t1", "main", "9.00"))])
+    asked, pair.bus = pair.bus, []
+    await pair.deliver(lost)
+    assert await pair.shards["main"].balance("main-rich") == (100000, 900), "about something else"
+    pair.bus = asked
+    await pair.run()
+    told = (await pair.facts())[identify("xfr", "t1")]
+    assert [body["code"] for kind, body in told if kind == "refused"] == ["id_conflict"]
+    assert await pair.shards["main"].balance("main-rich") == (100000, 0)
+    assert await us.balance("us-poor") == (100, 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ledger": "eu"}, {"credit": identify("acc", "us-rich")}, {}], ids=str
+)
+async def test_a_known_id_is_answered_for_the_same_transfer_alone(
+    pair: Pair, changes: dict[str, object]
+) -> None:
+    us = pair.shards["us"]
+    await us.take([pair.record(started("t1", "1.00"), TRANSFERS)])
+    await us.publish()
+    before = await us.posted()
+    await us.take([pair.record(started("t1", "1.00", **changes), TRANSFERS)])
+    (answer,) = await us.publish()
+    expected = b"ledger.transfer.declined.v1" if changes else b"ledger.transfer.credited.v1"
+    assert dict(answer.headers)["ce_type"] == expected
+    assert await us.posted() == before
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,7 +7,7 @@ import pytest
 
 from tally_contracts.base import AssetAmount
 from tally_contracts.ledger import FreezeAccount, UnfreezeAccount
-from tally_contracts.ledger_transfers import TransitSettled
+from tally_contracts.ledger_transfers import TransitSettled, TransitStarted
 from tally_ledger.transfers import plan
 from tally_ledger.transfers.facts import TRANSFERS
 from tally_postgres import Schema
@@ -206,6 +206,56 @@ async def test_a_fact_of_a_release_without_answers_is_mirrored_once(pair: Pair) 
         await pair.deliver([pair.record(settled, TRANSFERS)])
     assert await pair.shards["us"].in_transit() == ZERO
     assert await told(pair, "old") == [("mirrored", "20.00")]
+
+
+def started(ledger: str, amount: str) -> TransitStarted:
+    """A settlement s1 as a ledger asked for it whose books these are not, or are no more."""
+    return TransitStarted(
+        settlement_id=identify("stl", "s1"),
+        ledger=ledger,
+        other="us",
+        amount=AssetAmount(currency="EUR", amount=amount),
+        owed_by=ledger,
+        **FIVE_WS,
+    )
+
+
+async def test_a_restored_ledger_captures_only_what_the_other_one_booked(pair: Pair) -> None:
+    """20.00 were mirrored; main lost that, sends 5.00 more, and asks under the same id."""
+    us = pair.shards["us"]
+    await us.take([pair.record(started("main", "20.00"), TRANSFERS)])
+    lost = await us.publish()
+    pair.send(transfer("t3", "main", "5.00"))
+    await pair.run()
+    await pair.deliver([pair.record(settle("s1", "main"))])
+    asked, pair.bus = pair.bus, []
+    # The answer of then comes again too: it is about something else.
+    await pair.deliver([record for record in lost if record.topic == TRANSFERS])
+    assert await pair.shards["main"].in_transit() == {"EUR": (2500, 2500)}
+    pair.bus = asked
+    await pair.run()
+    assert ("declined", "id_conflict") in await told(pair)
+    assert ("refused", "id_conflict") in await told(pair)
+    assert await pair.shards["main"].in_transit() == {"EUR": (2500, 0)}
+    assert await us.in_transit() == {"EUR": (-500, 0)}, (
+        "the lost one is an operator's to post again"
+    )
+
+
+async def test_an_id_that_two_ledgers_took_settles_the_first_alone(pair: Pair) -> None:
+    pair.send(settle("s1", "main"))
+    await pair.run()
+    us = pair.shards["us"]
+    before = await us.in_transit()
+    for _ in range(2):
+        await us.take([pair.record(started("eu", "20.00"), TRANSFERS)])
+    answers = await us.publish()
+    assert [dict(one.headers)["ce_type"] for one in answers] == [b"ledger.transit.declined.v1"] * 2
+    assert await us.in_transit() == before == ZERO
+    # To the one that asked first it answers as it did.
+    await us.take([pair.record(started("main", "20.00"), TRANSFERS)])
+    (answer,) = await us.publish()
+    assert _type(answer) == b"ledger.transit.mirrored.v1"
 
 
 async def test_settling_nothing_says_so_and_moves_nothing(pair: Pair) -> None:

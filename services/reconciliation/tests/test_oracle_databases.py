@@ -269,6 +269,20 @@ async def test_what_is_wrong_in_one_database_is_named_with_it(two: Two, wrong: W
     assert any(wrong.row.items() <= fault.row.items() for fault in found.faults), found.faults
 
 
+async def test_an_id_that_two_ledgers_took_is_two_transfers(two: Two) -> None:
+    again = f"""
+        INSERT INTO ledger.cross_transfer (id, ledger, to_ledger, asset, amount, state, side, code,
+                                           detail, request, cause, asked_at, ended_at)
+        VALUES ('{XFR}', 'us', 'main', 'USD', '7.00', 'refused', 'destination', 'id_conflict',
+                'is taken', '', '', now(), now())
+    """
+    undo = f"DELETE FROM ledger.cross_transfer WHERE id = '{XFR}'"
+    async with two.spoilt(two.west.database, again, undo):
+        found = (await two.judge()).check("L15")
+    assert (found.verdict, found.faults) == (Verdict.GREEN, ())
+    assert found.summary == "1 pairs, 4 transfers, 1 settlements"
+
+
 async def test_nothing_is_at_rest_while_one_database_has_something_to_publish(two: Two) -> None:
     more = "UPDATE ledger.outbox_lane SET head = head {} 1"
     async with two.spoilt(two.west.database, more.format("+"), more.format("-")):

@@ -22,18 +22,33 @@ def sound() -> Sides:
             ("us", "main", "EUR"): ("acc_us", -500, 0),
         },
         sources={
-            "t1": {**row, "id": "t1", "state": "completed", "side": None, "overdue": True},
-            "t2": {**row, "id": "t2", "state": "refused", "side": "destination", "overdue": True},
+            ("main", "t1"): {
+                **row,
+                "id": "t1",
+                "state": "completed",
+                "side": None,
+                "overdue": True,
+            },
+            ("main", "t2"): {
+                **row,
+                "id": "t2",
+                "state": "refused",
+                "side": "destination",
+                "overdue": True,
+            },
         },
         credits={
-            "t1": {**row, "id": "t1", "code": None},
-            "t2": {**row, "id": "t2", "code": "account_closed"},
+            ("main", "t1"): {**row, "id": "t1", "code": None},
+            ("main", "t2"): {**row, "id": "t2", "code": "account_closed"},
         },
         settlements={
-            "s1": {**settled, "state": "completed", "side": None, "overdue": True},
-            "s2": {**settled, "state": "refused", "side": "destination", "overdue": True},
+            ("main", "s1"): {**settled, "state": "completed", "side": None, "overdue": True},
+            ("main", "s2"): {**settled, "state": "refused", "side": "destination", "overdue": True},
         },
-        mirrors={"s1": {**mirror, "code": None}, "s2": {**mirror, "code": "account_frozen"}},
+        mirrors={
+            ("main", "s1"): {**mirror, "code": None},
+            ("main", "s2"): {**mirror, "code": "account_frozen"},
+        },
     )
 
 
@@ -47,20 +62,20 @@ def test_a_pair_that_mirrors_is_green() -> None:
         (lambda s: s.accounts.update({("us", "main", "EUR"): ("a", -499, 0)}), "in_transit_unmirrored"),
         (lambda s: s.accounts.update({("us", "main", "EUR"): ("a", -500, 1)}), "in_transit_unmirrored"),
         (lambda s: s.accounts.pop(("us", "main", "EUR")), "in_transit_unmirrored"),
-        (lambda s: s.credits.pop("t1"), "debited_not_credited"),
-        (lambda s: s.credits["t1"].update(code="account_closed"), "debited_not_credited"),
-        (lambda s: s.credits["t2"].update(code=None), "credited_not_debited"),
-        (lambda s: s.credits["t1"].update(amount="4.99"), "amounts_differ"),
-        (lambda s: s.sources["t1"].update(state="started"), "transfer_open"),
+        (lambda s: s.credits.pop(("main", "t1")), "debited_not_credited"),
+        (lambda s: s.credits["main", "t1"].update(code="account_closed"), "debited_not_credited"),
+        (lambda s: s.credits["main", "t2"].update(code=None), "credited_not_debited"),
+        (lambda s: s.credits["main", "t1"].update(amount="4.99"), "amounts_differ"),
+        (lambda s: s.sources["main", "t1"].update(state="started"), "transfer_open"),
         (lambda s: s.ledgers.update(us=2), "ledger_in_two_databases"),
-        (lambda s: s.mirrors.pop("s1"), "settled_not_mirrored"),
-        (lambda s: s.mirrors["s1"].update(code="account_frozen"), "settled_not_mirrored"),
-        (lambda s: s.mirrors["s2"].update(code=None), "mirrored_not_settled"),
-        (lambda s: s.mirrors["s1"].update(amount="1.01"), "settlements_differ"),
-        (lambda s: s.mirrors["s1"].update(owed_by="us"), "settlements_differ"),
-        (lambda s: s.mirrors["s1"].update(asset="USD"), "settlements_differ"),
-        (lambda s: s.settlements.pop("s2"), "mirrored_not_asked"),
-        (lambda s: s.settlements["s1"].update(state="started"), "settlement_open"),
+        (lambda s: s.mirrors.pop(("main", "s1")), "settled_not_mirrored"),
+        (lambda s: s.mirrors["main", "s1"].update(code="account_frozen"), "settled_not_mirrored"),
+        (lambda s: s.mirrors["main", "s2"].update(code=None), "mirrored_not_settled"),
+        (lambda s: s.mirrors["main", "s1"].update(amount="1.01"), "settlements_differ"),
+        (lambda s: s.mirrors["main", "s1"].update(owed_by="us"), "settlements_differ"),
+        (lambda s: s.mirrors["main", "s1"].update(asset="USD"), "settlements_differ"),
+        (lambda s: s.settlements.pop(("main", "s2")), "mirrored_not_asked"),
+        (lambda s: s.settlements["main", "s1"].update(state="started"), "settlement_open"),
     ],
 )  # fmt: skip
 def test_a_disagreement_is_red_and_named(spoil: Any, what: str) -> None:
@@ -74,22 +89,30 @@ def test_a_disagreement_is_red_and_named(spoil: Any, what: str) -> None:
 def test_what_is_on_its_way_is_no_fault_while_something_moves() -> None:
     sides = sound()
     sides.accounts["us", "main", "EUR"] = ("acc_us", -400, 0)
-    sides.sources["t1"] = {**sides.sources["t1"], "state": "started", "overdue": False}
+    sides.sources["main", "t1"] = {
+        **sides.sources["main", "t1"],
+        "state": "started",
+        "overdue": False,
+    }
     assert judge_sides(sides, MOVING).verdict == "skipped"
 
 
 def test_a_settlement_that_waits_is_a_fault_only_at_rest_or_when_old() -> None:
     sides = sound()
-    sides.settlements["s1"] = {**sides.settlements["s1"], "state": "started", "overdue": False}
+    sides.settlements["main", "s1"] = {
+        **sides.settlements["main", "s1"],
+        "state": "started",
+        "overdue": False,
+    }
     assert judge_sides(sides, MOVING).verdict == "skipped"
-    sides.settlements["s1"] = {**sides.settlements["s1"], "overdue": True}
+    sides.settlements["main", "s1"] = {**sides.settlements["main", "s1"], "overdue": True}
     assert judge_sides(sides, MOVING).verdict == "red"
 
 
 def test_a_settlement_of_a_release_without_answers_needs_no_mirror() -> None:
     sides = sound()
-    sides.settlements["s1"] = {**sides.settlements["s1"], "answered": False}
-    del sides.mirrors["s1"]
+    sides.settlements["main", "s1"] = {**sides.settlements["main", "s1"], "answered": False}
+    del sides.mirrors["main", "s1"]
     assert judge_sides(sides, QUIET).verdict == "green"
 
 

@@ -39,6 +39,27 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What a ledger decided about something another one began; `refusal` None: it has booked.
+
+    `about` is what it was: who asked whom for how much. None in it: an earlier release did not note
+    that.
+    """
+
+    about: tuple[str | None, ...]
+    refusal: Refusal | None
+
+    def is_about(self, asked: tuple[str, ...]) -> bool:
+        """Whether what is asked now is what was decided, and not something else under its id."""
+        pairs = zip(self.about, asked, strict=True)
+        return all(was is None or was == now for was, now in pairs)
+
+    def answer(self, asked: tuple[str, ...], conflict: Refusal) -> Refusal | None:
+        """The answer to one who asks (again): what was decided stands for nothing but itself."""
+        return self.refusal if self.is_about(asked) else conflict
+
+
+@dataclass(frozen=True, slots=True)
 class CrossTransfer:
     """A transfer in the books it leaves. `refusal` and `side` only where it was refused."""
 

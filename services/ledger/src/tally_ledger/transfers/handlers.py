@@ -27,6 +27,10 @@ from tally_ledger.transfers.ends import OtherSaid, Reserved, take_in, waves
 from tally_ledger.transfers.store import StoredTransfer
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
+_CONFLICT = Refusal(
+    "id_conflict", "transfer_id: was used for another transfer, which stands; use a new id"
+)
+
 Asked = list[tuple[Received[Any], BaseModel]]
 
 
@@ -75,15 +79,19 @@ class Transfers:
         ours = [m for m in messages if self.placement.answers_for(m.event.to_ledger)]
         for wave in waves(ours, _id_of):
             known = await store.credits_(uow.conn, [m.event.transfer_id for m in wave])
-            decided: dict[str, Refusal | None] = dict(known)
+            decided: dict[str, Refusal | None] = {}
             asked: Asked = []
             for message in wave:
                 started = message.event
+                stored = known.get(started.transfer_id)
+                if stored is not None:
+                    about = store.of_credit(started)
+                    decided[started.transfer_id] = stored.answer(about, _CONFLICT)
                 step = decide_credit(
-                    known.get(started.transfer_id),
+                    decided.get(started.transfer_id),
                     started.expires_at,
                     uow.now,
-                    known=started.transfer_id in known,
+                    known=stored is not None,
                 )
                 if step is CreditStep.POST:
                     asked.append((message, plan.credit(started)))
@@ -129,12 +137,8 @@ class Transfers:
         event = message.event
         fact = facts.of_transfer(stored, uow.now)
         if isinstance(event, StartTransfer) and not same_request(event, stored.start):
-            conflict = Refusal(
-                "id_conflict",
-                "transfer_id: was used for another transfer, which stands; use a new id",
-            )
             asked = replace(stored, start=event)
-            fact = facts.refused(asked, begun(event.transfer_id, conflict), uow.now)
+            fact = facts.refused(asked, begun(event.transfer_id, _CONFLICT), uow.now)
         uow.emit(fact, topic=facts.TRANSFERS, key=event.transfer_id, cause=message)
 
 
@@ -148,7 +152,8 @@ def _said(
 ) -> OtherSaid:
     event = message.event
     reserved = None
-    if stored is not None:
+    # An answer about another transfer of this id, of before a restore, says nothing about this one.
+    if stored is not None and _answers(event, stored.start):
         reserved = Reserved(
             stored.transfer,
             partial(plan.capture, stored.start),
@@ -156,6 +161,16 @@ def _said(
         )
     refusal = Refusal(event.code, event.detail) if isinstance(event, TransferDeclined) else None
     return OtherSaid(message, "transfer", event.transfer_id, reserved, refusal)
+
+
+def _answers(event: TransferCredited | TransferDeclined, start: StartTransfer) -> bool:
+    told, asked = event.amount, start.amount
+    return (event.ledger, event.to_ledger, told.currency, told.amount) == (
+        start.ledger,
+        start.to_ledger,
+        asked.currency,
+        asked.amount,
+    )
 
 
 def _id_of(

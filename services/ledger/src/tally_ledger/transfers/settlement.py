@@ -22,6 +22,10 @@ from tally_ledger.transfers.settlement_store import Settlement
 from tally_messaging import Received, Router, UnitOfWork
 from tally_money import AssetKind, Currency, Money
 
+_CONFLICT = Refusal(
+    "id_conflict", "settlement_id: was used for another settlement, which stands; use a new id"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settlements:
@@ -49,11 +53,7 @@ class Settlements:
                 done = await self._begin(uow, message)
                 await store.add(uow.conn, done)
             elif not _same(asked, done.request):
-                conflict = Refusal(
-                    "id_conflict",
-                    "settlement_id: was used for another settlement, which stands; use a new id",
-                )
-                state = begun(asked.settlement_id, conflict)
+                state = begun(asked.settlement_id, _CONFLICT)
                 done = replace(done, request=asked, state=state, at=uow.now, ended_at=uow.now)
             _tell(uow, message, done)
 
@@ -62,6 +62,7 @@ class Settlements:
     ) -> None:
         """Book the same, or decline, once for good; asked again, give the same answer.
 
+        Another settlement under a known id is declined: what was booked is not what it would capture.
         A settled one that nobody asked about is of a release that asked by this very fact.
         """
         ours = [
@@ -84,9 +85,13 @@ class Settlements:
             )
             for message in wave:
                 event = message.event
-                if isinstance(event, TransitSettled) and event.settlement_id in known:
+                stored, about = known.get(event.settlement_id), store.of_mirror(event)
+                if stored is None:
+                    refusal = decided[event.settlement_id]
+                elif isinstance(event, TransitSettled) and stored.is_about(about):
                     continue
-                refusal = {**known, **decided}[event.settlement_id]
+                else:
+                    refusal = stored.answer(about, _CONFLICT)
                 fact = facts.of_mirror(event, refusal, uow.now)
                 uow.emit(fact, topic=facts.TRANSFERS, key=event.settlement_id, cause=message)
 
@@ -157,8 +162,9 @@ def _said(
 ) -> OtherSaid:
     event = message.event
     reserved = None
-    if stored is not None:
-        started = facts.transit_started(stored)
+    started = None if stored is None else facts.transit_started(stored)
+    # An answer about another settlement of this id, of before a restore, says nothing about this one.
+    if stored is not None and started is not None and _answers(event, started):
         reserved = Reserved(
             stored.state,
             partial(plan.settlement_capture, started),
@@ -166,6 +172,14 @@ def _said(
         )
     refusal = Refusal(event.code, event.detail) if isinstance(event, TransitDeclined) else None
     return OtherSaid(message, "settlement", event.settlement_id, reserved, refusal)
+
+
+def _answers(event: TransitMirrored | TransitDeclined, started: TransitStarted) -> bool:
+    return (event.ledger, event.other, event.amount) == (
+        started.ledger,
+        started.other,
+        started.amount,
+    )
 
 
 def _tell(uow: UnitOfWork, message: Received[Any], done: Settlement) -> None:

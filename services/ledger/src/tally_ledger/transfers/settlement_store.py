@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from tally_contracts.ledger_transfers import SettleTransit, TransitSettled, TransitStarted
-from tally_ledger.transfers.domain import CrossState, CrossTransfer, Refusal, Side
+from tally_ledger.transfers.domain import CrossState, CrossTransfer, Decided, Refusal, Side
 from tally_ledger.transfers.store import decision_of, refusal_of
 from tally_postgres import Connection, Pool, Record
 
@@ -50,7 +51,10 @@ SELECT count(*) AS number, min(settled_at) AS oldest FROM transit_settlement
 WHERE state = 'started'
 """
 
-_MIRRORS = "SELECT id, code, detail FROM transit_mirror WHERE id = ANY($1::text[])"
+_MIRRORS = """
+SELECT id, from_ledger, ledger, asset, amount, owed_by, code, detail
+FROM transit_mirror WHERE id = ANY($1::text[])
+"""
 
 _ADD_MIRRORS = """
 INSERT INTO transit_mirror (id, from_ledger, ledger, asset, amount, owed_by, code, detail,
@@ -138,9 +142,19 @@ async def open_settlements(pool: Pool) -> tuple[int, datetime | None]:
     return row["number"], row["oldest"]
 
 
-async def mirrors(conn: Connection, ids: Sequence[str]) -> Mapping[str, Refusal | None]:
-    """What was decided here about settlements that other ledgers began: None is booked."""
-    return {row["id"]: refusal_of(row) for row in await conn.fetch(_MIRRORS, list(ids))}
+def of_mirror(begun: TransitStarted | TransitSettled) -> tuple[str, ...]:
+    """What the other ledger decides about: who asks whom, how much, owed by whom."""
+    amount = begun.amount
+    return (begun.ledger, begun.other, amount.currency, amount.amount, begun.owed_by)
+
+
+async def mirrors(conn: Connection, ids: Sequence[str]) -> Mapping[str, Decided]:
+    """What was decided here about settlements that other ledgers began, by id."""
+    about = itemgetter("from_ledger", "ledger", "asset", "amount", "owed_by")
+    return {
+        row["id"]: Decided(about(row), refusal_of(row))
+        for row in await conn.fetch(_MIRRORS, list(ids))
+    }
 
 
 async def add_mirrors(
@@ -155,11 +169,7 @@ async def add_mirrors(
         *(
             (
                 begun.settlement_id,
-                begun.ledger,
-                begun.other,
-                begun.amount.currency,
-                begun.amount.amount,
-                begun.owed_by,
+                *of_mirror(begun),
                 None if refusal is None else refusal.code,
                 None if refusal is None else refusal.detail,
             )

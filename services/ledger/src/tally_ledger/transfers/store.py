@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from tally_contracts.ledger_transfers import StartTransfer, TransferStarted
-from tally_ledger.transfers.domain import CrossState, CrossTransfer, Refusal, Side
+from tally_ledger.transfers.domain import CrossState, CrossTransfer, Decided, Refusal, Side
 from tally_postgres import Connection, Pool, Record
 
 _TRANSFERS = """
@@ -31,12 +32,15 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
 WHERE t.id = given.id AND t.state = 'started'
 """
 
-_CREDITS = "SELECT id, code, detail FROM cross_credit WHERE id = ANY($1::text[])"
+_CREDITS = """
+SELECT id, from_ledger, ledger, asset, amount, credit, code, detail
+FROM cross_credit WHERE id = ANY($1::text[])
+"""
 
 _ADD_CREDITS = """
-INSERT INTO cross_credit (id, from_ledger, ledger, asset, amount, code, detail, decided_at)
-SELECT *, $8::timestamptz FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                         $7::text[])
+INSERT INTO cross_credit (id, from_ledger, ledger, asset, amount, credit, code, detail, decided_at)
+SELECT *, $9::timestamptz FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+                                      $6::text[], $7::text[], $8::text[])
 """
 
 _OVERDUE = """
@@ -106,10 +110,17 @@ async def end(conn: Connection, ended: Sequence[CrossTransfer], now: datetime) -
     assert status == f"UPDATE {len(ended)}", f"open transfers ended: {status!r} of {len(ended)}"
 
 
-async def credits_(conn: Connection, ids: Sequence[str]) -> Mapping[str, Refusal | None]:
-    """What was decided about transfers to a ledger here: None is credited."""
+def of_credit(started: TransferStarted) -> tuple[str, ...]:
+    """What the ledger a transfer goes to decides about: from and to which ledger, how much, whose."""
+    amount = started.amount
+    return (started.ledger, started.to_ledger, amount.currency, amount.amount, started.credit)
+
+
+async def credits_(conn: Connection, ids: Sequence[str]) -> Mapping[str, Decided]:
+    """What was decided about transfers to a ledger here, by id."""
     rows = await conn.fetch(_CREDITS, list(ids))
-    return {row["id"]: refusal_of(row) for row in rows}
+    about = itemgetter("from_ledger", "ledger", "asset", "amount", "credit")
+    return {row["id"]: Decided(about(row), refusal_of(row)) for row in rows}
 
 
 async def add_credits(
@@ -122,10 +133,7 @@ async def add_credits(
         *(
             (
                 started.transfer_id,
-                started.ledger,
-                started.to_ledger,
-                started.amount.currency,
-                started.amount.amount,
+                *of_credit(started),
                 None if refusal is None else refusal.code,
                 None if refusal is None else refusal.detail,
             )

@@ -27,7 +27,9 @@ SELECT id, ledger, to_ledger, asset, amount, state, side, asked_at < now() - $1:
 FROM ledger.cross_transfer ORDER BY id
 """
 
-_CREDITS = "SELECT id, ledger, asset, amount, code FROM ledger.cross_credit ORDER BY id"
+_CREDITS = """
+SELECT id, from_ledger, ledger, asset, amount, code FROM ledger.cross_credit ORDER BY id
+"""
 
 _SETTLEMENTS = """
 SELECT id, ledger, other AS to_ledger, asset, amount, owed_by, state, side,
@@ -42,22 +44,26 @@ SELECT id, from_ledger, asset, amount, owed_by, code FROM ledger.transit_mirror 
 
 _LEDGERS = "SELECT shard FROM ledger.shard_state ORDER BY shard"
 
+Asked = tuple[str, str]
+"""The ledger that asked, and the id it gave."""
+
 
 @dataclass(slots=True)
 class Sides:
     """What the databases looked at hold; filled one after another, read when all are in.
 
-    Each is as of a moment of its own, so a credit may be missing that was made in between.
+    Each is as of a moment of its own, so a credit may be missing that was made in between. Transfers
+    and settlements are known by who asked and their id: two ledgers may take the same one.
     """
 
     databases: int = 0
 
     ledgers: dict[str, int] = field(default_factory=dict)
     accounts: dict[tuple[str, str, str], tuple[str, int, int]] = field(default_factory=dict)
-    sources: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    credits: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    settlements: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    mirrors: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    sources: dict[Asked, Mapping[str, object]] = field(default_factory=dict)
+    credits: dict[Asked, Mapping[str, object]] = field(default_factory=dict)
+    settlements: dict[Asked, Mapping[str, object]] = field(default_factory=dict)
+    mirrors: dict[Asked, Mapping[str, object]] = field(default_factory=dict)
 
     async def look(self, snap: Snapshot) -> None:
         """Add one database's ledgers."""
@@ -68,13 +74,13 @@ class Sides:
             key = (row["shard"], row["other"], row["asset"])
             self.accounts[key] = (row["id"], int(row["posted"]), int(row["pending"]))
         async for row in snap.rows(_SOURCES, OVERDUE):
-            self.sources[row["id"]] = dict(row)
+            self.sources[row["ledger"], row["id"]] = dict(row)
         async for row in snap.rows(_CREDITS):
-            self.credits[row["id"]] = dict(row)
+            self.credits[row["from_ledger"], row["id"]] = dict(row)
         async for row in snap.rows(_SETTLEMENTS, OVERDUE):
-            self.settlements[row["id"]] = dict(row)
+            self.settlements[row["ledger"], row["id"]] = dict(row)
         async for row in snap.rows(_MIRRORS):
-            self.mirrors[row["id"]] = dict(row)
+            self.mirrors[row["from_ledger"], row["id"]] = dict(row)
 
 
 async def check_in_transit(snap: Snapshot, quiet: Quiet, *further: Snapshot) -> Check:
@@ -124,9 +130,9 @@ def _judge_accounts(sides: Sides, found: Findings) -> int:
 
 
 def _judge_transfers(sides: Sides, found: Findings) -> None:
-    for transfer_id, row in sides.sources.items():
+    for asked, row in sides.sources.items():
         state, there = row["state"], str(row["to_ledger"])
-        credit = sides.credits.get(transfer_id)
+        credit, transfer_id = sides.credits.get(asked), asked[1]
         if state == "started":
             report = found.wrong if row["overdue"] else found.unfinished
             report("transfer_open", id=transfer_id, to_ledger=there)
@@ -146,9 +152,9 @@ def _judge_transfers(sides: Sides, found: Findings) -> None:
 
 
 def _judge_settlements(sides: Sides, found: Findings) -> None:
-    for settlement_id, row in sides.settlements.items():
+    for asked, row in sides.settlements.items():
         state, there = row["state"], str(row["to_ledger"])
-        mirror = sides.mirrors.get(settlement_id)
+        mirror, settlement_id = sides.mirrors.get(asked), asked[1]
         if state == "started":
             report = found.wrong if row["overdue"] else found.unfinished
             report("settlement_open", id=settlement_id, to_ledger=there)
@@ -164,8 +170,7 @@ def _judge_settlements(sides: Sides, found: Findings) -> None:
             mirror[of] != row[of] for of in ("asset", "amount", "owed_by")
         ):
             found.wrong("settlements_differ", id=settlement_id, to_ledger=there)
-    for settlement_id, mirror in sides.mirrors.items():
-        if settlement_id not in sides.settlements and mirror["from_ledger"] in sides.ledgers:
-            found.unfinished(
-                "mirrored_not_asked", id=settlement_id, ledger=str(mirror["from_ledger"])
-            )
+    for asked in sorted(sides.mirrors.keys() - sides.settlements.keys()):
+        ledger, settlement_id = asked
+        if ledger in sides.ledgers:
+            found.unfinished("mirrored_not_asked", id=settlement_id, ledger=ledger)
