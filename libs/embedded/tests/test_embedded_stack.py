@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -161,6 +162,18 @@ async def test_topics_are_created_once_with_their_config(stack: Stack):
     assert await ensure_topics(bootstrap, specs) == ["created.v1", "created.v2"]
     assert await ensure_topics(bootstrap, specs) == []
     await _send(bootstrap, "created.v1", b"x")
+
+
+def test_the_first_group_of_a_new_cluster_finds_its_coordinator_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async def first_group(bootstrap: str) -> None:
+        await ensure_topics(bootstrap, [TopicSpec("new.v1", 1)])
+        async with AIOKafkaConsumer("new.v1", bootstrap_servers=bootstrap, group_id="first"):
+            assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+    with running_stack(tmp_path, postgres=False, ephemeral=True) as new:
+        asyncio.run(first_group(new.address.kafka))
 
 
 async def test_two_processes_creating_the_same_topics_agree(stack: Stack):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
 from tally_embedded.errors import TopicCreationError, TopicMismatchError
 
@@ -26,7 +27,7 @@ class TopicSpec:
 
 
 async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the missing topics, wait until each partition has a leader, return the created names.
+    """Create the missing topics, wait until they and consumer groups are led, return the names.
 
     Replication is three or as many brokers as there are. Existing topics are left alone.
 
@@ -100,11 +101,26 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpe
         async with asyncio.timeout(VISIBLE_SECONDS):
             while True:
                 seen = await _partitions(admin)
-                if all(seen.get(spec.name, 0) >= spec.partitions for spec in specs):
+                led = all(seen.get(spec.name, 0) >= spec.partitions for spec in specs)
+                if led and await _groups_are_led(admin):
                     break
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise TopicCreationError(
-            f"Some topics have no leader after {VISIBLE_SECONDS:.0f} s; look at the broker's log."
+            f"Some topics, or groups, have no leader after {VISIBLE_SECONDS:.0f} s; look at the "
+            "broker's log."
         ) from None
     _check_partitions(specs, seen)
+
+
+async def _groups_are_led(admin: AIOKafkaAdminClient) -> bool:
+    """Whether a consumer group finds a coordinator.
+
+    A new cluster makes the topic of offsets when first asked for one: whoever comes first, and that
+    was every service of a new installation, logs an error until it is there.
+    """
+    try:
+        await admin.find_coordinator("any")
+    except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+        return False
+    return True
