@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -181,13 +182,40 @@ async def test_portfolio_is_told_who_looks_and_believes_the_signature(
     assert "authorization" not in request.headers
 
 
-@pytest.mark.parametrize("asked_id", ["a%3Fx=1", "..", "a%2Fb", "a%23b", "%20", "a;b"])
+@pytest.mark.parametrize("asked_id", ["a%3Fx=1", "..", "a%2Fb", "a%23b", "%20", "a;b", "%2E%2E"])
 async def test_no_id_can_lead_elsewhere_behind_the_gateway(
     bench: Bench, asked_of_portfolio: list[httpx.Request], asked_id: str
 ) -> None:
-    answered = await bench.get(f"/v1/wallets/{asked_id}", await bench.key("acme"))
-    assert answered.status_code in {404, 405}
-    assert [request.url.path for request in asked_of_portfolio] in ([], ["/wallets"])
+    await bench.get(f"/v1/wallets/{asked_id}", await bench.key("acme"))
+    for request in asked_of_portfolio:
+        resource, *id_ = request.url.raw_path.decode().split("/")[1:]
+        assert resource == "wallets"
+        assert [unquote(part) for part in id_] == [unquote(asked_id)]
+        assert ".." not in id_
+
+
+@pytest.mark.parametrize(
+    "reference", ["order:77", "inv.2026/7", "a#b", "me@shop", "a?b=%41", "v..2"]
+)
+async def test_an_event_is_asked_for_by_whatever_reference_a_why_may_have(
+    bench: Bench, asked_of_portfolio: list[httpx.Request], reference: str
+) -> None:
+    key = await bench.key("acme")
+    answered = await bench.get(f"/v1/events/{quote(reference, safe='')}/money", key)
+    assert answered.status_code == 200
+    (request,) = asked_of_portfolio
+    _, events, escaped, money = request.url.raw_path.decode().split("/")
+    assert (events, unquote(escaped), money) == ("events", reference, "money")
+
+
+async def test_what_no_reference_can_be_is_not_asked_for(
+    bench: Bench, asked_of_portfolio: list[httpx.Request]
+) -> None:
+    key = await bench.key("acme")
+    for wrong in ("%20", "a%0Ab", "%C3%A9", "x" * 129):
+        answered = await bench.get(f"/v1/events/{wrong}/money", key)
+        assert (answered.status_code, answered.json()["code"]) == (404, "not_found"), wrong
+    assert asked_of_portfolio == []
 
 
 async def test_what_portfolio_refuses_is_a_problem_and_what_it_cannot_answer_too(

@@ -103,6 +103,7 @@ class Story:
     owner: str = ""
     company: str = "co_1"
     ledger: str = "main"
+    reference: str = ""
     records: list[Raw] = field(default_factory=list)
     events: dict[str, str] = field(default_factory=dict)
     _offsets: Iterator[int] = field(default_factory=itertools.count)
@@ -128,7 +129,8 @@ class Story:
 
     @property
     def ws(self) -> dict[str, Any]:
-        why = Why(program="rebates", event=f"order:{self.name}", reason="Rebate")
+        event = self.reference or f"order:{self.name}"
+        why = Why(program="rebates", event=event, reason="Rebate")
         return {"who": WHO, "where": WHERE, "why": why, "occurred_at": self.at}
 
     def tell(self, event: Event, label: str, key: str, cause: str) -> str:

@@ -3,6 +3,7 @@
 import random
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -319,3 +320,37 @@ async def test_f25_an_event_leads_to_its_wallets_and_payouts_also_after_a_re_des
     for label, persona in (("zeta", "company"), ("bob", "payee")):
         await _answer(portfolio, viewer_of(parties, label, persona), path, 404)
     await _answer(portfolio, company, "/events/order:other/money", 404)
+
+
+async def test_f25_each_payee_finds_its_own_among_many_payments_of_one_event_under_any_reference(
+    portfolio: Any, parties: Any, tree: Any, story: Any, viewer_of: Any
+) -> None:
+    """Ann's is the oldest of 151, a stranger's 30 with the same reference the newest of all."""
+    reference, acme = "inv.2026/7#a?b=%41", parties.party("acme")
+    strange = tree("t2").small()
+
+    def pay_in(number: int, owner: str, company: str) -> Any:
+        at = portfolio.clock.now() + timedelta(minutes=number)
+        told = story(f"n{number}", owner=owner, company=company, reference=reference, at=at)
+        return told.received()
+
+    own = pay_in(0, parties.party("ann"), acme)
+    others = [pay_in(number, f"payee-{number}", acme) for number in range(1, 151)]
+    strangers = [
+        pay_in(number, strange.party("ann"), strange.party("acme")) for number in range(151, 181)
+    ]
+    await portfolio.tell(parties, strange, own, *others, *strangers)
+    path = f"/events/{quote(reference, safe='')}/money"
+    seen = await _answer(portfolio, viewer_of(parties, "ann", "payee"), path)
+    assert [one["payment_id"] for one in seen["payments"]] == [own.pay_in_id]
+    assert (seen["event"], seen["more"]) == (reference, False)
+    company = await _answer(portfolio, viewer_of(parties, "acme", "company"), path)
+    assert [one["payment_id"] for one in company["payments"]] == [
+        told.pay_in_id for told in others[:-101:-1]
+    ]
+    assert company["more"] is True
+    rival = await _answer(portfolio, viewer_of(strange, "acme", "company"), path)
+    assert {one["payment_id"] for one in rival["payments"]} == {one.pay_in_id for one in strangers}
+    assert rival["more"] is False
+    for label, persona in (("zeta", "company"), ("bob", "payee")):
+        await _answer(portfolio, viewer_of(parties, label, persona), path, 404)

@@ -53,7 +53,7 @@ def add_record_routes(app: FastAPI, api: ReadApi) -> None:
         load = record_views.loader(kind)
         app.get(path)(list_route(api, kind, question, (kind,), load))
         app.get(f"{path}/{{id}}")(one_route(api, kind, partial(record_views.one, kind=kind)))
-    app.get("/events/{id}/money")(one_route(api, "event", event_views.money_of_event))
+    app.get("/events/{id:path}/money")(one_route(api, "event", event_views.money_of_event))
     for kind, path in UNDER_PROGRAMS.items():
         app.get(f"/programs/{{id}}/{path}")(_under_route(api, kind))
 

@@ -15,7 +15,7 @@ from tally_portfolio.views import Seat, load_payments, load_wallets
 from tally_reads import NotFound
 
 THINGS_MAX = 100
-"""An answer looks at this many things of an event at most, the newest first."""
+"""An answer has this many things of an event at most, the newest that are seen."""
 OWNERS_MAX = 8
 """Money that was given on again is followed over this many owners."""
 
@@ -55,20 +55,17 @@ async def _things(seat: Seat, key: str) -> tuple[list[str], bool]:
     """Pay-ins, withdrawals and designations that are seen, of an event and of whom it was given to."""
     found: dict[str, None] = {}
     asked: set[str] = set()
-    keys = [key]
+    keys, more = [key], False
     while keys and len(asked) < OWNERS_MAX:
-        asked.update(keys)
-        subjects = [
-            subject
-            for each in keys
-            for subject in await store.shared_subjects(seat.conn, each, THINGS_MAX + 1)
-        ]
-        seen = await store.views.seen(seat.conn, seat.party, subjects)
-        found |= dict.fromkeys(subject for subject in subjects if subject in seen)
-        given = await loader(_DESIGNATION)(seat, [one for one in subjects if one in seen])
-        owners = {str(one["to_owner"]) for one in given.values()}
+        followed = keys[: OWNERS_MAX - len(asked)]
+        asked.update(followed)
+        seen = await store.shared_seen(seat.conn, followed, seat.party, THINGS_MAX + 1)
+        more = more or len(seen) > THINGS_MAX
+        found |= dict.fromkeys(seen)
+        given = await loader(_DESIGNATION)(seat, seen)
+        owners = {str(one["to_owner"]) for one in given.values()} | set(keys)
         keys = sorted(owner for owner in owners - asked if owner.startswith(_UNKNOWN))
-    return list(found)[:THINGS_MAX], len(found) > THINGS_MAX
+    return list(found)[:THINGS_MAX], more or bool(keys) or len(found) > THINGS_MAX
 
 
 async def _shares(

@@ -35,7 +35,7 @@ def build_api(gateway: Gateway) -> Edge:
         title="Tallystick", version=VERSION, openapi_url=None, docs_url=None, redoc_url=None
     )
     for operation, handler in routes:
-        app.add_route(operation.path, handler, methods=[operation.method])
+        app.add_route(operation.address, handler, methods=[operation.method])
     described = openapi((operation for operation, _ in routes), gateway.settings.public_url)
 
     async def describe(_: Request) -> Response:

@@ -84,6 +84,12 @@ class Operation:
     step_up: bool = False
     problems: tuple[str, ...] = ()
     path_patterns: Mapping[str, str] = field(default_factory=dict)
+    slashes: bool = False
+
+    @property
+    def address(self) -> str:
+        """Its path as the router takes it: a parameter has no slash in it, unless `slashes`."""
+        return self.path.replace("}", ":path}") if self.slashes else self.path
 
     @property
     def path_names(self) -> tuple[str, ...]:

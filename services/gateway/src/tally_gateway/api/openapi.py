@@ -14,6 +14,7 @@ from tally_gateway.step_up import HEADER
 
 _LATER: Final = frozenset({429, 503})
 VERSION: Final = "1.0.0"
+_ENCODED: Final = {"description": "as it was given, percent-encoded: a slash is %2F"}
 _REF: Final = "#/components/schemas/{model}"
 _CORRELATION: Final = "0192156b-1bb0-7d0f-a1d5-6e5f4c6b7a80"
 
@@ -181,6 +182,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+            **(_ENCODED if operation.slashes else {}),
         }
         for name in operation.path_names
     ]

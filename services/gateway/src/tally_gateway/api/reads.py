@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, Field, StringConstraints, create_model
@@ -32,7 +33,7 @@ PAGE_MAX: Final = 500
 _NOT_FOUND: Final = 404
 _OK: Final = 200
 _REFUSED: Final = frozenset({400, 409, 422})
-_ID: Final = re.compile(r"[A-Za-z0-9_:~-]{1,128}")
+_ID: Final = re.compile(r"[!-~]{1,128}")
 
 OpaqueCursor = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
 
@@ -156,6 +157,7 @@ class Read:
     tag: str
     takes: type[Query]
     filters: tuple[str, ...] = ()
+    slashes: bool = False
 
     @property
     def is_list(self) -> bool:
@@ -298,6 +300,7 @@ READS: Final = (
         "What was paid in for an event, whose wallets hold it, and the payouts from there",
         "payments",
         Sparse,
+        slashes=True,
     ),
     *(read for shelf in SHELVES for read in shelf.reads()),
     Read(
@@ -347,6 +350,7 @@ def operations(gateway: Gateway) -> Iterator[Route]:
                 else Answer("As it stands", One, example)
             },
             problems=("not_found",),
+            slashes=each.slashes,
         )
         yield operation, _reader(gateway, each.path, f"{each.tag}:read", query)
 
@@ -357,11 +361,11 @@ def _reader(gateway: Gateway, path: str, scope: str, query: type[BaseModel]) -> 
         read_query(request, query)
         asked_for = request.path_params.get("id", "none")
         if _ID.fullmatch(asked_for) is None:
-            # It becomes part of an address behind us, and no id looks like this.
+            # No reference of anybody's looks like this.
             raise not_found()
         try:
             found = await gateway.reads.get(
-                path.replace("{id}", asked_for),
+                path.replace("{id}", _escaped(asked_for)),
                 # As they came: they were checked, and portfolio reads them itself.
                 params=dict(request.query_params),
                 headers={VIEWER_HEADER: viewer_text(gateway, caller)},
@@ -371,6 +375,11 @@ def _reader(gateway: Gateway, path: str, scope: str, query: type[BaseModel]) -> 
         return _passed_on(found)
 
     return read
+
+
+def _escaped(reference: str) -> str:
+    """A reference as one part of an address; dots too, for two of them would lead upwards."""
+    return quote(reference, safe="").replace(".", "%2E")
 
 
 def viewer_text(gateway: Gateway, caller: Caller) -> str:

@@ -13,6 +13,7 @@ from tally_portfolio.store.payments import (
     payouts,
     payouts_by_id,
     set_aside_since,
+    shared_seen,
     shared_subjects,
     slowest,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "save",
     "see",
     "set_aside_since",
+    "shared_seen",
     "shared_subjects",
     "slowest",
     "views",

@@ -89,6 +89,17 @@ _SHARED_SUBJECTS = """
 SELECT subject FROM payment_key WHERE id = $1 AND shared ORDER BY at DESC LIMIT $2
 """
 _OWN_SUBJECTS = "SELECT subject FROM payment_key WHERE id = $1 AND NOT shared LIMIT $2"
+# Who sees a thing is asked before any is left out: what others were paid hides nobody's own.
+_SHARED_SEEN = """
+SELECT found.subject
+FROM unnest($1::text[]) asked (id)
+CROSS JOIN LATERAL (
+    SELECT k.subject, k.at FROM payment_key k
+    JOIN sight s ON s.subject = k.subject AND s.viewer = $2
+    WHERE k.id = asked.id AND k.shared ORDER BY k.at DESC, k.subject DESC LIMIT $3
+) found
+ORDER BY found.at DESC, found.subject DESC LIMIT $3
+"""
 _HAS_HOPS = "SELECT EXISTS (SELECT FROM hop WHERE subject = $1)"
 _HOP_BY_EVENT = f"SELECT {_HOP_COLUMNS} FROM hop WHERE event_id = $1"
 _HOPS = f"""
@@ -169,6 +180,11 @@ async def own_subjects(conn: Connection, key: str, limit: int) -> list[str]:
 async def shared_subjects(conn: Connection, key: str, limit: int) -> list[str]:
     """What an account, a correlation or a source's own id leads to, the newest first."""
     return [row[0] for row in await conn.fetch(_SHARED_SUBJECTS, key, limit)]
+
+
+async def shared_seen(conn: Connection, keys: Sequence[str], viewer: str, limit: int) -> list[str]:
+    """What any of these ids leads to and somebody sees, the newest first."""
+    return [row[0] for row in await conn.fetch(_SHARED_SEEN, keys, viewer, limit)]
 
 
 async def has_hops(conn: Connection, subject: str) -> bool:
