@@ -294,6 +294,19 @@ async def test_f29_commands_about_a_merged_id_find_what_its_payee_has(planted: A
     assert await planted.send(planted.pay_in(pid("sam"), pid("ann"))) == []
 
 
+async def test_f28_who_stands_above_shows_a_payees_contact_and_gives_it_to_nobody(
+    planted: Any,
+) -> None:
+    await planted.verify("ann", MAIL)
+    name = f"bob:{MAIL}"
+    *_, started = await planted.send(planted.add_contact("bob", MAIL), planted.start(name, name))
+    code = planted.message(started)["code"]
+    verified, alarm = await planted.send(planted.confirm(name, code, by="agg"))
+    assert isinstance(verified, ContactVerified)
+    assert isinstance(alarm, ContactAlarmRaised)
+    assert await planted.rows("SELECT 1 FROM approval") == []
+
+
 async def test_f29_across_tenants_the_same_person_is_found_too(planted: Any) -> None:
     await planted.verify("ann", MAIL)
     _, proposed, alarm = await planted.verify("zed", MAIL, "agg2")
@@ -323,24 +336,28 @@ async def test_f28_a_payee_that_money_made_is_taken_over_once_and_a_second_try_i
 
 
 async def test_a_merge_is_proposed_by_one_and_approved_by_another(planted: Any) -> None:
-    def merge(name: str, kept: str = "ann", merged: str = "sam", by: str = "agg") -> Any:
+    def merge(name: str, kept: str = "ann", merged: str = "sam", by: str = "operator") -> Any:
         return planted.command(
             asked.MergeParties,
             approval_id=tid("appr", name),
             kept=pid(kept),
             merged=pid(merged),
-            by=by,
             actor=f"key_of_{by}",
+            **({} if by == "operator" else {"by": by}),
         )
 
     assert await planted.refusal(merge("m", merged="ann")) == ("same_party", "/merged")
     assert await planted.refusal(merge("m", merged="acme")) == ("kind_not_allowed", "/merged")
     assert await planted.refusal(merge("m", merged="nobody")) == ("unknown_party", "/merged")
-    assert await planted.refusal(merge("m", by="beta")) == ("not_your_subtree", "/merged")
+    # The kept one may spend what the other has: nobody gives that away for it (F7).
+    for above in ("beta", "acme", "agg", "ann"):
+        assert await planted.refusal(merge("m", by=above)) == ("only_the_party", "/merged"), above
+    (offered,) = await planted.send(merge("o", by="sam"))
     (proposed,) = await planted.send(merge("m"))
+    assert isinstance(offered, ApprovalProposed)
     assert isinstance(proposed, ApprovalProposed)
     decision = {"approval_id": tid("appr", "m"), "approve": True, "by": "agg"}
-    same = planted.command(asked.DecideApproval, **decision, actor="key_of_agg")
+    same = planted.command(asked.DecideApproval, **decision, actor="key_of_operator")
     assert await planted.refusal(same) == ("same_person", "/who/actor")
     told = await planted.send(planted.command(asked.DecideApproval, **decision, actor="key_two"))
     assert [type(event) for event in told] == [ApprovalDecided, PartiesMerged]

@@ -76,9 +76,14 @@ def need_access(
     _need_power(world, act, principal, Power.MANAGE)
 
 
+def is_self(world: World, act: Act, target: Party) -> bool:
+    """Whether it is the party itself that asks: not its parents, nor the installation."""
+    return not act.by_operator and _principal(world, act).party_id == target.party_id
+
+
 def need_self(world: World, act: Act, target: Party, at: str) -> None:
-    """Refuse unless it is the party itself that asks: not its parents, nor the installation."""
-    if act.by_operator or _principal(world, act).party_id != target.party_id:
+    """Refuse unless it is the party itself that asks."""
+    if not is_self(world, act, target):
         refuse(
             "only_the_party",
             at,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tally_directory.domain.access import Act, Power, need_own
+from tally_directory.domain.access import Act, Power, need_own, need_self
 from tally_directory.domain.bonds import check_owner_remains
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import Approval, ApprovalState, Party
@@ -18,9 +18,13 @@ OWN_ACTS = frozenset({MERGE_PARTIES, REMOVE_OWNER})
 def propose_merge(
     world: World, act: Act, approval_id: str, kept_id: str, merged_id: str
 ) -> Approval:
-    """Propose that two payees are one: the side that gives itself up proposes."""
+    """Propose that two payees are one: the one that gives itself up proposes, or the installation.
+
+    What it has is the kept one's to spend then: from above, whoever owns another payee would take it (F7).
+    """
     kept, merged = check_mergeable(world, kept_id, merged_id)
-    need_own(world, act, merged, "/merged")
+    if not act.by_operator:
+        need_self(world, act, merged, "/merged")
     return propose(world, merge_of(act, approval_id, kept, merged))
 
 

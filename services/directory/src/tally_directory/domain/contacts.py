@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from tally_directory.domain.access import Act, need_access
+from tally_directory.domain.access import Act, is_self, need_access
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import Contact, Kind, Party, PartyState, Reference, Verification
 from tally_directory.domain.world import World
@@ -86,9 +86,9 @@ class Finding(StrEnum):
     ABSORB = "absorb"
     """A payee that money alone had made is this party."""
     SAME_PERSON = "same_person"
-    """Another payee has shown the same contact to be its own: two persons must look at it."""
+    """Another payee has shown the same contact to be its own: this one offers to go on as that one."""
     TAKEN = "taken"
-    """Another party has, and they cannot be one: the money stays where it is."""
+    """Another party has, and they cannot be one, or nobody may say so for this one: all stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def confirm(world: World, act: Act, verification_id: str, code_token: str) -> Co
     verified = replace(contact, verified_at=act.now)
     world.verifications.put(verification_id, replace(verification, confirmed=True))
     world.put_contact(verified)
-    return _find(world, party, verified)
+    return _find(world, act, party, verified)
 
 
 def _check_usable(act: Act, verification: Verification) -> None:
@@ -136,7 +136,7 @@ def _check_usable(act: Act, verification: Verification) -> None:
         refuse("too_many_attempts", "/verification_id", "too many wrong codes", again)
 
 
-def _find(world: World, party: Party, contact: Contact) -> Confirmed:
+def _find(world: World, act: Act, party: Party, contact: Contact) -> Confirmed:
     """Whose money under this contact is, and who else has shown it to be theirs (F29)."""
     reference = reference_of(contact.token)
     owner = world.owner_of(reference)
@@ -147,7 +147,8 @@ def _find(world: World, party: Party, contact: Contact) -> Confirmed:
         return Confirmed(party, contact, Finding.NOTHING)
     if owner.state is PartyState.UNCLAIMED:
         return Confirmed(party, contact, Finding.ABSORB, owner)
-    if party.kind is not Kind.PAYEE or owner.kind is not Kind.PAYEE:
+    may_be_one = party.kind is Kind.PAYEE and owner.kind is Kind.PAYEE
+    if not (may_be_one and (act.by_operator or is_self(world, act, party))):
         return Confirmed(party, contact, Finding.TAKEN, owner)
     return Confirmed(party, contact, Finding.SAME_PERSON, owner)
 
