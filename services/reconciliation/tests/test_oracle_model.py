@@ -144,9 +144,20 @@ async def test_a_fault_is_named(
     assert what in {fault.what for check in checks for fault in check.faults}
 
 
+_FORGED = """
+INSERT INTO account_change (id, shard, account, operation, frozen_in, frozen_out, closed, request_hash,
+    recorded_at, who_actor, who_principal, why_program, why_event, why_reason, seq, log_seq)
+SELECT 'forged', 'ghost', account, operation, frozen_in, frozen_out, closed, request_hash,
+    recorded_at, who_actor, who_principal, why_program, why_event, why_reason, seq, log_seq
+FROM account_change WHERE id = 'c1'
+"""
+
+
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
+        (_FORGED, "shard_unknown"),
+        (_FORGED, "change_of_another_shard"),
         *((f"UPDATE account_change SET {column} = {value} WHERE id = 'c0'", "leaf_differs")
           for column, value in (
               ("id", "'c9'"), ("account", "'loan'"), ("operation", "'unfreeze'"),

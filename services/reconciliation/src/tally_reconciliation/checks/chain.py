@@ -62,6 +62,13 @@ WHERE c.seq IS NULL AND c.recorded_at >= (
 ORDER BY c.id
 """
 
+# No shard's walk would meet them, or that of another one would.
+_CHANGES_ASTRAY = """
+SELECT c.id, c.shard, c.account, coalesce(a.shard, '') AS account_shard
+FROM ledger.account_change c LEFT JOIN ledger.account a ON a.id = c.account
+WHERE a.shard IS DISTINCT FROM c.shard ORDER BY c.id
+"""
+
 _STRAY_JOURNALS = """
 SELECT j.id, j.shard, j.log_seq, j.first_transfer, j.last_transfer
 FROM ledger.journal j
@@ -73,7 +80,7 @@ WHERE t.seq IS NULL ORDER BY j.id
 _STRAY_SHARDS = """
 SELECT DISTINCT s.shard FROM (
     SELECT shard FROM ledger.log UNION SELECT shard FROM ledger.transfer
-    UNION SELECT shard FROM ledger.journal
+    UNION SELECT shard FROM ledger.journal UNION SELECT shard FROM ledger.account_change
 ) s LEFT JOIN ledger.shard_state h USING (shard) WHERE h.shard IS NULL
 """
 
@@ -214,6 +221,14 @@ async def check_chain(snap: Snapshot) -> list[Check]:
         log.wrong("shard_unknown", shard=row["shard"])
     async for row in snap.rows(_UNNUMBERED):
         log.wrong("change_not_in_log", shard=row["shard"], change=row["id"], account=row["account"])
+    async for row in snap.rows(_CHANGES_ASTRAY):
+        log.wrong(
+            "change_of_another_shard",
+            shard=row["shard"],
+            change=row["id"],
+            account=row["account"],
+            account_shard=row["account_shard"],
+        )
     stated = await snap.value("SELECT count(*) FROM ledger.journal")
     if stated != counted:
         async for row in snap.rows(_STRAY_JOURNALS):
