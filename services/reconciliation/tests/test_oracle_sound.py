@@ -1,8 +1,11 @@
 """What the oracle says of a sound day."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from tally_reconciliation import Holding, SchemaAbsent, Sources, Verdict
+from tally_postgres import service_dsn
+from tally_reconciliation import SCHEMAS, Holding, SchemaAbsent, Sources, Verdict
 from tally_reconciliation.oracle import judge
 from tally_reconciliation.snapshot import session, snapshot
 
@@ -65,6 +68,37 @@ async def test_looking_changes_nothing(told: Bench):
             with pytest.raises(Exception, match="read-only transaction"):
                 await snap.execute("UPDATE ledger.account SET seq = seq")
     assert await _everything(told) == before
+
+
+_READER = "reader_of_everything"
+_MAY_READ = """
+CREATE ROLE {reader} LOGIN PASSWORD '{reader}';
+GRANT TEMPORARY ON DATABASE {database} TO {reader};
+GRANT USAGE ON SCHEMA {schemas} TO {reader};
+GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO {reader};
+"""
+
+
+@pytest.fixture
+async def reader(told: Bench) -> AsyncIterator[str]:
+    """Who may read every table and is no superuser, as an administrator of a managed Postgres."""
+    database, schemas = told.database, ", ".join(SCHEMAS)
+    async with session(database.admin_dsn) as admin:
+        await admin.execute(
+            _MAY_READ.format(reader=_READER, database=database.name, schemas=schemas)
+        )
+        yield service_dsn(database.admin_dsn, _READER, _READER)
+        await admin.execute(f"DROP OWNED BY {_READER}; DROP ROLE {_READER}")
+
+
+async def test_who_is_no_superuser_sees_every_tenants_rows(told: Bench, reader: str) -> None:
+    async with session(reader) as conn:
+        unset = "SELECT count(*) FROM funding.pay_in"
+        assert await conn.fetchval(unset) == 0, "row level security binds this role"
+        report = await judge(Sources(reader, "unused"), conn, told.broker)
+    assert [check.line() for check in report.checks if check.faults] == []
+    assert report.verdict is Verdict.GREEN
+    assert report.check("O3").figures["booked"] == 9
 
 
 async def _everything(told: Bench) -> dict[str, int]:
