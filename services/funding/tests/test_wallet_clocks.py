@@ -4,25 +4,33 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Beneficiary
-from tally_contracts.funding_claims import ClaimIssued, IssueClaim
+from tally_contracts.funding_claims import ClaimIssued, DormancyChanged, IssueClaim
+from tally_contracts.funding_unclaimed import OwnerConfirmed
 from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, Platform, open_platform, party, who
 from .unclaimed_bench import (
     CLAIM_COMMANDS,
+    EVENT,
     START,
     WHY,
+    YEARS_3,
+    confirm,
     followed,
     held,
     of,
     pay_in,
     send,
+    states,
     wallet_opened,
+    work,
 )
 
 CONTACT = "contact:ct_carl"
+YEARS_5 = START.replace(year=2031) - START
 
 
 @pytest.fixture
@@ -66,3 +74,77 @@ async def test_wallet_a_party_opens_under_the_name_of_a_contact_is_its_own(
     await platform.send(opened, topic="directory.wallets.v1")
     rows = await platform.rows("SELECT account, owner FROM claimable_wallet")
     assert [tuple(row) for row in rows] == [(account, party("anna"))]
+
+
+async def law(platform: Platform, account: str) -> tuple[str, str, str]:
+    """Whose tree a wallet is in, by which law its clock runs, and where it stands."""
+    ((tenant, jurisdiction, period, state),) = await platform.rows(
+        "SELECT tenant, jurisdiction, period, dormancy FROM claimable_wallet"
+        f" WHERE account = '{account}'"
+    )
+    assert period.startswith(f"{jurisdiction}:")
+    return tenant, jurisdiction, state
+
+
+async def test_clock_goes_by_the_country_of_an_owner_who_is_registered_later(
+    platform: Platform,
+) -> None:
+    """What it had come to by the law of the holder is begun anew."""
+    carl = party("carl")
+    account = BOOKS.wallet(carl, "USD").id
+    await pay_in(platform, 1, Beneficiary(party=carl))
+    await work(platform, days=YEARS_3.days)
+    assert await law(platform, account) == (party("root"), "us", "notice_sent")
+    await platform.register("other", tenant="other")
+    await platform.register("carl", tenant="other", country="DE")
+    assert states(await platform.settle(), carl) == ["active"]
+    assert await law(platform, account) == (party("other"), "elsewhere", "active")
+    assert states(await work(platform, days=YEARS_5.days - YEARS_3.days - 1), carl) == []
+    assert states(await work(platform, days=1), carl) == ["dormant", "notice_sent"]
+
+
+async def test_money_a_company_brought_before_it_was_registered_is_of_its_tree_since(
+    platform: Platform,
+) -> None:
+    account = BOOKS.wallet(EVENT, "USD").id
+    await pay_in(platform, 1, company="late")
+    assert await law(platform, account) == (party("late"), "elsewhere", "active")
+    await platform.register("late", country="US")
+    assert await law(platform, account) == (party("root"), "us", "active")
+    assert of(await platform.settle(), DormancyChanged)[-1].jurisdiction == "us"
+    rows = await platform.rows("SELECT company, tenant FROM claimable_company")
+    assert [tuple(row) for row in rows] == [(party("late"), party("root"))]
+
+
+async def test_wallet_is_of_the_party_it_was_merged_into_and_by_its_country(
+    platform: Platform,
+) -> None:
+    await platform.register("carl", country="DE")
+    await pay_in(platform, 1, Beneficiary(party=party("carl")))
+    account = BOOKS.wallet(party("carl"), "USD").id
+    assert await law(platform, account) == (party("root"), "elsewhere", "active")
+    merged = PartiesMerged(
+        tenant=party("root"),
+        who=who("root"),
+        reason="one person",
+        occurred_at=START,
+        party_id=party("anna"),
+        merged=party("carl"),
+        merged_tenant=party("root"),
+        by="approval",
+    )
+    await platform.send(merged, topic="directory.parties.v1")
+    assert await law(platform, account) == (party("root"), "us", "active")
+    (fact,) = of(await send(platform, confirm(party("anna"), "anna")), OwnerConfirmed)
+    assert fact.wallets == 1
+
+
+async def test_owner_that_money_named_by_a_reference_signs_by_its_id_once_the_directory_tells_it(
+    platform: Platform,
+) -> None:
+    await pay_in(platform, 1, Beneficiary(party="payee-7"))
+    account = BOOKS.wallet("payee-7", "USD").id
+    opened = wallet_opened(party("anna"), account, reference="payee-7")
+    await platform.send(opened, topic="directory.wallets.v1")
+    (fact,) = of(await send(platform, confirm(party("anna"), "anna")), OwnerConfirmed)
+    assert fact.wallets == 1

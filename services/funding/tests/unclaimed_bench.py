@@ -52,17 +52,22 @@ ASKS, DECIDES = person("asks"), person("decides")
 
 
 async def pay_in(
-    platform: Platform, number: int, to: Beneficiary | None = None, code: str = "USD"
+    platform: Platform,
+    number: int,
+    to: Beneficiary | None = None,
+    code: str = "USD",
+    *,
+    company: str = "co",
 ) -> None:
     event = FundingReceived(
-        who=who("co"),
+        who=who(company),
         where=WHERE,
         why=WHY,
         occurred_at=START,
         external_id=f"m-{number}",
         amount=PositiveAmount(currency=code, amount="100.00"),
         originator=Originator(reference="debtor-1", country="US"),
-        company=party("co"),
+        company=party(company),
         beneficiary=to or Beneficiary(event_reference="expo-2026"),
         value_date=START.date(),
     )

@@ -92,12 +92,33 @@ def _period(wallet: Wallet, now: datetime) -> Period:
     return period_of(PERIODS, wallet.clock.jurisdiction, held, now.date())
 
 
+def under(wallet: Wallet, country: str, now: datetime) -> Wallet:
+    """The wallet with its clock by the law of a country.
+
+    What the clock had come to by another law is begun anew: each asks for a notice of its own.
+    """
+    period = period_of(PERIODS, country, property_of(wallet.owner), now.date())
+    if period.jurisdiction == wallet.clock.jurisdiction:
+        return wallet
+    since = wallet.clock.last_activity_at
+    clock = Clock(
+        period.jurisdiction,
+        period.label,
+        Dormancy.ACTIVE,
+        since,
+        dormant_at=runs_out(period, since),
+    )
+    return replace(wallet, clock=clock)
+
+
 async def open_wallets(uow: UnitOfWork, opening: Sequence[Opening]) -> None:
-    """Enter wallets that are not there yet, and tell of the clocks of unknown owners."""
+    """Enter wallets that are not there yet, and tell of the clocks of unknown owners.
+
+    Those of known owners go without saying: every wallet has one.
+    """
     once = {one.wallet.account: one for one in opening}
     new = await wallets.open_wallets(uow.conn, [one.wallet for one in once.values()], uow.now)
     for account, one in once.items():
-        # Of known owners it goes without saying: every wallet has one.
         if account in new and is_claimable(one.wallet.owner):
             _tell(uow, one.wallet, one.cause)
 
@@ -153,11 +174,21 @@ def _is_set_back(wallet: Wallet, now: datetime) -> bool:
 
 async def restart(uow: UnitOfWork, held: Sequence[tuple[Wallet, Cause]]) -> None:
     """Let clocks run anew from now, and tell of each under what it followed from."""
-    restarted = [replace(w, clock=_started(_period(w, uow.now), uow.now)) for w, _ in held]
-    await wallets.set_clocks(uow.conn, restarted)
-    for (before, cause), wallet in zip(held, restarted, strict=True):
-        if is_claimable(wallet.owner) or before.clock.state is not Dormancy.ACTIVE:
-            _tell(uow, wallet, cause)
+    restarted = [
+        (w, replace(w, clock=_started(_period(w, uow.now), uow.now)), cause) for w, cause in held
+    ]
+    await change(uow, restarted)
+
+
+async def change(uow: UnitOfWork, changed: Sequence[tuple[Wallet, Wallet, Cause]]) -> None:
+    """Save wallets (before, after) whose clock or holder is another, and tell of each."""
+    if not changed:
+        return
+    await wallets.set_clocks(uow.conn, [after for _, after, _ in changed])
+    for before, after, cause in changed:
+        states = {before.clock.state, after.clock.state}
+        if is_claimable(after.owner) or states != {Dormancy.ACTIVE}:
+            _tell(uow, after, cause)
 
 
 async def new_money(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> None:

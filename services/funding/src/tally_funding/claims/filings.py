@@ -115,6 +115,8 @@ async def decide(
         account: wallet.balance
         for account, wallet in found.items()
         if wallet.clock.state is Dormancy.REPORTABLE
+        and (wallet.tenant, wallet.clock.jurisdiction)
+        == (kept.filing.holder, kept.filing.jurisdiction)
     }
     filing = domain.decide(kept.filing, unchanged, approve=command.approve, note=command.note)
     await store.save(uow.conn, filing, command.who.actor, uow.now)

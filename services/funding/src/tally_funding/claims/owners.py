@@ -14,7 +14,7 @@ from tally_contracts.directory_facts import WalletOpened
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.payouts import MethodChosen, PayoutChanged
 from tally_funding.answers.store import for_every_tenant
-from tally_funding.claims import clocks
+from tally_funding.claims import clocks, holders
 from tally_funding.claims.clocks import Opening
 from tally_funding.claims.domain.dormancy import GONE
 from tally_funding.claims.domain.estate import is_claimable
@@ -85,6 +85,8 @@ async def opened(uow: UnitOfWork, books: Books, messages: Sequence[Received[Wall
     if whose:
         await for_every_tenant(uow.conn)
         await _add(uow, {}, whose, messages[-1].cause)
+        # Money may have named the owner by another reference, before the directory knew the party.
+        await holders.named(uow, {a: (one.owner, one.told.cause) for a, one in whose.items()})
 
 
 def _is_of_unknown_payee(books: Books, event: WalletOpened) -> bool:

@@ -11,8 +11,8 @@ from tally_contracts.directory_facts import (
     PartyRegistered,
 )
 from tally_funding.answers.store import for_every_tenant
-from tally_funding.claims import clocks
-from tally_funding.claims.store import wallets
+from tally_funding.claims import clocks, holders
+from tally_funding.claims.holders import Newcomer
 from tally_funding.parties import store, tenants
 from tally_funding.parties.store import Contact, Place
 from tally_messaging import Received, Router, UnitOfWork
@@ -26,13 +26,24 @@ def register(router: Router) -> None:
     @router.fold(PartyRegistered)
     async def registered(uow: UnitOfWork, messages: Sequence[Received[PartyRegistered]]) -> None:
         await for_every_tenant(uow.conn)
-        places = [
-            Place(e.party_id, e.tenant, e.path, e.country, registered=e.state == "registered")
+        places = {
+            e.party_id: Place(
+                e.party_id, e.tenant, e.path, e.country, registered=e.state == "registered"
+            )
             for e in (message.event for message in messages)
-        ]
-        awaited = await store.place(uow.conn, places, uow.now)
+        }
+        known = await store.places(uow.conn, places)
+        awaited = await store.place(uow.conn, list(places.values()), uow.now)
         if awaited:
             await tenants.adopt(uow.conn, awaited)
+        causes = {message.event.party_id: message.cause for message in messages}
+        new = {
+            one: Newcomer(place, causes[one])
+            for one, place in places.items()
+            if place.registered and one not in known
+        }
+        awaited_new = {one: newcomer for one, newcomer in new.items() if one in awaited}
+        await holders.registered(uow, new, awaited_new)
 
     @router.each(PartyMoved)
     async def moved(uow: UnitOfWork, message: Received[PartyMoved]) -> None:
@@ -45,8 +56,9 @@ def register(router: Router) -> None:
     @router.each(PartiesMerged)
     async def merged(uow: UnitOfWork, message: Received[PartiesMerged]) -> None:
         await for_every_tenant(uow.conn)
-        await store.merge(uow.conn, message.event.party_id, message.event.merged, uow.now)
-        await wallets.rename(uow.conn, message.event.party_id, message.event.merged)
+        kept, former = message.event.party_id, message.event.merged
+        await store.merge(uow.conn, kept, former, uow.now)
+        await holders.merged(uow, kept, former, message.cause)
 
     @router.fold(ContactAdded, ContactVerified)
     async def contacts(

@@ -50,6 +50,11 @@ _LOCK_BY_OWNER = f"""
 SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
+# Read whole: a company that money named before the directory did is told of once.
+_LOCK_BY_TENANT = f"""
+SELECT {_WALLET} FROM claimable_wallet WHERE tenant = ANY($1::text[]) ORDER BY account FOR UPDATE
+"""
+
 # Asked again of each row once it is locked: another worker may have moved it on meanwhile.
 _DUE = """(dormancy = 'active' AND dormant_at <= $1 OR dormancy = 'dormant'
     OR dormancy = 'notice_sent' AND reportable_at <= $1)"""
@@ -94,7 +99,16 @@ _TAKE_UNTOLD = (
     "DELETE FROM untold_balance WHERE account = ANY($1::text[]) RETURNING account, amount"
 )
 
-_RENAME = "UPDATE claimable_wallet SET owner = $1 WHERE owner = $2"
+_SET_OWNERS = """
+UPDATE claimable_wallet w SET owner = o.owner
+FROM unnest($1::text[], $2::text[]) AS o (account, owner) WHERE w.account = o.account
+"""
+
+_RENAME_HOLDERS = """
+UPDATE claimable_company c SET tenant = n.tenant
+FROM unnest($1::text[], $2::text[]) AS n (company, tenant)
+WHERE c.company = n.company AND c.tenant = n.company
+"""
 
 _ADD = """
 UPDATE claimable_wallet w SET balance = w.balance + d.amount
@@ -104,13 +118,13 @@ WHERE w.account = d.account
 
 _SET_CLOCKS = """
 UPDATE claimable_wallet w
-SET dormancy = c.state, jurisdiction = c.jurisdiction, period = c.period,
+SET tenant = c.tenant, dormancy = c.state, jurisdiction = c.jurisdiction, period = c.period,
     last_activity_at = c.last_activity_at, dormant_at = c.dormant_at,
     reportable_at = c.reportable_at, filing_id = c.filing_id
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-            $7::timestamptz[], $8::text[])
+            $7::timestamptz[], $8::text[], $9::text[])
     AS c (account, state, jurisdiction, period, last_activity_at, dormant_at, reportable_at,
-          filing_id)
+          filing_id, tenant)
 WHERE w.account = c.account
 """
 
@@ -235,6 +249,11 @@ async def lock_owners(conn: Connection, owners: Collection[str]) -> Sequence[Wal
     return [_wallet(row) for row in await conn.fetch(_LOCK_BY_OWNER, sorted(owners))]
 
 
+async def lock_tenants(conn: Connection, tenants: Collection[str]) -> Sequence[Wallet]:
+    """The wallets that these tenants hold, locked."""
+    return [_wallet(row) for row in await conn.fetch(_LOCK_BY_TENANT, sorted(tenants))]
+
+
 async def lock_due(conn: Connection, now: datetime, limit: int) -> Sequence[Wallet]:
     """Wallets that time moves on by now, up to `limit` in each state, locked."""
     return [_wallet(row) for row in await conn.fetch(_LOCK_DUE, now, limit)]
@@ -277,9 +296,14 @@ async def take_untold(conn: Connection, accounts: Collection[str]) -> Mapping[st
     return {row[0]: int(row[1]) for row in await conn.fetch(_TAKE_UNTOLD, sorted(accounts))}
 
 
-async def rename(conn: Connection, kept: str, merged: str) -> None:
-    """What was of `merged` is of `kept`."""
-    await conn.execute(_RENAME, kept, merged)
+async def rename_holders(conn: Connection, tenants: Mapping[str, str]) -> None:
+    """Give what companies designated the tenants (by company) that are known of them since."""
+    await conn.execute(_RENAME_HOLDERS, list(tenants), list(tenants.values()))
+
+
+async def set_owners(conn: Connection, owners: Mapping[str, str]) -> None:
+    """Let wallets (by account) be of these owners; the caller holds the rows' locks."""
+    await conn.execute(_SET_OWNERS, list(owners), list(owners.values()))
 
 
 async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
@@ -289,7 +313,7 @@ async def add(conn: Connection, deltas: Mapping[str, int]) -> None:
 
 
 async def set_clocks(conn: Connection, wallets: Sequence[Wallet]) -> None:
-    """Set clocks as these wallets carry them; the caller holds the rows' locks."""
+    """Set clocks and holders as these wallets carry them; the caller holds the rows' locks."""
     rows = [
         (
             w.account,
@@ -300,6 +324,7 @@ async def set_clocks(conn: Connection, wallets: Sequence[Wallet]) -> None:
             w.clock.dormant_at,
             w.clock.reportable_at,
             w.clock.filing_id,
+            w.tenant,
         )
         for w in wallets
     ]

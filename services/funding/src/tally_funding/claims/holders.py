@@ -1,0 +1,99 @@
+"""Whose tree waiting money is in, and by which law its clock runs, as the directory tells it (F31)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tally_funding.claims import clocks
+from tally_funding.claims.domain.dormancy import ELSEWHERE, WAITING
+from tally_funding.claims.domain.estate import is_claimable
+from tally_funding.claims.store import wallets
+from tally_funding.claims.store.wallets import Wallet
+from tally_funding.parties import store as parties
+from tally_funding.parties.store import Place
+from tally_messaging import Cause, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A party that the directory tells of for the first time."""
+
+    place: Place
+    cause: Cause
+
+
+async def registered(
+    uow: UnitOfWork, owners: Mapping[str, Newcomer], holders: Mapping[str, Newcomer]
+) -> None:
+    """Bring the wallets of parties, and what companies hold, up to what is known of them now.
+
+    `holders`: companies that money named before the directory did, which were trees of their own.
+    """
+    if owners:
+        held = await wallets.lock_owners(uow.conn, owners)
+        await _bring_up(uow, [(wallet, owners[wallet.owner]) for wallet in held])
+    if holders:
+        tenants = {company: new.place.tenant for company, new in holders.items()}
+        await wallets.rename_holders(uow.conn, tenants)
+        await _bring_up_held(uow, holders)
+
+
+async def _bring_up_held(uow: UnitOfWork, holders: Mapping[str, Newcomer]) -> None:
+    held = await wallets.lock_tenants(uow.conn, holders)
+    # Owners that are registered stand in their own tree, by the law of their country.
+    known = await parties.places(uow.conn, {wallet.owner for wallet in held})
+    found = []
+    for wallet in held:
+        new = holders[wallet.tenant]
+        if wallet.clock.jurisdiction != ELSEWHERE:
+            # It may be by the law of another company, in a tree whose root is told of only now.
+            new = replace(new, place=replace(new.place, country=None))
+        if wallet.owner not in known:
+            found.append((wallet, new))
+    await _bring_up(uow, found)
+
+
+async def merged(uow: UnitOfWork, kept: str, former: str, cause: Cause) -> None:
+    """What was of `former` is of `kept`: in its tree, by the law of its country."""
+    held = await wallets.lock_owners(uow.conn, {kept, former})
+    await _give(uow, [(wallet, kept, cause) for wallet in held if wallet.owner == former])
+
+
+async def named(uow: UnitOfWork, owners: Mapping[str, tuple[str, Cause]]) -> None:
+    """The directory says whose accounts are: its word stands, but for money nobody has claimed."""
+    held = await wallets.lock_accounts(uow.conn, owners)
+    await _give(
+        uow,
+        [
+            (wallet, *owners[account])
+            for account, wallet in held.items()
+            if wallet.owner != owners[account][0] and not is_claimable(wallet.owner)
+        ],
+    )
+
+
+async def _give(uow: UnitOfWork, given: Sequence[tuple[Wallet, str, Cause]]) -> None:
+    """Let wallets be of other owners, each told under what it followed from."""
+    if not given:
+        return
+    owners = {wallet.account: owner for wallet, owner, _ in given}
+    await wallets.set_owners(uow.conn, owners)
+    places = await parties.places(uow.conn, set(owners.values()))
+    await _bring_up(
+        uow,
+        [
+            (replace(wallet, owner=owner), Newcomer(places[owner], cause))
+            for wallet, owner, cause in given
+            if owner in places
+        ],
+    )
+
+
+async def _bring_up(uow: UnitOfWork, held: Sequence[tuple[Wallet, Newcomer]]) -> None:
+    """Only of money that waits: what was filed or claimed stays told as it was."""
+    changed = []
+    for wallet, new in held:
+        country = new.place.country or wallet.clock.jurisdiction
+        after = replace(clocks.under(wallet, country, uow.now), tenant=new.place.tenant)
+        if wallet.clock.state in WAITING and after != wallet:
+            changed.append((wallet, after, new.cause))
+    await clocks.change(uow, changed)
