@@ -155,6 +155,35 @@ async def test_f07_an_invitation_is_accepted_by_the_invited_party_and_nobody_for
     assert (await bench.post(accept, ann, {"reason": "I know them"})).status_code == 202
 
 
+async def test_f29_what_a_merged_payee_had_is_the_kept_ones_to_spend_and_no_more_its_own(
+    bench: Bench,
+) -> None:
+    await tree(bench)
+    await bench.register("ann_twice", "payee", "acme")
+    wallet = await bench.wallet("ann_twice")
+    kept, merged = await bench.key("ann"), await bench.key("ann_twice")
+    assert (await bench.post("/v1/payouts", kept, payout(wallet))).status_code == 404
+    assert (await bench.post("/v1/payouts", merged, payout(wallet))).status_code == 202
+    fact = {
+        "party_id": party("ann"),
+        "merged": party("ann_twice"),
+        "merged_tenant": party("agg"),
+        "by": "approval",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party("ann")},
+        "reason": "One person",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    await bench.learn(bench.fact("directory.parties.v1", "directory.party.merged.v1", fact))
+    assert (await bench.post("/v1/payouts", kept, payout(wallet))).status_code == 202
+    assert (await bench.post("/v1/payouts", merged, payout(wallet))).status_code == 404
+    method = {"currency": "USD", "rail": "wallet", "instrument": wallet}
+    for owner in ("ann", "ann_twice"):
+        path = f"/v1/parties/{party(owner)}/methods"
+        assert (await bench.post(path, kept, method)).status_code == 202, owner
+        assert (await bench.post(path, merged, method)).status_code == 404, owner
+
+
 @pytest.mark.parametrize("whose", ["other", "ann"])
 async def test_what_is_not_below_the_caller_is_answered_like_what_does_not_exist(
     bench: Bench, whose: str

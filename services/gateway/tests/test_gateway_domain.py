@@ -65,6 +65,18 @@ def test_a_wallet_is_debited_by_its_owner_and_by_whom_the_owner_lets_manage() ->
             assert not reaches_thing(world, other, "w", Access.DEBIT)
 
 
+def test_a_merged_party_is_the_one_it_became_and_reaches_nothing_by_itself() -> None:
+    kept, friend = Node("kept", "r", "payee", ("r",)), Node("friend", "r", "payee", ("r",))
+    nodes = {"kept": kept, "merged": kept, "friend": friend}
+    connections = [Connection("merged", "friend", "manage"), Connection("friend", "kept", "manage")]
+    world = World(nodes, {"w": Thing("w", "r", ("merged",))}, connections)
+    for access in Access:
+        assert reaches_thing(world, "kept", "w", access), access
+        assert not reaches_thing(world, "merged", "w", access), access
+        assert not reaches(world, "merged", "friend", access), access
+        assert reaches_thing(world, "friend", "w", access) is (access is not Access.OWN_WORD)
+
+
 @pytest.mark.parametrize("held", [*CONNECTED, "unheard_of"])
 @pytest.mark.parametrize("needed", CONNECTED)
 def test_a_connection_gives_its_access_and_what_comes_before_it(held: str, needed: Access) -> None:

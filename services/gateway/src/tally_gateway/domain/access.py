@@ -85,23 +85,26 @@ class World:
 
 
 def reaches(world: World, principal: str, party: str, needed: Access) -> bool:
-    """Whether a principal may do something that needs this access with a party."""
-    node = world.nodes.get(party)
-    if needed is Access.OWN_WORD:
-        return node is not None and principal == node.party
-    if needed is Access.DEBIT:
-        return principal == party or _connected(world, principal, party, Access.MANAGE)
+    """Whether a principal may do something that needs this access with a party.
+
+    A party that was merged is the one it became; whoever asks as the one it was reaches nothing.
+    """
     if principal == OPERATOR:
-        return True
-    if node is None:
+        return needed not in ASKED_OF_THE_OWNER
+    node, own = world.nodes.get(party), world.nodes.get(principal)
+    if node is None or (own is not None and own.party != principal):
         return False
-    return principal in node.line or _connected(world, principal, party, needed)
+    if needed is Access.OWN_WORD:
+        return principal == node.party
+    if needed is Access.DEBIT:
+        return principal == node.party or _connected(world, principal, node, Access.MANAGE)
+    return principal in node.line or _connected(world, principal, node, needed)
 
 
-def _connected(world: World, principal: str, party: str, needed: Access) -> bool:
+def _connected(world: World, principal: str, node: Node, needed: Access) -> bool:
     return any(
         connection.from_party == principal
-        and connection.to_party == party
+        and connection.to_party == node.party
         and _RANK.get(connection.access, -1) >= _RANK[needed]
         for connection in world.connections
     )
