@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tally_contracts.base import Why
-from tally_contracts.funding import Beneficiary
+from tally_contracts.funding import Beneficiary, PayInAllocated
 from tally_contracts.funding_claims import Redesignate
 from tally_contracts.funding_sources import (
     OwnerShare,
@@ -13,9 +13,11 @@ from tally_contracts.funding_sources import (
     PayInReinstated,
     ReceivableOpened,
 )
+from tally_funding.answers.store import for_every_tenant
 from tally_runtime import derived_id
 
 from .conftest import START, Platform
+from .test_matches import decide, money
 from .test_returns import give_back, pay_in, spend, usd, win
 from .test_tenants import COMPANY, OF_COMPANY, ROOT, register
 
@@ -111,3 +113,40 @@ async def test_f15_a_return_waits_while_a_claim_moves_the_money(platform: Platfo
     await platform.work("returns_due")
     assert await platform.balances() == {}
     assert platform.facts(ReceivableOpened) == []
+
+
+async def test_f28_money_in_suspense_that_is_matched_to_an_unknown_payee_goes_to_who_claimed_it(
+    platform: Platform,
+) -> None:
+    await led_on(platform)
+    suspended = await money(platform, **OF_COMPANY)
+    gala = Beneficiary(event_reference="gala")
+    await decide(platform, suspended, beneficiary=gala, who=OF_COMPANY["who"])
+    matched = platform.facts(PayInAllocated)[-1]
+    assert matched.pay_in_id == suspended
+    assert (PAYEE, "97.20") in [(a.owner, a.amount.amount) for a in matched.allocations]
+    await give_back(platform, suspended, who=OF_COMPANY["who"], kind="chargeback")
+    assert await platform.balance(f"wallet/{PAYEE}/USD") == 9_720, "what was led on stays"
+    assert platform.facts(ReceivableOpened) == []
+
+
+async def test_f15_a_return_waits_while_money_is_still_to_be_sent_on_to_the_new_owner(
+    platform: Platform,
+) -> None:
+    """As after the ledger refused to send on what came late: the new owner has not got it."""
+    found = await led_on(platform)
+    await hold_at_the_former_wallet(platform, 9_720)
+    await give_back(platform, found, who=OF_COMPANY["who"], kind="chargeback")
+    await platform.work("returns_due")
+    assert await platform.balance(f"wallet/{PAYEE}/USD") == 9_720
+    await hold_at_the_former_wallet(platform, 0)
+    await platform.work("returns_due")
+    assert await platform.balances() == {}
+
+
+async def hold_at_the_former_wallet(platform: Platform, minor: int) -> None:
+    async with platform.funding.pool.acquire() as conn, conn.transaction():
+        await for_every_tenant(conn)
+        await conn.execute(
+            "UPDATE claimable_wallet SET balance = $1 WHERE owner = $2", minor, UNKNOWN
+        )

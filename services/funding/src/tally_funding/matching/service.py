@@ -12,6 +12,7 @@ from tally_contracts.funding_sources import (
     PayInMatched,
 )
 from tally_funding import store as pay_in_store
+from tally_funding.claims.leading import led_on
 from tally_funding.domain import PayInState, Suspense
 from tally_funding.matching import expectation_store, store
 from tally_funding.matching.domain import (
@@ -241,7 +242,7 @@ async def _divide(
         occurred_at=money.occurred_at,
     )
     asked = Asked(facts, beneficiary_of(word.beneficiary))
-    (decided,) = await funding.rules.decide(uow.conn, [asked])
+    (decided,) = await led_on(uow.conn, await funding.rules.decide(uow.conn, [asked]))
     return decided
 
 

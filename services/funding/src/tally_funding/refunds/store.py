@@ -62,6 +62,17 @@ FROM return_leg l JOIN pay_in_return p USING (return_id)
 WHERE p.pay_in_id = $1
 """
 
+# Money of an unknown payee on its way to whom it is led, or still to be sent there: the ledger may have
+# refused that for now. Where it is to be taken shows once it has arrived.
+_LEADING_ON = """EXISTS (
+    SELECT FROM allocation a LEFT JOIN redirect l USING (owner)
+    WHERE a.pay_in_id = p.pay_in_id
+      AND (EXISTS (SELECT FROM movement m
+                   WHERE m.state = 'moving' AND m.owner IN (a.owner, l.to_owner))
+           OR EXISTS (SELECT FROM claimable_wallet w
+                      WHERE l.owner = a.owner AND w.account = a.account AND w.balance > 0)))
+"""
+
 _DUE = """
 SELECT r.return_id, r.pay_in_id FROM pay_in_return r JOIN pay_in p USING (pay_in_id)
 WHERE (r.state = 'waiting' OR (r.state = 'done' AND r.reinstate))
@@ -74,11 +85,7 @@ LIMIT $1
 
 _MATCH_OPEN = "SELECT true FROM pay_in_match WHERE pay_in_id = $1 AND state = 'asked'"
 
-# Money of an unknown payee on its way to whom it is led: where it is shows soon.
-_LEADING_ON = """
-SELECT true FROM movement m JOIN allocation a USING (owner)
-WHERE a.pay_in_id = $1 AND m.state = 'moving' LIMIT 1
-"""
+_IS_LED_ON = "SELECT " + _LEADING_ON + " FROM pay_in p WHERE p.pay_in_id = $1"
 
 _PAY_INS_OF = "SELECT DISTINCT pay_in_id FROM pay_in_return WHERE return_id = ANY($1::text[])"
 
@@ -251,8 +258,8 @@ async def match_open(conn: Connection, pay_in_id: str) -> bool:
 
 
 async def leading_on(conn: Connection, pay_in_id: str) -> bool:
-    """Whether a share of an unknown payee is on its way to another owner."""
-    return bool(await conn.fetchval(_LEADING_ON, pay_in_id))
+    """Whether a share of an unknown payee is on its way to another owner, or about to be."""
+    return bool(await conn.fetchval(_IS_LED_ON, pay_in_id))
 
 
 async def due(conn: Connection, most: int) -> tuple[tuple[str, str], ...]:
