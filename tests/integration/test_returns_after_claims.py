@@ -14,6 +14,8 @@ from tally_contracts.funding_sources import (
     ReceivableOpened,
 )
 from tally_funding.answers.store import for_every_tenant
+from tally_funding.refunds import store
+from tally_messaging import UnitOfWork
 from tally_runtime import derived_id
 
 from .conftest import START, Platform
@@ -108,6 +110,7 @@ async def test_f15_a_return_waits_while_a_claim_moves_the_money(platform: Platfo
     await platform.work("returns_due")
     states = await platform.rows("SELECT state FROM pay_in_return")
     assert [row[0] for row in states] == ["waiting"]
+    assert await platform.funding.transactor.run(due) == (), "the worker does not look for nothing"
     platform.hold_ledger = False
     await platform.rest()
     await platform.work("returns_due")
@@ -139,6 +142,7 @@ async def test_f15_a_return_waits_while_money_is_still_to_be_sent_on_to_the_new_
     await give_back(platform, found, who=OF_COMPANY["who"], kind="chargeback")
     await platform.work("returns_due")
     assert await platform.balance(f"wallet/{PAYEE}/USD") == 9_720
+    assert await platform.funding.transactor.run(due) == ()
     await hold_at_the_former_wallet(platform, 0)
     await platform.work("returns_due")
     assert await platform.balances() == {}
@@ -150,3 +154,8 @@ async def hold_at_the_former_wallet(platform: Platform, minor: int) -> None:
         await conn.execute(
             "UPDATE claimable_wallet SET balance = $1 WHERE owner = $2", minor, UNKNOWN
         )
+
+
+async def due(uow: UnitOfWork) -> tuple[tuple[str, str], ...]:
+    await for_every_tenant(uow.conn)
+    return await store.due(uow.conn, 10)

@@ -73,15 +73,19 @@ _LEADING_ON = """EXISTS (
                       WHERE l.owner = a.owner AND w.account = a.account AND w.balance > 0)))
 """
 
-_DUE = """
+_DUE = (
+    """
 SELECT r.return_id, r.pay_in_id FROM pay_in_return r JOIN pay_in p USING (pay_in_id)
-WHERE (r.state = 'waiting' OR (r.state = 'done' AND r.reinstate))
+WHERE ((r.state = 'waiting' AND NOT """
+    + _LEADING_ON
+    + """) OR (r.state = 'done' AND r.reinstate))
   AND p.state IN ('allocated', 'suspense')
   AND NOT EXISTS (
       SELECT 1 FROM pay_in_match m WHERE m.pay_in_id = r.pay_in_id AND m.state = 'asked')
 ORDER BY r.asked_at, r.return_id
 LIMIT $1
 """
+)
 
 _MATCH_OPEN = "SELECT true FROM pay_in_match WHERE pay_in_id = $1 AND state = 'asked'"
 
