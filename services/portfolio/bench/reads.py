@@ -1,15 +1,20 @@
 # ruff: noqa: INP001, T201 - a script
-"""What each question costs at a million movements: time, statements, rows read.
+"""What each question costs at a million movements: time, statements, rows read, CPU.
 
 A tenant of 100 companies and MOVEMENTS / 10 payees; a fifth of all payments are one payee's. The
-tables are filled by SQL, as folding would leave them; then each route is asked ROUNDS times, one
-question at a time, through the whole application but for the socket.
+tables are filled by SQL, as folding would leave them; then each route is asked ROUNDS times at RATE
+a second, whatever the answers do, of a server in a process of its own. CPU is that of the server and
+of its sessions in Postgres together for one question: it holds on a busy machine too, times do not.
 """
 
 import argparse
 import asyncio
 import json
+import os
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,18 +22,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
+import psutil
 import psycopg
+import uvicorn
+import uvloop
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from tally_embedded import running_stack
 from tally_portfolio.answering import ReadApi
 from tally_portfolio.api import build_api
+from tally_portfolio.api_records import SHELVES, UNDER_PROGRAMS
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.settings import PortfolioSettings
-from tally_postgres import create_pool
+from tally_postgres import Pool, create_pool
+from tally_reads.server import served
 from tally_runtime import FixedClock
 from tally_security.internal import VIEWER_HEADER, InternalKeys, Persona, Viewer, sign_viewer
 from tally_testkit.databases import Databases
@@ -36,20 +46,24 @@ from tally_testkit.databases import Databases
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=100)
 KEYS = InternalKeys(b"b" * 32)
+SESSIONS = "portfolio_bench"
 _PER_PAYMENT = 4
+_WARM = 10
 _FILL = Path(__file__).with_name("fill.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one route as one persona asks it: milliseconds, and statements and rows of one question."""
+    """Of one route as one persona asks it: times at the rate, and what one question takes."""
 
     route: str
     persona: str
     p50_ms: float
     p99_ms: float
-    statements: float
-    rows_read: float
+    statements: int
+    rows: float
+    python_cpu_ms: float
+    postgres_cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +94,32 @@ def questions(movements: int) -> list[Asked]:
     payees, payments = movements // 10, movements // _PER_PAYMENT
     some_payees = range(1, payees, max(payees // 97, 1))
     some_payments = range(1, payments, max(payments // 97, 1))
+    some_items = range(5, payments, max(payments // 970, 1) * 10)
     root = viewer("root", Persona.AGGREGATOR)
     company = viewer("c7", Persona.COMPANY)
     hot = viewer("p0", Persona.PAYEE)
     operator = viewer("op", Persona.OPERATOR)
     span = "from=2026-02-01&until=2026-02-02"
-    asked = [Asked("/wallets", one, ["/wallets", "/wallets?limit=500"]) for one in (root, company)]
-    asked += [
+    asked = [
         Asked(f"/{name}", one, [f"/{name}"])
-        for name in ("payouts", "pay-ins", "payments", "exceptions", "parties", "totals")
+        for name in ("wallets", "payouts", "pay-ins", "payments", "exceptions", "parties", "totals")
         for one in (operator, root, company, hot)
     ]
+    asked += [Asked(shelf.path, company, [shelf.path]) for shelf in SHELVES]
     asked += [
+        Asked(f"{shelf.path}/{{id}}", root, [f"{shelf.path}/{shelf.kind}_{n}" for n in some_items])
+        for shelf in SHELVES
+    ]
+    asked += [
+        Asked(f"/programs/{{id}}/{path}", root, [f"/programs/program_5/{path}"])
+        for path in UNDER_PROGRAMS.values()
+    ]
+    asked += [
+        Asked("/wallets?limit=500", root, ["/wallets?limit=500"]),
         Asked("/payouts?state= (rare)", root, ["/payouts?state=claimable"]),
+        Asked("/parties?kind= (rare)", root, ["/parties?kind=company"]),
+        Asked("/events/{id}/money", root, [f"/events/order:{n}/money" for n in some_items]),
+        Asked("/events/{id}/money (large)", company, ["/events/campaign/money"]),
         Asked("/wallets/{id}", root, [f"/wallets/{account(n)}" for n in some_payees]),
         Asked("/movements", root, [f"/wallets/{account(n)}/movements" for n in some_payees]),
         Asked("/movements (hot)", hot, [f"/wallets/{account(0)}/movements"]),
@@ -145,57 +172,119 @@ def rows_read(admin_dsn: str) -> Iterator[dict[str, int]]:
         counted["rows"] += now()
 
 
-async def measure(dsn: str, admin_dsn: str, asked: Sequence[Asked], rounds: int) -> list[Cost]:
+def api_over(pool: Pool, dsn: str) -> FastAPI:
+    """The application, over these sessions."""
     clock = FixedClock(NOW)
-    pool = await create_pool(dsn, schema="portfolio", application_name="bench", max_size=1)
-    settings = PortfolioSettings(
-        environment="test", kafka="127.0.0.1:1", postgres_dsn=SecretStr(dsn)
+    transactor = build_app(settings_of(dsn), clock=clock).transactor(pool=pool)
+    return build_api(ReadApi(pool, transactor, clock, KEYS, timedelta(minutes=5)))
+
+
+def settings_of(dsn: str) -> PortfolioSettings:
+    return PortfolioSettings(environment="test", kafka="127.0.0.1:1", postgres_dsn=SecretStr(dsn))
+
+
+async def serve(dsn: str) -> None:
+    """Serve on a port that is printed, until the process is ended."""
+    settings = settings_of(dsn)
+    pool = await create_pool(
+        dsn, schema="portfolio", application_name=SESSIONS, max_size=settings.pool_size
     )
-    transactor = build_app(settings, clock=clock).transactor(pool=pool)
-    app = build_api(ReadApi(pool, transactor, clock, KEYS, timedelta(minutes=5)))
+    server = uvicorn.Server(served(api_over(pool, dsn), settings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    await server.serve(sockets=[listener])
+
+
+@contextmanager
+def serving(dsn: str) -> Iterator[tuple[str, psutil.Process]]:
+    """The application in a process of its own: its address, and the process."""
+    command = [sys.executable, __file__, "--serve"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "BENCH_DSN": dsn}, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def cpu_ms(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(one.user + one.system for one in times) * 1000
+
+
+def sessions(admin_dsn: str) -> list[psutil.Process]:
+    """The processes of the server's sessions."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+    with psycopg.connect(admin_dsn) as admin:
+        return [psutil.Process(pid) for (pid,) in admin.execute(query, [SESSIONS]).fetchall()]
+
+
+async def at_a_rate(
+    client: httpx.AsyncClient, paths: Sequence[str], token: str, rate: int
+) -> list[float]:
+    """Ask these, RATE a second whatever the answers do: milliseconds since each one's turn, sorted."""
+    begun = time.perf_counter()
+
+    async def ask(number: int, path: str) -> float:
+        due = begun + number / rate
+        await asyncio.sleep(due - time.perf_counter())
+        answer = await client.get(path, headers={VIEWER_HEADER: token})
+        assert answer.is_success, (path, answer.text)
+        return (time.perf_counter() - due) * 1000
+
+    return sorted(await asyncio.gather(*(ask(*one) for one in enumerate(paths))))
+
+
+async def measure(
+    dsn: str, admin_dsn: str, asked: Sequence[Asked], options: argparse.Namespace
+) -> list[Cost]:
     costs = []
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://reads"
-    ) as client:
-        for question in asked:
-            headers = {VIEWER_HEADER: sign_viewer(question.viewer, KEYS, now=NOW)}
-
-            async def ask(path: str, headers: dict[str, str] = headers) -> float:
-                began = time.perf_counter()
-                answer = await client.get(path, headers=headers)
-                took = time.perf_counter() - began
-                assert answer.is_success, (path, answer.text)
-                return took * 1000
-
-            paths = [question.paths[n % len(question.paths)] for n in range(rounds)]
-            for path in paths[:5]:
-                await ask(path)
-            statements = await _statements(pool, ask, paths[0])
-            with rows_read(admin_dsn) as counted:
-                times = sorted([await ask(path) for path in paths])
-            costs.append(
-                Cost(
-                    question.label,
-                    question.viewer.persona.value,
-                    round(statistics.median(times), 2),
-                    round(times[int(len(times) * 0.99)], 2),
-                    statements,
-                    round(counted["rows"] / rounds, 1),
+    with serving(dsn) as (url, process):
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            for question in asked:
+                token = sign_viewer(question.viewer, KEYS, now=NOW)
+                rounds = options.rounds
+                paths = [question.paths[n % len(question.paths)] for n in range(rounds)]
+                # All sessions at once, so that each has its plans.
+                await at_a_rate(client, paths[:_WARM] * 3, token, 1000)
+                statements = await statements_of(dsn, paths[0], token)
+                behind = sessions(admin_dsn)
+                before = cpu_ms([process]), cpu_ms(behind)
+                with rows_read(admin_dsn) as counted:
+                    times = await at_a_rate(client, paths, token, options.rate)
+                costs.append(
+                    Cost(
+                        question.label,
+                        question.viewer.persona.value,
+                        round(statistics.median(times), 1),
+                        round(times[int(len(times) * 0.99)], 1),
+                        statements,
+                        round(counted["rows"] / rounds, 1),
+                        round((cpu_ms([process]) - before[0]) / rounds, 2),
+                        round((cpu_ms(behind) - before[1]) / rounds, 2),
+                    )
                 )
-            )
-            print(*asdict(costs[-1]).values(), sep="\t", flush=True)
-    await pool.close()
+                print(*asdict(costs[-1]).values(), sep="\t", flush=True)
     return costs
 
 
-async def _statements(pool: Any, ask: Any, path: str) -> int:
+async def statements_of(dsn: str, path: str, token: str) -> int:
+    """How many statements a question takes, beginning and end left out."""
     seen: list[str] = []
+    pool = await create_pool(dsn, schema="portfolio", application_name="counting", max_size=1)
     note = lambda query: seen.append(query.query)  # noqa: E731 - the driver wants a plain callable
     async with pool.acquire() as only:
-        only._con.add_query_logger(note)  # noqa: SLF001 - no public way to the session itself
-    await ask(path)
+        only._con.add_query_logger(note)  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
+    transport = httpx.ASGITransport(api_over(pool, dsn))
+    async with httpx.AsyncClient(transport=transport, base_url="http://reads") as client:
+        answer = await client.get(path, headers={VIEWER_HEADER: token})
+        assert answer.is_success, (path, answer.text)
     async with pool.acquire() as only:
-        only._con.remove_query_logger(note)  # noqa: SLF001
+        only._con.remove_query_logger(note)  # type: ignore[attr-defined]  # noqa: SLF001
+    await pool.close()
     return sum(not query.startswith(("BEGIN", "COMMIT")) for query in seen)
 
 
@@ -203,8 +292,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--movements", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rate", type=int, default=50)
+    parser.add_argument("--only", default="", help="routes with this in their label")
     parser.add_argument("--out", type=Path, default=Path("var/bench/reads.json"))
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.serve:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(os.environ["BENCH_DSN"]))
+        return
     with (
         tempfile.TemporaryDirectory() as folder,
         running_stack(Path(folder), kafka=False, ephemeral=True) as stack,
@@ -213,16 +309,21 @@ def main() -> None:
         began = time.perf_counter()
         fill(database.admin_dsn, options.movements)
         print(f"filled in {time.perf_counter() - began:.0f} s", flush=True)
-        costs = asyncio.run(
-            measure(
-                database.dsn("portfolio"),
-                database.admin_dsn,
-                questions(options.movements),
-                options.rounds,
-            )
-        )
+        measured(database.dsn("portfolio"), database.admin_dsn, options)
+
+
+def measured(dsn: str, admin_dsn: str, options: argparse.Namespace) -> None:
+    """Ask everything, and keep what it cost."""
+    asked = [one for one in questions(options.movements) if options.only in one.label]
+    costs = asyncio.run(measure(dsn, admin_dsn, asked, options))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"movements": options.movements, "costs": [asdict(cost) for cost in costs]}
+    document = {
+        "movements": options.movements,
+        "rate": options.rate,
+        "rounds": options.rounds,
+        "load": round(os.getloadavg()[0], 1),
+        "costs": [asdict(cost) for cost in costs],
+    }
     options.out.write_text(json.dumps(document, indent=2) + "\n")
 
 

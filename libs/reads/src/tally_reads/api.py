@@ -1,12 +1,12 @@
 """The application of a read API: it believes only whom the gateway signed, and says why it refuses."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tally_postgres import is_transient
 from tally_reads.errors import NotFound, QuestionRefused, ViewerMissing
@@ -34,7 +34,7 @@ def guarded(title: str) -> FastAPI:
         (Exception, _failed),
     ):
         app.add_exception_handler(error, handler)
-    app.middleware("http")(_only_when_the_database_answers)
+    app.add_middleware(_OnlyWhenTheDatabaseAnswers)
     return app
 
 
@@ -46,16 +46,21 @@ def viewer_of(request: Request, keys: InternalKeys, now: datetime) -> Viewer:
     return read_viewer(token, keys, now=now)
 
 
-async def _only_when_the_database_answers(
-    request: Request, answer: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    try:
-        return await answer(request)
-    except Exception as error:
-        if not is_transient(error):
-            raise
-        _LOG.warning("read_refused", error=type(error).__name__)
-        return _answer(503, "temporarily_unavailable", "the database is away", None, "try again")
+class _OnlyWhenTheDatabaseAnswers:
+    """Answers 503 to what failed by the database's fault alone; answers are given whole, or not begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _LOG.warning("read_refused", error=type(error).__name__)
+            refusal = "temporarily_unavailable", "the database is away", None, "try again"
+            await _answer(503, *refusal)(scope, receive, send)
 
 
 def _refused(_: Request, error: Exception) -> Response:

@@ -32,8 +32,9 @@ class ReadApi:
     keys: InternalKeys
     settled: timedelta
 
-    def viewer(self, request: Request) -> Viewer:
+    async def viewer(self, request: Request) -> Viewer:
         """Who looks, as the gateway signed it; raises ViewerMissing, ViewerRefused."""
+        # A coroutine, though it waits for nothing: any other dependency runs in a thread of its own.
         return viewer_of(request, self.keys, self.clock.now())
 
     async def log(self, viewer: Viewer, grants: Sequence[GrantedWallet], route: str) -> None:

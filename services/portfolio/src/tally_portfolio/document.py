@@ -19,22 +19,38 @@ _WS = frozenset(name for name, _ in _FIVE_WS)
 
 def payment_document(payment: Payment) -> Document:
     """A payment without its hops."""
+    return payment_outline(payment) | {
+        "pay_in": None if payment.pay_in is None else _pay_in(payment.pay_in),
+        "payouts": [_payout(payout) for payout in payment.payouts],
+        "money": money_document(payment),
+    }
+
+
+def payment_outline(payment: Payment) -> Document:
+    """Where a payment stands, without what it consists of."""
     return {
         "payment_id": payment.payment_id,
         "correlation_id": payment.correlation_id,
         "complete": payment.complete,
         "allocated": payment.allocated,
         "payouts_ended": payment.payouts_ended,
-        "pay_in": None if payment.pay_in is None else _pay_in(payment.pay_in),
-        "payouts": [_payout(payout) for payout in payment.payouts],
-        "money": [_flow(flow) for flow in payment.flows()],
         "waiting": [_waiting(waiting) for waiting in payment.waiting()],
     }
 
 
+def money_document(payment: Payment) -> list[Document]:
+    """Where the money of a payment is, by currency."""
+    return [_flow(flow) for flow in payment.flows()]
+
+
 def time_line_document(line: TimeLine) -> Document:
     """A payment with every hop; `since_first_ms` counts from the first hop."""
-    return payment_document(line.payment) | {
+    return payment_document(line.payment) | hops_document(line)
+
+
+def hops_document(line: TimeLine) -> Document:
+    """What a time line has beside the payment."""
+    return {
         "hops": [_hop(step) for step in line.steps],
         "truncated": line.truncated,
         "accounts": {account_id: _account(known) for account_id, known in line.accounts.items()},

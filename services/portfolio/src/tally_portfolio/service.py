@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tally_portfolio import store
-from tally_portfolio.domain.projection import SetAside
+from tally_portfolio.domain.projection import Payout, SetAside
 from tally_portfolio.domain.records import RETURN
 from tally_portfolio.domain.time_line import (
     ACCOUNT_OPENED,
@@ -143,13 +143,12 @@ async def _subjects_of(conn: Connection, id_: str, limit: int) -> list[str]:
 async def payments_of(conn: Connection, ids: Sequence[str]) -> list[Payment]:
     """A payment for each id, in the order of the ids."""
     pay_ins = {pay_in.pay_in_id: pay_in for pay_in in await store.pay_ins(conn, ids)}
-    payouts = await store.payouts(conn, ids)
+    payouts: dict[str, list[Payout]] = {}
+    for payout in await store.payouts(conn, ids):
+        for payment_id in {payout.pay_in_id or payout.payout_id, payout.payout_id}:
+            payouts.setdefault(payment_id, []).append(payout)
     return [
-        Payment(
-            payment_id,
-            pay_ins.get(payment_id),
-            tuple(p for p in payouts if payment_id in {p.pay_in_id, p.payout_id}),
-        )
+        Payment(payment_id, pay_ins.get(payment_id), tuple(payouts.get(payment_id, ())))
         for payment_id in ids
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tally_money import Money
-from tally_portfolio.document import payment_document, time_line_document
+from tally_portfolio.document import hops_document, money_document, payment_outline
 from tally_portfolio.domain.books import Movement, Sums, shown
 from tally_portfolio.domain.projection import PayIn, Payout
 from tally_portfolio.domain.redaction import Document, redact
@@ -106,14 +106,14 @@ def payout_document(payout: Payout) -> Document:
 
 def payment_view(payment: Payment, insight: Insight, persona: str) -> Document:
     """A payment as `Insight.of_payment` left it, without its hops."""
-    return _payment(payment_document(payment), payment, insight, persona)
+    return _payment(payment_outline(payment), payment, insight, persona)
 
 
 def time_line_view(
     line: TimeLine, shares: Sequence[Share], insight: Insight, persona: str
 ) -> Document:
     """A payment with its hops as `Insight.of_line` left it, and those of its shares that are seen."""
-    document = time_line_document(line)
+    document = payment_outline(line.payment) | hops_document(line)
     hops = document["hops"]
     assert isinstance(hops, list), "a time line has hops"
     document["hops"] = [redact("hop", persona, _hop(hop)) for hop in hops]
@@ -123,16 +123,17 @@ def time_line_view(
 
 def _payment(document: Document, payment: Payment, insight: Insight, persona: str) -> Document:
     pay_in = payment.pay_in
-    if pay_in is not None:
-        document["pay_in"] = redact("pay_in", persona, pay_in_document(pay_in, insight))
-        if not insight.whole(pay_in):
-            del document["money"]
+    document["pay_in"] = (
+        None if pay_in is None else redact("pay_in", persona, pay_in_document(pay_in, insight))
+    )
     document["payouts"] = [
         redact("payout", persona, payout_document(payout)) for payout in payment.payouts
     ]
     waiting = document["waiting"]
     assert isinstance(waiting, list), "a payment tells what stands still"
     document["waiting"] = [redact("waiting", persona, one) for one in waiting]
+    if pay_in is None or insight.whole(pay_in):
+        document["money"] = money_document(payment)
     return redact("payment", persona, document)
 
 
