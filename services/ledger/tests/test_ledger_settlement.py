@@ -258,6 +258,23 @@ async def test_an_id_that_two_ledgers_took_settles_the_first_alone(pair: Pair) -
     assert _type(answer) == b"ledger.transit.mirrored.v1"
 
 
+@pytest.mark.parametrize("declined", [False, True])
+async def test_a_settlement_under_a_transfers_id_ends_as_any_other(
+    pair: Pair, declined: bool
+) -> None:
+    nobody = {"credit": identify("acc", "nobody")} if declined else {}
+    if declined:
+        pair.send(freeze("us", "main"))
+    both = transfer("t9", "main", "1.00", **nobody)
+    pair.send(both, settle("s9", "main", settlement_id=both.transfer_id))
+    await pair.run()
+    facts = (await pair.facts())[both.transfer_id]
+    ends = sorted(kind for kind, _ in facts if kind in {"completed", "settled", "refused"})
+    assert ends == (["refused", "refused"] if declined else ["completed", "settled"])
+    holds = await pair.shards["main"].pool.fetch("SELECT state FROM hold WHERE state = 'open'")
+    assert holds == []
+
+
 async def test_settling_nothing_says_so_and_moves_nothing(pair: Pair) -> None:
     pair.send(settle("s0", "main"))
     await pair.run()

@@ -68,6 +68,16 @@ def settlement_hold_id(settlement_id: str, ledger: str) -> str:
     return derived_id("xhld", settlement_id, ledger)
 
 
+def settlement_capture_id(settlement_id: str, ledger: str) -> str:
+    """The end of a settlement's reservation when the other ledger has booked its side."""
+    return derived_id("xtr", settlement_id, ledger, "capture")
+
+
+def settlement_release_id(settlement_id: str, ledger: str) -> str:
+    """The end of a settlement's reservation when the other ledger declined."""
+    return derived_id("xtr", settlement_id, ledger, "release")
+
+
 def in_transit(ledger: str, other: str, currency: str) -> AccountSpec:
     """What a ledger has sent to another one (credit) or has from it (debit), opened on demand."""
     return _account(ledger, "in_transit", f"in_transit/{other}/{currency}", currency)
@@ -162,7 +172,7 @@ def settlement_hold(started: TransitStarted) -> PlaceHold:
 def settlement_capture(started: TransitStarted) -> CaptureHold:
     """Let what was reserved go, as the other ledger has booked its side."""
     return CaptureHold(
-        transfer_id=capture_id(started.settlement_id),
+        transfer_id=settlement_capture_id(started.settlement_id, started.ledger),
         hold_id=settlement_hold_id(started.settlement_id, started.ledger),
         ledger=started.ledger,
         reference=started.settlement_id,
@@ -175,7 +185,7 @@ def settlement_capture(started: TransitStarted) -> CaptureHold:
 def settlement_release(started: TransitStarted) -> ReleaseHold:
     """Give back what was reserved, as the other ledger has refused its side."""
     return ReleaseHold(
-        transfer_id=release_id(started.settlement_id),
+        transfer_id=settlement_release_id(started.settlement_id, started.ledger),
         hold_id=settlement_hold_id(started.settlement_id, started.ledger),
         ledger=started.ledger,
         reference=started.settlement_id,
