@@ -1,7 +1,7 @@
 """A batch on a real Postgres: one effect per record, or set aside once with its bytes."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from tally_messaging import (
     Subscription,
     TransientFault,
 )
-from tally_messaging.replay import drop, replay
+from tally_messaging.batch import BatchProcessor
+from tally_messaging.replay import Replayed, drop, replay
 from tally_testkit.toy import StepAdded, UnfixedError
 
 
@@ -180,15 +181,45 @@ async def test_the_outbox_is_gap_free_whatever_rolls_back(toy: Any, step: Any) -
     assert sequence == list(range(1, len(sequence) + 1))
 
 
+def is_even(event: BaseModel) -> bool:
+    return isinstance(event, StepAdded) and event.n % 2 == 0
+
+
+def reading(toy: Any, **subscribed: Any) -> BatchProcessor:
+    """The toy's consumer as a later release has it, with another subscription."""
+    router = Router("toy", [Subscription("toy.in", **subscribed)])
+    router.fold(StepAdded)(toy.processor.router.dispatch)
+    return replace(toy.processor, router=router)
+
+
+@pytest.mark.parametrize(("act", "applied"), [(replay, [2, 4]), (drop, [4])])
+async def test_parked_records_that_are_passed_over_by_now_hold_up_nobody(
+    toy: Any, step: Any, act: Callable[..., Awaitable[Replayed]], applied: list[int]
+) -> None:
+    await toy.processor.process([step("bad", 2, fails=True), step("bad", 3), step("bad", 4)])
+    blocked = await toy.pool.fetchval("SELECT id FROM quarantine WHERE code = 'use_case_error'")
+    await toy.pool.execute("INSERT INTO fix VALUES (true)")
+    outcome = await act(reading(toy, heeds=is_even), blocked, "operator")
+    assert outcome == Replayed(len(applied), 0, passed_over=1)
+    assert await toy.applied() == {"bad": applied}
+    assert "open" not in {state for _, state, _ in await toy.set_aside()}
+
+
+async def test_a_blocked_record_that_is_passed_over_by_now_is_to_be_dropped(
+    toy: Any, step: Any
+) -> None:
+    await toy.processor.process([step("bad", 2, fails=True), step("bad", 3)])
+    blocked = await toy.pool.fetchval("SELECT id FROM quarantine WHERE code = 'use_case_error'")
+    elsewhere = reading(toy, wants=lambda _: False)
+    with pytest.raises(ReplayRefused, match=f"drop {blocked}"):
+        await replay(elsewhere, blocked, "operator")
+    assert await drop(elsewhere, blocked, "operator") == Replayed(0, 0, passed_over=1)
+
+
 async def test_a_batch_of_nothing_heeded_sends_the_database_nothing(
     toy: Any, step: Any, count_statements: Callable[..., Coroutine[Any, Any, int]]
 ) -> None:
-    def is_even(event: BaseModel) -> bool:
-        return isinstance(event, StepAdded) and event.n % 2 == 0
-
-    router = Router("toy", [Subscription("toy.in", heeds=is_even)])
-    router.fold(StepAdded)(toy.processor.router.dispatch)
-    process = replace(toy.processor, router=router).process
+    process = reading(toy, heeds=is_even).process
     assert await count_statements(process, [step("a", 1), step("b", 3)]) == 0
     await process([step("a", 1), step("a", 2)])
     assert await toy.applied() == {"a": [2]}

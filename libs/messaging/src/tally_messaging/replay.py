@@ -1,7 +1,9 @@
 """Letting quarantined records go: applied exactly once after a fix, or dropped with a name on it."""
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tally_messaging import inbox, quarantine
 from tally_messaging.batch import BatchProcessor
@@ -16,10 +18,20 @@ from tally_messaging.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay did: `applied` counts the record and those parked behind it."""
+    """What a replay did: `applied` counts the record and those parked behind it.
+
+    `passed_over`: parked ones that the consumer, as it is now, has no use for.
+    """
 
     applied: int
     duplicates: int
+    passed_over: int = 0
+
+
+class _Outcome(StrEnum):
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    PASSED_OVER = "passed_over"
 
 
 async def replay(processor: BatchProcessor, record_id: uuid.UUID, actor: str) -> Replayed:
@@ -74,26 +86,26 @@ async def _apply_with_waiting(
     *,
     include_record: bool,
 ) -> Replayed:
-    applied = duplicates = 0
+    done: Counter[_Outcome] = Counter()
     if include_record:
         # A refused record never reached the inbox; one that failed in its use case is in it.
-        if await _apply(processor, uow, record, enter=record.event_key is None):
-            applied += 1
-        else:
-            duplicates += 1
+        outcome = await _apply(processor, uow, record, enter=record.event_key is None)
+        if outcome is _Outcome.PASSED_OVER:
+            raise ReplayRefused(f"{record.consumer} has no use for it any more: drop {record.id}")
+        done[outcome] += 1
         await quarantine.resolve(uow.conn, record.id, "replayed", uow.now, actor)
     if record.blocks:
+        # What the consumer passes over by now must not hold up those before and behind it.
         for waiting in await quarantine.waiting_behind(uow.conn, record):
-            await _apply(processor, uow, waiting, enter=False)
+            done[await _apply(processor, uow, waiting, enter=False)] += 1
             await quarantine.resolve(uow.conn, waiting.id, "replayed", uow.now, actor)
-            applied += 1
-    return Replayed(applied, duplicates)
+    return Replayed(done[_Outcome.APPLIED], done[_Outcome.DUPLICATE], done[_Outcome.PASSED_OVER])
 
 
 async def _apply(
     processor: BatchProcessor, uow: UnitOfWork, record: QuarantinedRecord, *, enter: bool
-) -> bool:
-    """Apply one record; False when its event was applied before under another record."""
+) -> _Outcome:
+    """Apply one record; a duplicate's event was applied before under another record."""
     expected = processor.router.expected().get(record.topic)
     if expected is None:
         raise ReplayRefused(
@@ -111,17 +123,15 @@ async def _apply(
             f"{'' if parsed.field is None else f' ({parsed.field})'}: {parsed.detail}"
         )
     if not isinstance(parsed, Received):
-        raise ReplayRefused(
-            f"{record.consumer} has no use for {parsed.event_type}: drop {record.id}"
-        )
+        return _Outcome.PASSED_OVER
     if enter:
         new = await inbox.claim(
             uow.conn, processor.router.consumer, [parsed.event_key], [parsed.body_hash], uow.now
         )
         if not new:
-            return False
+            return _Outcome.DUPLICATE
     await processor.router.dispatch(uow, [parsed])
-    return True
+    return _Outcome.APPLIED
 
 
 def _outgoing(record: QuarantinedRecord) -> OutgoingRecord:

@@ -5,7 +5,7 @@ import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +105,7 @@ def replay_command(record_id: IdArgument, actor: ActorOption, var: VarOption = P
 
     with reported():
         done = asyncio.run(_resolve(running_installation(var), record_id, act))
-    print_json({"id": record_id, "applied": done.applied, "duplicates": done.duplicates})
+    print_json({"id": record_id, **asdict(done)})
 
 
 @dlq_app.command("drop")
@@ -127,7 +127,8 @@ def drop_command(
 
     with reported():
         done = asyncio.run(_resolve(running_installation(var), record_id, act))
-    print_json({"id": record_id, "dropped": True, "applied_behind_it": done.applied})
+    behind = {"applied_behind_it": done.applied, "passed_over_behind_it": done.passed_over}
+    print_json({"id": record_id, "dropped": True, **behind})
 
 
 async def _find_all(
