@@ -1,9 +1,10 @@
-"""Taking in what the other ledger answered: capture or release what was reserved, once."""
+"""What comes again, and what the other ledger answered: capture or release what was reserved, once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tally_contracts.base import MoneyEvent
 from tally_contracts.ledger import CaptureHold, ReleaseHold
 from tally_ledger.transfers.books import carry_out
 from tally_ledger.transfers.domain import CrossTransfer, Refusal, Step, decide_outcome, ended
@@ -79,6 +80,11 @@ def waves(
             seen.add(id_of(message.event))
         yield wave
         left = later
+
+
+def same_request(one: MoneyEvent, other: MoneyEvent) -> bool:
+    """Whether two commands say the same, whenever they were sent."""
+    return one.model_copy(update={"occurred_at": other.occurred_at}) == other
 
 
 def _report(one: OtherSaid, step: Step) -> None:

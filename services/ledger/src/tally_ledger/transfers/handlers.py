@@ -23,7 +23,7 @@ from tally_ledger.transfers.domain import (
     begun,
     decide_credit,
 )
-from tally_ledger.transfers.ends import OtherSaid, Reserved, take_in, waves
+from tally_ledger.transfers.ends import OtherSaid, Reserved, same_request, take_in, waves
 from tally_ledger.transfers.store import StoredTransfer
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
@@ -140,11 +140,6 @@ class Transfers:
             asked = replace(stored, start=event)
             fact = facts.refused(asked, begun(event.transfer_id, _CONFLICT), uow.now)
         uow.emit(fact, topic=facts.TRANSFERS, key=event.transfer_id, cause=message)
-
-
-def same_request(one: StartTransfer, other: StartTransfer) -> bool:
-    """Whether two commands say the same, whenever they were sent."""
-    return one.model_copy(update={"occurred_at": other.occurred_at}) == other
 
 
 def _said(

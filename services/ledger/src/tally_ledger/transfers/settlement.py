@@ -17,7 +17,7 @@ from tally_ledger.transfers import facts, plan
 from tally_ledger.transfers import settlement_store as store
 from tally_ledger.transfers.books import carry_out
 from tally_ledger.transfers.domain import Refusal, begun, ended
-from tally_ledger.transfers.ends import OtherSaid, Reserved, take_in, waves
+from tally_ledger.transfers.ends import OtherSaid, Reserved, same_request, take_in, waves
 from tally_ledger.transfers.settlement_store import Settlement
 from tally_messaging import Received, Router, UnitOfWork
 from tally_money import AssetKind, Currency, Money
@@ -52,7 +52,7 @@ class Settlements:
             if done is None:
                 done = await self._begin(uow, message)
                 await store.add(uow.conn, done)
-            elif not _same(asked, done.request):
+            elif not same_request(asked, done.request):
                 state = begun(asked.settlement_id, _CONFLICT)
                 done = replace(done, request=asked, state=state, at=uow.now, ended_at=uow.now)
             _tell(uow, message, done)
@@ -193,7 +193,3 @@ def _id_of(event: TransitStarted | TransitSettled | TransitMirrored | TransitDec
 
 def _moves(event: TransitStarted | TransitSettled) -> bool:
     return bool(event.amount.amount.strip("0."))
-
-
-def _same(one: SettleTransit, other: SettleTransit) -> bool:
-    return one.model_copy(update={"occurred_at": other.occurred_at}) == other
