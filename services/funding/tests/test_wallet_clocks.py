@@ -1,13 +1,17 @@
 """F31 on real books: whose a wallet is, by which law its clock runs, and when it begins anew."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import pytest
 
+from tally_contracts.base import Amount
 from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_claims import ClaimIssued, DormancyChanged, IssueClaim
-from tally_contracts.funding_unclaimed import OwnerConfirmed
+from tally_contracts.funding_unclaimed import NoticeDue, OwnerConfirmed
+from tally_funding.claims.worker import ClaimsWorker
+from tally_money import Money, iso_currencies
 from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
@@ -19,12 +23,15 @@ from .unclaimed_bench import (
     WHY,
     YEARS_3,
     confirm,
+    dormancy,
     followed,
     held,
     of,
     pay_in,
+    payout,
     send,
     states,
+    to_anna,
     wallet_opened,
     work,
 )
@@ -148,3 +155,39 @@ async def test_owner_that_money_named_by_a_reference_signs_by_its_id_once_the_di
     await platform.send(opened, topic="directory.wallets.v1")
     (fact,) = of(await send(platform, confirm(party("anna"), "anna")), OwnerConfirmed)
     assert fact.wallets == 1
+
+
+async def empty(platform: Platform, owner: str) -> None:
+    """Payouts that others asked for take all there is, by what payouts tells."""
+    rest = Money(await followed(platform, owner), iso_currencies()["USD"])
+    changes = {"amount": Amount.of(rest), "owner": owner, "account": BOOKS.wallet(owner, "USD").id}
+    gone = payout("paid", by="co", sequence=4).model_copy(update=changes)
+    await platform.send(gone, topic="payouts.payout.v1")
+    assert await followed(platform, owner) == 0
+
+
+async def test_money_in_a_wallet_that_was_empty_has_a_clock_of_its_own(platform: Platform) -> None:
+    anna = party("anna")
+    await to_anna(platform, 1)
+    await empty(platform, anna)
+    assert states(await work(platform, days=YEARS_3.days - 1), anna) == []
+    await to_anna(platform, 2)
+    assert states(await work(platform, days=YEARS_3.days - 1), anna) == []
+    assert states(await work(platform, days=2), anna) == ["dormant", "notice_sent"]
+    # Emptied since: what comes then has a clock of its own too, and that is told.
+    await empty(platform, anna)
+    await to_anna(platform, 3)
+    assert states(platform.told, anna)[-1] == "active"
+    assert await dormancy(platform, anna) == "active"
+
+
+async def test_wallet_emptied_before_its_notice_is_not_taken_further(platform: Platform) -> None:
+    anna = party("anna")
+    await to_anna(platform, 1)
+    platform.clock.advance(timedelta(days=YEARS_3.days))
+    await ClaimsWorker(BOOKS).turn(platform.funding.transactor)
+    assert await dormancy(platform, anna) == "dormant"
+    await empty(platform, anna)
+    told = await work(platform, days=1)
+    assert states(told, anna) == ["active"]
+    assert [fact for fact in of(told, NoticeDue) if fact.owner == anna] == []

@@ -16,6 +16,7 @@ from tally_funding.claims.domain.dormancy import (
     WAITING,
     Dormancy,
     Period,
+    is_other_money,
     period_of,
     property_of,
     reportable_at,
@@ -191,11 +192,18 @@ async def change(uow: UnitOfWork, changed: Sequence[tuple[Wallet, Wallet, Cause]
             _tell(uow, after, cause)
 
 
-async def new_money(uow: UnitOfWork, held: Sequence[Wallet], cause: Cause) -> None:
-    """Money came to wallets whose former money is gone: it has a clock of its own."""
-    fresh = [wallet for wallet in held if wallet.clock.state in GONE and wallet.balance.minor > 0]
+async def new_money(
+    uow: UnitOfWork, followed: Sequence[tuple[Money, Wallet]], cause: Cause
+) -> None:
+    """Balances (before, the wallet after) followed the books: other money has a clock of its own."""
+    fresh = [
+        (wallet, cause)
+        for before, wallet in followed
+        if is_other_money(wallet.clock.state, before, wallet.balance)
+        and (wallet.clock.state in GONE or _is_set_back(wallet, uow.now))
+    ]
     if fresh:
-        await restart(uow, [(wallet, cause) for wallet in fresh])
+        await restart(uow, fresh)
 
 
 async def settle(
@@ -216,16 +224,9 @@ async def run_out(uow: UnitOfWork, limit: int) -> int:
     due = await wallets.lock_due(uow.conn, uow.now, limit)
     if not due:
         return 0
-    moved = [_moved_on(wallet, uow.now) for wallet in due]
-    await wallets.set_clocks(uow.conn, moved)
-    for wallet in moved:
-        if wallet.clock.state is not Dormancy.ACTIVE:
-            _tell(uow, wallet, wallet.told.cause)
-    notices = [
-        wallet
-        for wallet in moved
-        if wallet.clock.state is Dormancy.NOTICE_SENT and wallet.balance.minor > 0
-    ]
+    moved = [(wallet, _moved_on(wallet, uow.now), wallet.told.cause) for wallet in due]
+    await change(uow, moved)
+    notices = [after for _, after, _ in moved if after.clock.state is Dormancy.NOTICE_SENT]
     if notices:
         await _give_notice(uow, notices)
     return len(due)
@@ -233,9 +234,11 @@ async def run_out(uow: UnitOfWork, limit: int) -> int:
 
 def _moved_on(wallet: Wallet, now: datetime) -> Wallet:
     clock, period = wallet.clock, _period(wallet, now)
-    if clock.state is Dormancy.ACTIVE and wallet.balance.minor <= 0:
+    if wallet.balance.minor <= 0:
         # Nothing is there that could be unclaimed: look again when it may be.
-        return replace(wallet, clock=replace(clock, dormant_at=runs_out(period, now)))
+        again_at = runs_out(period, now)
+        empty = replace(clock, state=Dormancy.ACTIVE, dormant_at=again_at, reportable_at=None)
+        return replace(wallet, clock=empty)
     state = NEXT[clock.state]
     until = reportable_at(period, now) if state is Dormancy.NOTICE_SENT else clock.reportable_at
     return replace(wallet, clock=replace(clock, state=state, reportable_at=until))

@@ -185,14 +185,17 @@ def _wallet(
 async def _add(batch: Batch, deltas: Mapping[str, int], cause: Cause) -> None:
     """Bring balances up to what the ledger has told, in memory and at rest."""
     changed: dict[str, int] = {}
+    moved: list[tuple[Money, Wallet]] = []
     for owner, held in batch.held.items():
         followed = []
         for wallet in held:
             delta = deltas.get(wallet.account, 0)
+            balance = Money(wallet.balance.minor + delta, wallet.balance.currency)
+            after = replace(wallet, balance=balance)
+            followed.append(after)
             if delta:
                 changed[wallet.account] = delta
-            balance = Money(wallet.balance.minor + delta, wallet.balance.currency)
-            followed.append(replace(wallet, balance=balance))
+                moved.append((wallet.balance, after))
         batch.held[owner] = followed
         estate = batch.estates[owner]
         batch.estates[owner] = replace(
@@ -200,9 +203,7 @@ async def _add(batch: Batch, deltas: Mapping[str, int], cause: Cause) -> None:
         )
     if changed:
         await wallets.add(batch.uow.conn, changed)
-    grown = {account for account, delta in changed.items() if delta > 0}
-    fresh = [w for held in batch.held.values() for w in held if w.account in grown]
-    await clocks.new_money(batch.uow, fresh, cause)
+    await clocks.new_money(batch.uow, moved, cause)
 
 
 def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:

@@ -16,7 +16,7 @@ from tally_contracts.payouts import MethodChosen, PayoutChanged
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, holders
 from tally_funding.claims.clocks import Opening
-from tally_funding.claims.domain.dormancy import GONE
+from tally_funding.claims.domain.dormancy import is_other_money
 from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances
@@ -150,10 +150,20 @@ async def _add(
     }
     if changed:
         await wallets.add(uow.conn, changed)
-    gone = {a for a, (_, state) in standing.items() if state in GONE and changed.get(a, 0) > 0}
-    if gone:
-        held = await wallets.lock_accounts(uow.conn, gone)
-        await clocks.new_money(uow, list(held.values()), cause)
+    before = {
+        account: stood.balance
+        for account, stood in standing.items()
+        if account in changed
+        and is_other_money(
+            stood.state,
+            stood.balance,
+            Money(stood.balance.minor + changed[account], stood.balance.currency),
+        )
+    }
+    if before:
+        held = await wallets.lock_accounts(uow.conn, before)
+        followed = [(before[account], wallet) for account, wallet in held.items()]
+        await clocks.new_money(uow, followed, cause)
     return known
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from tally_funding.claims.domain.estate import is_claimable
+from tally_money import Money
 
 ELSEWHERE: Final = "elsewhere"
 """The jurisdiction of holders and owners whose own is not in the table."""
@@ -142,6 +143,13 @@ def runs_out(period: Period, last_activity_at: datetime) -> datetime:
 def reportable_at(period: Period, notice_at: datetime) -> datetime | None:
     """When money is reportable after a notice that nobody answers; None where nobody takes it."""
     return notice_at + timedelta(days=period.notice_days) if period.files else None
+
+
+def is_other_money(state: Dormancy, before: Money, after: Money) -> bool:
+    """Whether what a wallet holds came after all that its clock ran for had left."""
+    if after.minor <= 0:
+        return False
+    return state in GONE or (state in WAITING and before.minor <= 0)
 
 
 NEXT: Final[Mapping[Dormancy, Dormancy]] = {

@@ -84,7 +84,7 @@ SELECT {_WALLET} FROM claimable_wallet WHERE account = ANY($1::text[]) ORDER BY 
 """
 
 _LOCK_STANDING = """
-SELECT account, owner, dormancy FROM claimable_wallet
+SELECT account, currency, balance, dormancy FROM claimable_wallet
 WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
@@ -195,6 +195,14 @@ class Wallet:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """As much of a wallet as it takes to add to it."""
+
+    balance: Money
+    state: Dormancy
+
+
 async def designated(conn: Connection, accounts: Collection[str]) -> Sequence[Designation]:
     """Those of the accounts that pay-ins designated to owners nobody knows, by company."""
     return [
@@ -273,12 +281,14 @@ async def lock_accounts(conn: Connection, accounts: Collection[str]) -> Mapping[
     return {wallet.account: wallet for wallet in found}
 
 
-async def lock_standing(
-    conn: Connection, accounts: Collection[str]
-) -> Mapping[str, tuple[str, Dormancy]]:
-    """Owner and state of those accounts that have a clock, locked."""
-    rows = await conn.fetch(_LOCK_STANDING, sorted(accounts))
-    return {row[0]: (row[1], Dormancy(row[2])) for row in rows}
+async def lock_standing(conn: Connection, accounts: Collection[str]) -> Mapping[str, Standing]:
+    """What those accounts hold that have a clock, and where it stands; locked."""
+    return {
+        row["account"]: Standing(
+            Money(row["balance"], currency(row["currency"])), Dormancy(row["dormancy"])
+        )
+        for row in await conn.fetch(_LOCK_STANDING, sorted(accounts))
+    }
 
 
 async def set_untold(conn: Connection, posted: Mapping[str, Money]) -> None:
