@@ -9,7 +9,7 @@ from tally_contracts.base import Amount
 from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_claims import ClaimIssued, DormancyChanged, IssueClaim
-from tally_contracts.funding_unclaimed import NoticeDue, OwnerConfirmed
+from tally_contracts.funding_unclaimed import NoticeDue, OwnerConfirmed, ReclaimChanged
 from tally_funding.claims.worker import ClaimsWorker
 from tally_money import Money, iso_currencies
 from tally_runtime import derived_id
@@ -18,20 +18,27 @@ from tally_testkit import ServiceDatabase
 from .agreement_bench import BOOKS, Platform, open_platform, party, who
 from .unclaimed_bench import (
     CLAIM_COMMANDS,
+    COMMANDS,
     EVENT,
     START,
     WHY,
     YEARS_3,
     confirm,
+    decision,
     dormancy,
     followed,
     held,
     of,
     pay_in,
     payout,
+    proposal,
+    reclaim,
+    reclaim_decision,
     send,
     states,
     to_anna,
+    transfer,
+    until_reportable,
     wallet_opened,
     work,
 )
@@ -191,3 +198,31 @@ async def test_wallet_emptied_before_its_notice_is_not_taken_further(platform: P
     told = await work(platform, days=1)
     assert states(told, anna) == ["active"]
     assert [fact for fact in of(told, NoticeDue) if fact.owner == anna] == []
+
+
+async def test_money_that_comes_while_a_line_is_remitted_has_a_clock_of_its_own(
+    platform: Platform,
+) -> None:
+    anna, ben = party("anna"), party("ben")
+    await to_anna(platform, 1)
+    await pay_in(platform, 2, Beneficiary(party=ben))
+    await until_reportable(platform)
+    await send(platform, proposal())
+    await platform.give(decision(), topic=COMMANDS)
+    # The ledger has the order by now; what ben sends is told before its answer.
+    await transfer(platform, by="ben", to=BOOKS.wallet(anna, "USD"), number=1)
+    assert await followed(platform, anna) == await held(platform, anna) == 500
+    assert states(platform.told, anna)[-2:] == ["escheated", "active"]
+    assert await dormancy(platform, anna) == "active"
+
+
+async def test_reclaim_leaves_the_clock_of_money_that_came_since(platform: Platform) -> None:
+    anna = party("anna")
+    await to_anna(platform, 1)
+    await until_reportable(platform)
+    await send(platform, proposal(), decision())
+    await to_anna(platform, 2)
+    account = BOOKS.wallet(anna, "USD").id
+    told = await send(platform, reclaim(account), reclaim_decision())
+    assert of(told, ReclaimChanged)[-1].state == "moved"
+    assert (states(told, anna), await dormancy(platform, anna)) == ([], "active")

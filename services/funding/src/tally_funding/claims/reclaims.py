@@ -127,10 +127,7 @@ async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> N
         who = Who(actor=clocks.ACTOR, principal=reclaim.holder)
         _tell(uow, reclaim, kept.reclaim, replace(kept.told, who=who, cause=message.cause))
         if code is None:
-            held = await wallets.lock_accounts(uow.conn, {reclaim.line.account})
-            await clocks.settle(
-                uow, list(held.values()), Dormancy.RECLAIMED, reclaim.filing_id, message.cause
-            )
+            await _tell_reclaimed(uow, reclaim, message.cause)
         else:
             _LOG.error(
                 "unclaimed_money_not_reclaimed",
@@ -138,6 +135,18 @@ async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> N
                 ledger_code=code,
                 alarm=True,
             )
+
+
+async def _tell_reclaimed(uow: UnitOfWork, reclaim: Reclaim, cause: Cause) -> None:
+    """Only of a wallet that stands as this filing left it: money that came since has its own clock."""
+    found = await wallets.lock_accounts(uow.conn, {reclaim.line.account})
+    filed = [
+        wallet
+        for wallet in found.values()
+        if (wallet.clock.state, wallet.clock.filing_id) == (Dormancy.ESCHEATED, reclaim.filing_id)
+    ]
+    if filed:
+        await clocks.settle(uow, filed, Dormancy.RECLAIMED, reclaim.filing_id, cause)
 
 
 async def tell_found(uow: UnitOfWork, claimed: Sequence[tuple[Wallet, str, Circumstances]]) -> None:
