@@ -137,7 +137,10 @@ async def _add(
     uow: UnitOfWork, deltas: Mapping[str, int], whose: Mapping[str, Whose], cause: Cause
 ) -> frozenset[str]:
     """Open what is told of and not known yet, then add; the accounts that have a clock now."""
-    standing = await wallets.lock_standing(uow.conn, {*deltas, *whose})
+    named = {*deltas, *whose}
+    standing = dict(await wallets.lock_standing(uow.conn, named))
+    if missing := named - standing.keys():
+        standing |= await wallets.lock_missing(uow.conn, missing)
     new = [one for account, one in whose.items() if account not in standing]
     early: Mapping[str, int] = {}
     if new:

@@ -88,6 +88,14 @@ SELECT account, currency, balance, dormancy FROM claimable_wallet
 WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
+# Who keeps what was posted to an account and who enters its wallet wait for each other here: whoever is
+# second sees the first. By buckets, since a batch may name many accounts; in their order.
+_WAIT_FOR_OTHERS = """
+SELECT pg_advisory_xact_lock(hashtext('funding.wallet'), bucket)
+FROM (SELECT DISTINCT hashtext(account) & 255 AS bucket
+      FROM unnest($1::text[]) AS a (account) ORDER BY bucket) AS buckets
+"""
+
 _SET_UNTOLD = """
 INSERT INTO untold_balance AS known (account, currency, amount)
 SELECT u.* FROM unnest($1::text[], $2::text[], $3::numeric[]) AS u (account, currency, amount)
@@ -289,6 +297,12 @@ async def lock_standing(conn: Connection, accounts: Collection[str]) -> Mapping[
         )
         for row in await conn.fetch(_LOCK_STANDING, sorted(accounts))
     }
+
+
+async def lock_missing(conn: Connection, accounts: Collection[str]) -> Mapping[str, Standing]:
+    """As `lock_standing`; what is missing of these accounts no other unit enters or keeps money for."""
+    await conn.execute(_WAIT_FOR_OTHERS, list(accounts))
+    return await lock_standing(conn, accounts)
 
 
 async def set_untold(conn: Connection, posted: Mapping[str, Money]) -> None:
