@@ -69,6 +69,11 @@ def test_group_ids_are_unique_and_named_after_their_service(service: Service) ->
     assert all(group.split(".")[0] == service.name for group in groups)
 
 
+def test_only_rules_may_wait_for_fuller_batches(service: Service) -> None:
+    patient = {router.consumer for router in service.routers if router.patient}
+    assert patient == ({"funding.rules"} if service.name == "funding" else set())
+
+
 def test_no_service_may_create_topics_or_publish_past_the_outbox(service: Service) -> None:
     config = service.broker.config.broker_config
     assert config.allow_auto_create_topics is False

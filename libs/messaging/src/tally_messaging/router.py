@@ -40,7 +40,7 @@ class Subscription:
 class Router:
     """The handlers of one consumer; `consumer` is its group id and its name in the inbox.
 
-    `patient`: no payment waits for it, so that its batches may be fewer and fuller.
+    `patient`: neither money in nor a payment waits for it, so its batches may be fewer and fuller.
     """
 
     def __init__(

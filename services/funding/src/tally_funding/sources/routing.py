@@ -58,7 +58,6 @@ def build_sources_router(funding: Funding, account_program: str) -> Router:
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=is_ours),
             Subscription(PARTIES, types=(FundingDetailsIssued.TYPE,)),
         ],
-        patient=True,
     )
 
     _take_by_hand(router, funding)
