@@ -41,12 +41,12 @@ down: install ## Stop what an `up` that was killed left running
 # start whole platforms come after, alone: a server that is killed and comes back wants its port free.
 WORKERS ?= 3
 WHOLE := tests/chaos tests/e2e
-test: install ## All tests a machine without a container engine can run (WORKERS=, ARGS=)
-ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%)
-	@$(BIN)/python -m pytest -q $(WHOLE)
+test: install ## All tests that need no container engine (ARGS=-x, WORKERS=3), or some (TESTS=libs/money)
+ifeq ($(TESTS),)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -q $(WHOLE) $(ARGS)
 else
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(ARGS) $(TESTS)
 endif
 
 .PHONY: check
