@@ -246,7 +246,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             consumer.resume(*consumer.assignment())
 
     async def _commit_regularly(self) -> None:
-        """Commit what is done a few times a second: a lost commit costs only duplicates."""
+        """Commit what is done once an interval: a lost commit costs only duplicates."""
         while True:
             await asyncio.sleep(self._settings.offset_commit_interval_ms / 1000)
             await self._commit()
