@@ -91,10 +91,21 @@ UPDATE bulk_import SET state = 'cancelled' WHERE import_id = $1 AND state = 'rec
 
 _OF_PRINCIPAL = f"""
 SELECT {_COLUMNS} FROM bulk_import
-WHERE principal = $1 AND ($2::text IS NULL OR (started_at, import_id) < (
-    SELECT started_at, import_id FROM bulk_import WHERE import_id = $2 AND principal = $1
-))
-ORDER BY started_at DESC, import_id DESC LIMIT $3
+WHERE principal = $1
+ORDER BY started_at DESC, import_id DESC LIMIT $2
+"""
+
+# From the last one's place on, which the index goes to at once.
+_OF_PRINCIPAL_AFTER = f"""
+SELECT {_COLUMNS}
+FROM (SELECT started_at AS at, import_id AS id FROM bulk_import
+      WHERE import_id = $3 AND principal = $1) AS last
+CROSS JOIN LATERAL (
+    SELECT * FROM bulk_import
+    WHERE principal = $1 AND (started_at, import_id) < (last.at, last.id)
+    ORDER BY started_at DESC, import_id DESC LIMIT $2
+) AS next
+ORDER BY started_at DESC, import_id DESC
 """
 
 _STANDING = """
@@ -170,7 +181,11 @@ async def of_principal(
     conn: Connection, principal: str, after: str | None, limit: int
 ) -> list[Import]:
     """A principal's imports, newest first, older than the import `after`."""
-    return [_import(row) for row in await conn.fetch(_OF_PRINCIPAL, principal, after, limit)]
+    if after is None:
+        rows = await conn.fetch(_OF_PRINCIPAL, principal, limit)
+    else:
+        rows = await conn.fetch(_OF_PRINCIPAL_AFTER, principal, limit, after)
+    return [_import(row) for row in rows]
 
 
 async def end(conn: Connection, import_id: str, now: datetime) -> None:
