@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -290,45 +291,230 @@ async def test_whoever_a_person_lets_manage_and_whoever_is_no_person_needs_no_co
     assert await told(bench) == []
 
 
-async def test_all_that_moves_a_persons_money_or_says_who_may_is_asked_a_code_for(
+THINGS = {name: derived_id(prefix, "1") for name, prefix in (
+    ("connection_id", "conn"),
+    ("agreement_id", "agr"),
+    ("receivable_id", "rcv"),
+    ("program_id", "prg"),
+    ("contact_id", "ctc"),
+    ("verification_id", "vrf"),
+)}  # fmt: skip
+"""Things of ann, by the field of the path that names them."""
+IN_THE_PATH = {"owner": party("ann"), "party_id": party("ann"), "kept": party("sam"), **THINGS}
+CONTACTS = frozenset(
+    {
+        "/v1/parties/{party_id}/contacts",
+        "/v1/contacts/{contact_id}/remove",
+        "/v1/verifications/{verification_id}/confirm",
+    }
+)
+"""Guarded as soon as there is somewhere to send a code to."""
+
+
+def guarded_requests(wallet: str, own: str) -> dict[str, dict[str, Any]]:
+    """By route: what a person has to confirm, as ann asks it."""
+    amount, why = payout(wallet)["amount"], {"reason": "As agreed"}
+    return {
+        "/v1/payouts": payout(wallet),
+        "/v1/wallets/{wallet}/transfers": {"to_wallet": own, "amount": amount, "why": WHY},
+        "/v1/parties/{owner}/methods": {"currency": "USD", "rail": "wallet", "instrument": wallet},
+        "/v1/parties/{owner}/signing-keys": {"public_key": "A" * 43 + "="},
+        "/v1/connections/{connection_id}/accept": why,
+        "/v1/agreements/{agreement_id}/fund": {"why": WHY},
+        "/v1/receivables/{receivable_id}/settlements": {"amount": amount, "why": WHY},
+        "/v1/programs/{program_id}/funding-order": {
+            "version": 1,
+            "wallets": [{"account": derived_id("acc", wallet), "currency": "USD"}],
+        },
+        "/v1/programs/{program_id}/payments": {
+            "holder": party("ann"),
+            "payee": party("sam"),
+            "amount": amount,
+            "rail": "ach",
+            "kind": "payables",
+            "why": WHY,
+        },
+        "/v1/parties/{kept}/merge": {"merged": party("ann"), **why},
+        "/v1/parties/{party_id}/contacts": {"channel": "email", "value": "t@x.example", **why},
+        "/v1/contacts/{contact_id}/remove": why,
+        "/v1/verifications/{verification_id}/confirm": {"code": "493021", **why},
+    }
+
+
+_PLACES = "says where things are and who they are: nobody can spend by it"
+_SHOWS = "shows, and moves nothing"
+_AGREED = "between the sides that were named when the money was given, by a code"
+_COMPANYS = "the program's: what is paid is proposed with a code, out of wallets named with one"
+_SECOND = "another person's word on what one has proposed"
+_IN = "brings money, and takes none"
+_RULES = "no rule debits a wallet without its owner's signature, whose key takes a code"
+FREE = {
+    "/v1/parties": _PLACES,
+    "/v1/parties/{party_id}/external-ids": _PLACES,
+    "/v1/parties/{party_id}/move": _PLACES,
+    "/v1/relation-types": _PLACES,
+    "/v1/parties/{other}/relations": _PLACES,
+    "/v1/groups/{group}/members": _PLACES,
+    "/v1/parties/{party_id}/roles": "gives a person no key: the party makes that",
+    "/v1/parties/{party_id}/roles/remove": "takes rights away, an owner's by two people",
+    "/v1/parties/{party_id}/funding-details": _IN,
+    "/v1/parties/{party_id}/consents": _SHOWS,
+    "/v1/parties/{party_id}/consents/withdraw": _SHOWS,
+    "/v1/contacts/{contact_id}/verifications": "sends a code to a contact that was added with one",
+    "/v1/connections": "asks another, who decides",
+    "/v1/connections/{connection_id}/revoke": "takes rights away",
+    "/v1/parties/{party_id}/approvals": "asks another, who decides",
+    "/v1/approvals/{approval_id}/decide": _SECOND,
+    "/v1/wallets": _PLACES,
+    "/v1/wallets/{wallet}/grants": _SHOWS,
+    "/v1/grants/{grant_id}/fields": _SHOWS,
+    "/v1/grants/{grant_id}/revoke": _SHOWS,
+    "/v1/programs": _COMPANYS,
+    "/v1/programs/{program_id}/policies": _COMPANYS,
+    "/v1/programs/{program_id}/fees": _COMPANYS,
+    "/v1/programs/{program_id}/budgets": _COMPANYS,
+    "/v1/programs/{program_id}/budgets/{budget_id}/allocations": _COMPANYS,
+    "/v1/programs/{program_id}/budgets/{budget_id}/reservations": _COMPANYS,
+    "/v1/programs/{program_id}/budgets/{budget_id}/uses": _COMPANYS,
+    "/v1/programs/{program_id}/budgets/{budget_id}/releases": _COMPANYS,
+    "/v1/programs/{program_id}/payables": _COMPANYS,
+    "/v1/programs/{program_id}/payables/{payable_id}/cancel": _COMPANYS,
+    "/v1/programs/{program_id}/payments/{payment_id}/approve": _SECOND,
+    "/v1/programs/{program_id}/payments/{payment_id}/reject": "stops a payment",
+    "/v1/programs/{program_id}/budget-claims": _COMPANYS,
+    "/v1/programs/{program_id}/budget-claims/{claim_id}/decide": _SECOND,
+    "/v1/pay-ins": _IN,
+    "/v1/pay-in-entries/{entry_id}/decide": _IN,
+    "/v1/expectations": _IN,
+    "/v1/pay-ins/{pay_in_id}/match": "the paying company's alone",
+    "/v1/pay-ins/{pay_in_id}/returns": "the paying company's alone",
+    "/v1/statements": "the operator's alone",
+    "/v1/rules": _RULES,
+    "/v1/rules/{rule_id}/versions": _RULES,
+    "/v1/rules/{rule_id}/retire": _RULES,
+    "/v1/rules/lint": _SHOWS,
+    "/v1/rules/dry-runs": _SHOWS,
+    "/v1/agreements": "moves nothing before it is funded, with a code",
+    "/v1/agreements/{agreement_id}/approve": _AGREED,
+    "/v1/agreements/{agreement_id}/documents": _AGREED,
+    "/v1/agreements/{agreement_id}/release": _AGREED,
+    "/v1/agreements/{agreement_id}/refund": _AGREED,
+    "/v1/agreements/{agreement_id}/dispute": _AGREED,
+    "/v1/agreements/{agreement_id}/arbitrate": _AGREED,
+    "/v1/claims": "money nobody has claimed yet, by who holds it",
+    "/v1/claims/{claim_id}/redeem": _IN,
+    "/v1/designations": _IN,
+    "/v1/unclaimed/filings": "the holder's, and a second person's",
+    "/v1/unclaimed/filings/{filing_id}/decide": _SECOND,
+    "/v1/unclaimed/reclaims": "the holder's, and a second person's",
+    "/v1/unclaimed/reclaims/{reclaim_id}/decide": _SECOND,
+    "/v1/unclaimed/confirmations": "a sign of life",
+    "/v1/payouts/{payout_id}/cancel": "stops a payout",
+    "/v1/parties/{owner}/instruments": "is paid nothing before it is chosen, with a code",
+}
+"""By route: why a payee needs no code for it."""
+
+
+def contact_fact(bench: Bench, kind: str, owner: str = "ann", name: str = "own") -> Any:
+    """A fact of a contact of a party."""
+    event_type = f"directory.contact.{kind}.v1"
+    fact = {
+        "contact_id": derived_id("ctc", owner, name),
+        "party_id": party(owner),
+        "contact": "token",
+        "channel": "email",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party(owner)},
+        "reason": "To be reached",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    return bench.fact("directory.parties.v1", event_type, fact)
+
+
+async def test_f05_all_that_moves_a_persons_money_or_says_who_may_is_asked_a_code_for(
     ann: Person,
 ) -> None:
     bench = ann.bench
-    for thing in ("conn", "agr"):
-        async with bench.pool.acquire() as conn, conn.transaction():
-            await conn.execute("SELECT set_config('tally.tenant', '*', true)")
-            await conn.execute(
-                "INSERT INTO thing VALUES ($1, $2, $3, '{}')",
-                derived_id(thing, "1"),
-                party("agg"),
-                [party("ann")],
-            )
-    asked: dict[str, tuple[str, dict[str, Any]]] = {
-        "/v1/payouts": ("/v1/payouts", payout(ann.wallet)),
-        "/v1/wallets/{wallet}/transfers": (ann.path, ann.body),
-        "/v1/parties/{owner}/methods": (
-            f"/v1/parties/{party('ann')}/methods",
-            {"currency": "USD", "rail": "wallet", "instrument": ann.wallet},
-        ),
-        "/v1/parties/{owner}/signing-keys": (
-            f"/v1/parties/{party('ann')}/signing-keys",
-            {"public_key": "A" * 43 + "="},
-        ),
-        "/v1/connections/{connection_id}/accept": (
-            f"/v1/connections/{derived_id('conn', '1')}/accept",
-            {"reason": "We know them"},
-        ),
-        "/v1/agreements/{agreement_id}/fund": (
-            f"/v1/agreements/{derived_id('agr', '1')}/fund",
-            {"why": WHY},
-        ),
-    }
-    assert asked.keys() == {route.path for route in ROUTES if route.step_up}
-    for path, body in asked.values():
-        answered = await bench.post(path, ann.api_key, body)
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        for thing in THINGS.values():
+            values = (thing, party("agg"), [party("ann")])
+            await conn.execute("INSERT INTO thing VALUES ($1, $2, $3, '{}')", *values)
+    await bench.learn(contact_fact(bench, "verified"))
+    guarded = guarded_requests(ann.wallet, ann.body["to_wallet"])
+    assert not guarded.keys() & FREE.keys()
+    assert guarded.keys() | FREE.keys() == {route.path for route in ROUTES}, "each has a reason"
+    for number, (path, body) in enumerate(guarded.items()):
+        if number == ISSUED_MAX:
+            bench.clock.advance(LIFE)
+        answered = await bench.post(
+            path.format(wallet=ann.wallet, **IN_THE_PATH), ann.api_key, body
+        )
         assert await refused(answered) == "step_up_required", path
     assert await commands(bench) == 0
-    assert len(await told(bench)) == len(asked)
+    assert len(await told(bench)) == len(guarded)
+
+
+async def test_f05_contacts_are_kept_with_a_code_as_long_as_one_can_reach_the_person(
+    ann: Person,
+) -> None:
+    bench = ann.bench
+    requests = guarded_requests(ann.wallet, ann.body["to_wallet"])
+    path = "/v1/parties/{party_id}/contacts"
+    body = requests[path]
+    path = path.format(party_id=party("ann"))
+    assert {route.path for route in ROUTES if route.once_reached} == CONTACTS
+
+    async def answer() -> int:
+        status: int = (await bench.post(path, ann.api_key, body)).status_code
+        return status
+
+    assert await answer() == 202, "her first contact: nothing could bring her a code"
+    await bench.learn(contact_fact(bench, "verified"), contact_fact(bench, "verified", "acme"))
+    assert await answer() == 403
+    assert (await bench.post(path, await bench.key("acme"), body)).status_code == 202
+    await bench.learn(contact_fact(bench, "removed"))
+    assert await answer() == 202
+    await bench.register("sam", "payee", "acme")
+    merged = {
+        "party_id": party("ann"),
+        "merged": party("sam"),
+        "merged_tenant": party("agg"),
+        "by": "approval",
+        "tenant": party("agg"),
+        "who": {"actor": "key_1", "principal": party("sam")},
+        "reason": "One person",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    await bench.learn(
+        contact_fact(bench, "verified", "sam"),
+        bench.fact("directory.parties.v1", "directory.party.merged.v1", merged),
+    )
+    assert await answer() == 403, "what reached the one she was, reaches her"
+
+
+async def test_contacts_that_were_verified_before_they_were_kept_are_found_in_the_logs(
+    ann: Person,
+) -> None:
+    bench = ann.bench
+    await bench.learn(
+        contact_fact(bench, "verified"),
+        contact_fact(bench, "verified", name="gone"),
+        contact_fact(bench, "removed", name="gone"),
+        contact_fact(bench, "verified", "acme"),
+    )
+    kept = "SELECT contact_id, tenant, party_id FROM verified_contact ORDER BY 1"
+    migration = (
+        Path(__file__).parents[1] / "src/tally_gateway/migrations/0005_verified_contacts.sql"
+    )
+    _, insert, again = migration.read_text(encoding="utf-8").partition("INSERT INTO")
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        before = await conn.fetch(kept)
+        await conn.execute("DELETE FROM verified_contact")
+        await conn.execute(insert + again)
+        assert await conn.fetch(kept) == before
+    assert {row["party_id"] for row in before} == {party("ann"), party("acme")}
 
 
 async def test_a_row_of_an_import_cannot_be_confirmed_and_is_refused(ann: Person) -> None:

@@ -171,6 +171,7 @@ def _asks(built: _Built) -> Asks:
         key=request.key,
         request_hash=request.request_hash,
         presented=request.presented,
+        once_reached=request.route.once_reached,
         command_type=built.event.TYPE,
         asked=f"{request.route.summary}: {what}",
         correlation_id=request.correlation_id,

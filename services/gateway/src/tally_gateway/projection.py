@@ -10,6 +10,8 @@ from typing import Any
 from tally_contracts.base import Event
 from tally_contracts.directory_facts import (
     ConnectionChanged,
+    ContactRemoved,
+    ContactVerified,
     PartiesMerged,
     PartyMoved,
     PartyRegistered,
@@ -19,7 +21,7 @@ from tally_gateway.domain.access import OPERATOR, Node, Thing
 from tally_gateway.domain.concerns import THINGS, concerned, field_of
 from tally_gateway.domain.outcomes import is_outcome, state_of
 from tally_gateway.routes.model import OPERATOR_TENANT
-from tally_gateway.store import EVERY_TENANT, commands, log, scoped, tree
+from tally_gateway.store import EVERY_TENANT, commands, contacts, log, scoped, tree
 from tally_gateway.store.commands import Outcome
 from tally_messaging import Received, UnitOfWork
 from tally_postgres import Connection
@@ -41,6 +43,8 @@ class _TreeChanges:
     references: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     merges: list[tuple[str, str]] = field(default_factory=list)
     connections: dict[str, tree.StoredConnection] = field(default_factory=dict)
+    verified: dict[str, contacts.VerifiedContact] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
 
     def note(self, event: Event) -> None:
         """Take one fact of the directory into account."""
@@ -64,6 +68,12 @@ class _TreeChanges:
                 event.access,
                 event.state,
             )
+        elif isinstance(event, ContactVerified):
+            self.verified[event.contact_id] = contacts.VerifiedContact(
+                event.contact_id, event.tenant, event.party_id
+            )
+        elif isinstance(event, ContactRemoved):
+            self.removed.add(event.contact_id)
 
     async def save(self, conn: Connection, now: datetime) -> None:
         """Write what there is."""
@@ -73,8 +83,14 @@ class _TreeChanges:
             await tree.move(conn, party, path)
         if self.references:
             await tree.save_references(conn, list(self.references.values()))
+        if self.verified:
+            await contacts.save(conn, list(self.verified.values()))
+        if self.removed:
+            # For good: a contact that is shown anew has a new id.
+            await contacts.forget(conn, self.removed)
         for merged, kept in self.merges:
             await tree.repoint(conn, merged, kept)
+            await contacts.repoint(conn, merged, kept)
         if self.connections:
             await tree.save_connections(conn, list(self.connections.values()), now)
 

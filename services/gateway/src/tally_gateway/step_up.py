@@ -23,7 +23,7 @@ from tally_gateway.domain.step_up import (
 )
 from tally_gateway.errors import KINDS, Problem
 from tally_gateway.sealers import Sealers
-from tally_gateway.store import commands
+from tally_gateway.store import commands, contacts
 from tally_gateway.store import step_up as store
 from tally_messaging import Cause, UnitOfWork
 
@@ -45,7 +45,10 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """A request that a person has to confirm. Without `key` it is a row of an import."""
+    """A request that a person has to confirm, with `once_reached` if a code can reach them.
+
+    Without `key` it is a row of an import.
+    """
 
     tenant: str
     principal: str
@@ -53,6 +56,7 @@ class Asks:
     key: str | None
     request_hash: bytes
     presented: Presented | None
+    once_reached: bool
     command_type: str
     asked: str
     correlation_id: str
@@ -71,7 +75,9 @@ class StepUp:
 
         One whose key was taken before goes on too: it is answered as it was then.
         """
-        if not (self.required and asked):
+        if self.required:
+            asked = await _confirmable(uow, asked)
+        if not self.required or not asked:
             return {}
         answers = {place: _single_only() for place, each in asked.items() if each.key is None}
         bounds = {
@@ -198,10 +204,21 @@ def _alarm(uow: UnitOfWork, asks: Asks, challenge: Challenge) -> None:
     uow.emit(fact, topic=TOPIC, key=asks.principal, cause=_cause(asks), subject=challenge.id)
 
 
+async def _confirmable(uow: UnitOfWork, asked: Mapping[int, Asks]) -> Mapping[int, Asks]:
+    """The requests less those that need no code as long as none can reach the person."""
+    unsure = {each.principal for each in asked.values() if each.once_reached}
+    reached = await contacts.reached(uow.conn, unsure) if unsure else frozenset()
+    return {
+        place: each
+        for place, each in asked.items()
+        if not each.once_reached or each.principal in reached
+    }
+
+
 def _wanted(challenge: Challenge) -> Problem:
     return Problem(
         "step_up_required",
-        "Money of a person moves by a code that is sent to them; nothing was done yet.",
+        "A person confirms this with a code that is sent to them; nothing was done yet.",
         pointer=HEADER,
         extra={
             "challenge": challenge.id,
@@ -213,7 +230,7 @@ def _wanted(challenge: Challenge) -> Problem:
 def _single_only() -> Problem:
     return Problem(
         "step_up_required",
-        "Money of a person moves by a code for each request, and a row of an import has none.",
+        "A person confirms this with a code for each request, and a row of an import has none.",
         pointer=HEADER,
         remedy="Send it as a request of its own.",
     )

@@ -124,6 +124,7 @@ SOURCES: Final = (
         scope=PAY_INS,
         subject="receivable_id",
         makes={"settlement_id": "settle"},
+        step_up=True,
         about=(About("receivable_id", is_thing=True),),
         example={"amount": _USD, "why": _WHY},
     ),

@@ -80,7 +80,8 @@ class CommandRoute:
     command is about. `owners`: fields naming the parties, or the things, whose the new thing is.
     `prepare` returns fields it has worked out, and those of `drops` are not in the command.
     `operation` is a name of its own where two routes lead to one command. `step_up`: a person confirms
-    it with a code, since money of theirs leaves by it, or whoever may take it is named by it.
+    it with a code, since money of theirs leaves by it, or who may take it, or where codes go, is named
+    by it; with `once_reached` only a person who has shown a contact to be theirs, whom a code can reach.
     """
 
     path: str
@@ -100,6 +101,7 @@ class CommandRoute:
     prepare: Prepare | None = None
     operator_only: bool = False
     step_up: bool = False
+    once_reached: bool = False
     operation: str | None = None
     body: type[BaseModel] = field(init=False)
 
