@@ -153,7 +153,8 @@ class DesignationMoved(MoneyEvent):
     """Money of an unknown payee has another owner in the ledger's books, and what comes later too.
 
     `reason_code`: claimed, redesignated, expired, followed (came after the owner was known; more may
-    come). `amounts`: what the journal moved, one per currency; none if nothing was there.
+    come). `amounts`: what the journal moved, one per currency; none if nothing was there. `asked_at`:
+    when that was fixed; money that came since follows. Facts of before do not say it.
     """
 
     TYPE: ClassVar[str] = "funding.claim.designation_moved.v1"
@@ -165,6 +166,7 @@ class DesignationMoved(MoneyEvent):
     reason_code: Slug
     amounts: Annotated[tuple[Amount, ...], Field(max_length=64)]
     journal_id: TypeId | None
+    asked_at: UtcTime | None = None
 
 
 class DesignationRefused(MoneyEvent):

@@ -630,3 +630,14 @@ async def test_twenty_redemptions_take_as_many_statements_as_two(platform: Platf
         counts.append(len(await platform.statements(*commands, topic=COMMANDS)))
         await platform.settle()
     assert counts[1] == counts[2] == 17
+
+
+async def test_fact_of_a_move_says_when_it_was_asked_for(platform: Platform) -> None:
+    """What came after that moment is not in it: payouts opened since go by another move."""
+    await pay_in(platform)
+    code = await issued(platform)
+    asked_at = platform.clock.now()
+    await platform.give(redeem(code), topic=COMMANDS)
+    platform.later(minutes=5)
+    (moved,) = of(await platform.settle(), DesignationMoved)
+    assert (moved.asked_at, moved.occurred_at) == (asked_at, platform.clock.now())

@@ -232,6 +232,7 @@ class Builders:
         *amounts: str,
         reason_code: str = "claimed",
         currency: str = "USD",
+        asked_at: datetime | None = None,
     ) -> DesignationMoved:
         self.sequences["movement"] = self.sequences.get("movement", 0) + 1
         return DesignationMoved(
@@ -242,6 +243,7 @@ class Builders:
             reason_code=reason_code,
             amounts=tuple(usd(amount, currency) for amount in amounts),
             journal_id=None,
+            asked_at=asked_at,
             **WS,
         )
 

@@ -44,10 +44,14 @@ async def test_x3_payout_goes_on_under_the_owner_the_money_was_moved_to(world, m
 
 
 async def test_x3_payout_waits_for_the_method_of_its_new_owner(world, make):
-    await world.feed(make.pay_in("one", EVENT), make.designated(EVENT, "ann", "25.00"))
+    # Whoever chooses for an owner nobody knows does not get its money: neither what is there nor later.
+    await world.feed(make.pay_in("one", EVENT))
+    await world.with_method(EVENT, "stolen")
+    await world.feed(make.pay_in("two", EVENT))
+    assert [state for _, state, _ in (await stands(world)).values()] == ["claimable", "claimable"]
+    await world.feed(make.designated(EVENT, "ann", "25.00"))
     new = successor(first("one"))
     assert (await stands(world))[new] == ("ann", "claimable", "no_method")
-    await world.with_method(EVENT, "stolen")
     assert await world.events(PlaceHold) == []
     await world.with_method()
     (hold,) = await world.events(PlaceHold)
@@ -81,6 +85,29 @@ async def test_x3_payout_whose_money_is_gone_ends_and_says_so(world, make):
         "cancelled",
         "designation_money_gone",
     )
+
+
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+async def test_x3_payout_opened_while_money_was_on_its_way_waits_for_its_own(world, make, names):
+    """Whichever is found first: the money on its way is that of the payout that was there."""
+    await world.with_method()
+    before, since = (first(name) for name in names)
+    await world.feed(make.pay_in(names[0], EVENT))
+    (asked_at,) = await world.pool.fetchrow("SELECT opened_at FROM payout")
+    await world.feed(make.pay_in(names[1], EVENT))
+    await world.feed(make.designated(EVENT, "ann", "25.00", asked_at=asked_at))
+    found = await stands(world)
+    assert found[before][1:] == ("cancelled", "designation_moved")
+    assert found[since][1:] == ("claimable", "no_method")
+    await world.feed(make.designated(EVENT, "ann", "25.00", reason_code="followed"))
+    found = await stands(world)
+    assert found[since][1:] == ("cancelled", "designation_moved")
+    assert [found[successor(one)][1] for one in (before, since)] == ["approved", "approved"]
+    # What was there by then and is not covered has lost its money.
+    await world.feed(make.pay_in("three", GALA))
+    (late,) = await world.pool.fetchrow("SELECT max(opened_at) FROM payout")
+    await world.feed(make.designated(GALA, "ann", asked_at=late))
+    assert (await stands(world))[first("three", GALA)][2] == "designation_money_gone"
 
 
 ORDERS = list(itertools.permutations(range(3)))

@@ -148,6 +148,13 @@ class Tracked:
         order = self.payout.order
         return Request(order.amount, self.context.where.country, order.source, order.kind)
 
+    def opened_before(self, moment: datetime | None) -> bool:
+        """Whether it was there by then; a fact of before says no moment, and means all there are."""
+        if moment is None:
+            return True
+        opened_at = None if self.saved is None else self.saved.opened_at
+        return opened_at is not None and opened_at <= moment
+
     @property
     def policy_key(self) -> PolicyKey | None:
         """The policy version it has opened with, where it still waits for a way out."""

@@ -39,11 +39,16 @@ class Following:
             key = (event.owner, amount.currency.code)
             known = self.batch.designations.get(key)
             self.batch.designate(arrived(known, event.owner, event.to_owner, amount))
-        whole = ENDS_WHOLE.get(event.reason_code, False)
+        all_there_was = ENDS_WHOLE.get(event.reason_code, False)
         for key in sorted(self.batch.claimable):
             if key[0] == event.owner:
-                for payout_id in list(self.batch.claimable[key]):
-                    self.follow(self.batch.payouts[payout_id], whole=whole)
+                waiting = [self.batch.payouts[one] for one in self.batch.claimable[key]]
+                # What came after the movement was asked for is not in it, and follows.
+                in_it = [one for one in waiting if one.opened_before(event.asked_at)]
+                for tracked in in_it:
+                    self.follow(tracked, whole=all_there_was)
+                for tracked in waiting:
+                    self.follow(tracked)
 
     def follow(self, tracked: Tracked, *, whole: bool = False) -> None:
         """Let a payout that waits under a former owner end, and go on under the new one."""

@@ -64,6 +64,7 @@ class Batch:
     _issued: dict[str, NewClaim] = field(default_factory=dict)
     _claim_moves: dict[str, ClaimMove] = field(default_factory=dict)
     _started: dict[str, KeptMovement] = field(default_factory=dict)
+    _asked_at: dict[str, datetime] = field(default_factory=dict)
     _ended: dict[str, Ending] = field(default_factory=dict)
     _redirects: list[Redirect] = field(default_factory=list)
     _retry: dict[str, datetime | None] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Batch:
             movement = moving.get(owner)
             if movement is not None:
                 self.moving[owner] = movement[1]
+                self._asked_at[movement[0].movement_id] = movement[2]
             self.estates[owner] = Estate(
                 owner=owner,
                 balances={w.balance.currency.code: w.balance for w in held},
@@ -180,6 +182,7 @@ class Batch:
             movement, owner, self.tenant(owner), postings.journal_id(movement), told
         )
         self._started[movement.movement_id] = kept
+        self._asked_at[movement.movement_id] = self.uow.now
         if movement.reason is Reason.FOLLOWED:
             self._retry[owner] = None
         if is_claimable(movement.to_owner):
@@ -211,7 +214,9 @@ class Batch:
 
     def _moved(self, owner: str, movement: Movement, told: Circumstances) -> DesignationMoved:
         fact = DesignationMoved(
-            **self._common(owner, movement, told), journal_id=postings.journal_id(movement)
+            **self._common(owner, movement, told),
+            journal_id=postings.journal_id(movement),
+            asked_at=self._asked_at[movement.movement_id],
         )
         self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
         self._ended[movement.movement_id] = Ending(movement.movement_id, "moved")

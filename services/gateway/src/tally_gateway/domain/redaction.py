@@ -32,7 +32,7 @@ owner paid party party_id pay_in_id payable_id payee payer payment_id payout_id 
 program program_id purpose rail reason reason_code receivable_id reference refunded relation
 released remedy return_id returns reverses role sequence settled_by settlement_id shares state subject
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
-wallet wallet_id where why answer_by filing_id notice_id reclaim_id report_id reportable_at sign
+wallet wallet_id where why answer_by asked_at filing_id notice_id reclaim_id report_id reportable_at sign
 external_ids challenge_id asked basis tokens view_id viewer task_id level party_kind valid_until
 may_remit reasons who_must_act changed reopened
 """

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tally_payouts.domain.designation import is_unknown
 from tally_payouts.domain.opening import NoRoute
 from tally_payouts.domain.payout import Route
 
@@ -106,7 +107,9 @@ def judged(before: Methods, after: Methods) -> list[Method]:
 
 
 def way_out(methods: Methods) -> Route | NoRoute:
-    """The method in force, or why there is none."""
+    """The method in force, or why there is none: nobody chooses for an owner nobody knows."""
+    if is_unknown(methods.owner):
+        return NO_METHOD
     standing = [c for c in methods.choices if not c.superseded]
     for choice in reversed(standing):
         if choice.state is MethodState.ACTIVE:

@@ -70,7 +70,7 @@ _NAMES = ", ".join(name for name, _ in _COLUMNS)
 
 # In id order, so that two appliers never wait for each other in a circle.
 _LOAD = f"""
-SELECT {_NAMES} FROM payout
+SELECT {_NAMES}, opened_at FROM payout
 WHERE id = ANY($1::text[] || ARRAY(
     SELECT p.id FROM unnest($2::text[], $3::text[]) AS k (owner, currency)
     JOIN payout p ON p.owner = k.owner AND p.currency = k.currency AND p.state = 'claimable'
@@ -110,12 +110,13 @@ ON CONFLICT DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class StoredPayout:
-    """A payout with what is kept beside it. `version` is 0 until it is saved."""
+    """A payout with what is kept beside it. `version` is 0, `opened_at` absent until it is saved."""
 
     payout: Payout
     circumstances: Mapping[str, Any]
     cause: str
     version: int = 0
+    opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ def _read(row: Record) -> StoredPayout:
         method_version, rail, instrument, settlement_account,
         hold, attempt, attempt_sequence,
         ending_state, ending_reason, ending_must_act,
-        return_reference, return_step, return_reason, return_must_act,
+        return_reference, return_step, return_reason, return_must_act, opened_at,
     ) = row  # fmt: skip
     amount = Money(minor, currency(code))
     payout = Payout(
@@ -271,7 +272,7 @@ def _read(row: Record) -> StoredPayout:
         ),
         policy_version=policy_version,
     )
-    return StoredPayout(payout, circumstances, cause, version)
+    return StoredPayout(payout, circumstances, cause, version, opened_at)
 
 
 def _standing(reason_code: str | None, must_act: str | None) -> Standing:

@@ -48,7 +48,7 @@ WHERE owner = ANY($1::text[]) AND due_at IS NOT NULL AND due_at < $2
 """
 
 _MOVEMENT = """m.movement_id, m.owner, m.to_owner, m.reason, m.claim_id, m.amounts,
-    m.circumstances, m.cause"""
+    m.circumstances, m.cause, m.started_at"""
 
 _START = """
 INSERT INTO movement (
@@ -246,8 +246,8 @@ async def end(conn: Connection, endings: Sequence[Ending], now: datetime) -> Non
 
 async def moving_of(
     conn: Connection, owners: Collection[str]
-) -> Mapping[str, tuple[Movement, Circumstances]]:
-    """The movement under way of each owner that has one."""
+) -> Mapping[str, tuple[Movement, Circumstances, datetime]]:
+    """The movement under way of each owner that has one, with when it was asked for."""
     return {
         row["owner"]: (
             Movement(
@@ -258,6 +258,7 @@ async def moving_of(
                 row["claim_id"],
             ),
             Circumstances.of(row),
+            row["started_at"],
         )
         for row in await conn.fetch(_MOVING_OF, sorted(owners))
     }
