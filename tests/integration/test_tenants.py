@@ -8,7 +8,7 @@ from typing import Any
 from tally_contracts.base import Who
 from tally_contracts.directory_facts import PartyRegistered
 from tally_contracts.funding import ImportStatement
-from tally_contracts.funding_sources import EnterPayIn, SourceCommandRefused
+from tally_contracts.funding_sources import EnterPayIn, EntryDecided, SourceCommandRefused
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.parties import tenants
 from tally_messaging import UnitOfWork
@@ -16,7 +16,7 @@ from tally_runtime import derived_id
 
 from .conftest import START, Platform
 from .test_card_webhooks import SUCCEEDED, WITHDRAWN, hook, refund
-from .test_matches import decide, expect, money
+from .test_matches import decide, enter, expect, money, rule_on
 from .test_returns import WHERE, WHY, give_back, pay_in, settle, spend, usd
 
 ROOT, COMPANY = "party_01m3250v00e008000000000001", "party_01m3250v00e008000000000002"
@@ -167,6 +167,24 @@ async def test_x8_a_company_that_is_registered_while_its_money_is_booked_gets_th
     await asyncio.gather(unit, registering)
     (row,) = await platform.rows("SELECT tenant FROM manual_entry")
     assert row["tenant"] == ROOT
+
+
+async def test_x8_an_entry_is_decided_while_its_company_is_registered_and_neither_waits_for_ever(
+    platform: Platform,
+) -> None:
+    """Both hold the company before the entry: who waits for the one does not hold the other."""
+    entry_id = await enter(platform, **OF_COMPANY)
+    async with platform.funding.pool.acquire() as conn, conn.transaction():
+        await for_every_tenant(conn)
+        await conn.execute("SELECT FROM party_place WHERE party_id = $1 FOR UPDATE", COMPANY)
+        approver = Who(actor="user:controller", principal=COMPANY)
+        deciding = asyncio.create_task(rule_on(platform, entry_id, approver))
+        await waiting_for_the_company(platform)
+        await conn.execute(
+            "SELECT FROM manual_entry WHERE entry_id = $1 FOR UPDATE NOWAIT", entry_id
+        )
+    await deciding
+    assert [decided.approved for decided in platform.facts(EntryDecided)] == [True]
 
 
 async def waiting_for_the_company(platform: Platform) -> None:

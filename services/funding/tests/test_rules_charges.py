@@ -1,5 +1,6 @@
 """Rules that debit a wallet: the owner signs, each nonce once; the charge follows the pay-in."""
 
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
@@ -402,3 +403,32 @@ async def test_f15_a_charge_is_kept_where_the_rule_does_not_say_otherwise(
     (journal,) = await feed(desk, "funding.pay_in.v1", fact)
     await feed(desk, "ledger.journals.v1", posted(journal))
     assert await take_back(desk, fact.pay_in_id, 1, "100.00") == []
+
+
+async def test_a_charge_is_answered_beside_a_return_of_its_pay_in_and_neither_waits_for_ever(
+    desk: Desk, money: dict[str, Any]
+) -> None:
+    """Both lock all charges of the pay-in by id: who waits for the first holds none of the others."""
+    twice = RETURNING | {"charges": [one | {"on_refund": "return"} for one in (MATCHING, MATCHING)]}
+    await desk.publish(twice, signatures=(SIGNER.sign(twice),))
+    fact = await allocated(desk, money)
+    journals = await feed(desk, "funding.pay_in.v1", fact)
+    first, last = sorted(journals, key=lambda journal: str(journal.reference))
+    lock = "SELECT FROM rule_charge WHERE charge_id = $1 FOR UPDATE"
+    async with desk.bench.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        await conn.execute(lock, first.reference)
+        answering = asyncio.create_task(feed(desk, "ledger.journals.v1", posted(last)))
+        await waiting_for_a_lock(desk)
+        await conn.execute(f"{lock} NOWAIT", last.reference)
+    (taken,) = await answering
+    assert taken.charge_id == last.reference
+
+
+async def waiting_for_a_lock(desk: Desk) -> None:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND query LIKE '%rule_charge%' AND datname = current_database()"
+    )
+    while await desk.bench.pool.fetchval(query) != 1:  # noqa: ASYNC110 - another session has no event
+        await asyncio.sleep(0.01)

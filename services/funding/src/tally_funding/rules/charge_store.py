@@ -20,11 +20,13 @@ ON CONFLICT (charge_id) DO NOTHING
 RETURNING charge_id
 """
 
-# In id order, so that two units never wait for each other.
+# All charges of their pay-ins at once, in id order, as returns lock them: two units never wait for each
+# other.
 _LOCK_ASKED = """
 SELECT charge_id, pay_in_id, tenant, rule, payer, owner, currency, amount, journal_id, actor,
-       principal, channel, country, program, event, reason, on_refund, returns
-FROM rule_charge WHERE charge_id = ANY($1::text[]) AND state = 'asked'
+       principal, channel, country, program, event, reason, on_refund, returns, state
+FROM rule_charge WHERE pay_in_id IN (
+    SELECT pay_in_id FROM rule_charge WHERE charge_id = ANY($1::text[]))
 ORDER BY charge_id FOR UPDATE
 """
 
@@ -127,9 +129,14 @@ def _row(charge: Charge, code: str | None) -> tuple[object, ...]:
 
 
 async def lock_asked(conn: Connection, charge_ids: Sequence[str]) -> dict[str, Charge]:
-    """Charges the ledger has not answered, by id, locked."""
+    """Charges the ledger has not answered, by id; locked, with all others of their pay-ins."""
     rows = await conn.fetch(_LOCK_ASKED, charge_ids)
-    return {row["charge_id"]: _charge(row) for row in rows}
+    wanted = frozenset(charge_ids)
+    return {
+        row["charge_id"]: _charge(row)
+        for row in rows
+        if row["state"] == "asked" and row["charge_id"] in wanted
+    }
 
 
 def _charge(row: Record) -> Charge:

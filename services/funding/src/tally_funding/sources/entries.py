@@ -70,6 +70,10 @@ async def _proposed(uow: UnitOfWork, command: EnterPayIn) -> Refusal | None:
 async def decide(uow: UnitOfWork, funding: Funding, message: Received[DecideEntry]) -> None:
     """Book a proposed pay-in as approved by a second person, or set it aside as declined."""
     command = message.event
+    company = await store.company_of(uow.conn, command.entry_id)
+    if company is not None:
+        # Before the entry, as whoever learns of the company locks them.
+        await tenants.hold_one(uow.conn, company, uow.now)
     entry = await store.lock(uow.conn, command.entry_id)
     refusal = _refused(command, entry)
     if refusal is not None or entry is None:

@@ -17,6 +17,8 @@ SELECT digest, state, command, proposed_by, decided_by, note, pay_in_id
 FROM manual_entry WHERE entry_id = $1 FOR UPDATE
 """
 
+_COMPANY = "SELECT company FROM manual_entry WHERE entry_id = $1"
+
 _TAKEN = "SELECT entry_id FROM manual_entry WHERE external_id = $1 AND state <> 'declined'"
 
 _DECIDE = """
@@ -58,6 +60,12 @@ async def lock(conn: Connection, entry_id: str) -> Entry | None:
         row["note"],
         row["pay_in_id"],
     )
+
+
+async def company_of(conn: Connection, entry_id: str) -> str | None:
+    """Whose entry it is, which never changes; nothing is locked."""
+    found = await conn.fetchval(_COMPANY, entry_id)
+    return None if found is None else str(found)
 
 
 async def taken_by(conn: Connection, external_id: str) -> str | None:
