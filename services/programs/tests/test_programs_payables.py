@@ -153,3 +153,32 @@ async def test_f62_the_operator_alone_brings_a_payable_with_what_was_paid_elsewh
     await world.feed(make.payout("a", ids("pbl", "inv"), "60.00", sequence=5))
     await world.feed(make.payout("a", ids("pbl", "inv"), "60.00", state="returned", sequence=6))
     assert await told(world) == ["part_paid", "cancelled", "open"]
+
+
+async def test_f62_what_would_count_twice_for_a_payable_that_is_brought_is_refused(
+    world, make, ids
+):
+    def settled(name, currency="USD"):
+        amount = {"currency": currency, "amount": "60.00"}
+        return BroughtSettlement(reference=ids("po", name), amount=amount, sequence=5)
+
+    async def refused(*settlements):
+        brought = BroughtPayable(settled=settlements, cancelled=False)
+        await world.feed(bring.payable("inv", "100.00", brought=brought))
+        (*_, last) = await world.facts(ProgramCommandRefused)
+        assert last.remedy
+        return last.code, last.field
+
+    bring = make.by("cli", "operator")
+    await world.feed(make.create())
+    await world.feed(make.payout("a", ids("pbl", "inv"), "60.00", sequence=5))
+    place = "/brought/settled/1"
+    twice = await refused(settled("b"), settled("b"))
+    assert twice == ("settlement_known", f"{place}/reference")
+    assert await refused(settled("b"), settled("a")) == ("settlement_known", f"{place}/reference")
+    euros = await refused(settled("b"), settled("c", "EUR"))
+    assert euros == ("currency_mismatch", f"{place}/amount/currency")
+    assert await told(world) == []
+    brought = BroughtPayable(settled=(settled("b"),), cancelled=False)
+    await world.feed(bring.payable("inv", "120.00", brought=brought))
+    assert await told(world) == ["paid"]

@@ -6,7 +6,7 @@ from tally_contracts.base import Event
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.payouts import PayoutChanged
 from tally_contracts.programs import BroughtPayable, CancelPayable, RegisterPayable
-from tally_money import Money
+from tally_money import Currency, Money
 from tally_programs.batch import PAYABLE_PREFIX
 from tally_programs.domain.payables import (
     NOBODY,
@@ -52,6 +52,9 @@ def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
             "give the number of a document that is not registered",
         )
     amount = command.amount.money()
+    refusal = _why_not_brought(desk, command, amount.currency)
+    if refusal is not None:
+        return refusal
     payable = Payable(
         command.payable_id,
         command.tenant,
@@ -73,6 +76,33 @@ def register_payable(desk: Desk, command: RegisterPayable) -> Outcome:
     payable = replace(_brought(desk, payable, command.brought), sequence=1)
     desk.batch.payables.put(payable.id, payable)
     return [payable_changed(payable, None, desk.money_fields(command))]
+
+
+def _why_not_brought(desk: Desk, command: RegisterPayable, unit: Currency) -> Refusal | None:
+    """What of the settlements that are brought would be counted twice, or could not be counted."""
+    if command.brought is None:
+        return None
+    counted = {
+        s.reference for s in desk.batch.settlements.all() if s.payable_id == command.payable_id
+    }
+    for position, each in enumerate(command.brought.settled):
+        field = f"/brought/settled/{position}"
+        if each.reference in counted:
+            return Refusal(
+                "settlement_known",
+                f"{field}/reference",
+                f"{each.reference} counts for this payable already",
+                "name each pay-in, payout or payment once, and none that was told of here before",
+            )
+        counted.add(each.reference)
+        if each.amount.money().currency != unit:
+            return Refusal(
+                "currency_mismatch",
+                f"{field}/amount/currency",
+                f"the payable is in {unit.code}",
+                "bring what was paid in the currency of the payable",
+            )
+    return None
 
 
 def _brought(desk: Desk, payable: Payable, brought: BroughtPayable | None) -> Payable:
