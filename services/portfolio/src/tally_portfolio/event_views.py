@@ -59,8 +59,11 @@ async def _things(seat: Seat, key: str) -> tuple[list[str], bool]:
     while keys and len(asked) < OWNERS_MAX:
         followed = keys[: OWNERS_MAX - len(asked)]
         asked.update(followed)
-        seen = await store.shared_seen(seat.conn, followed, seat.party, THINGS_MAX + 1)
-        more = more or len(seen) > THINGS_MAX
+        seen = []
+        for each in followed:
+            newest = await store.shared_seen(seat.conn, each, seat.party, THINGS_MAX + 1)
+            more = more or len(newest) > THINGS_MAX
+            seen += newest
         found |= dict.fromkeys(seen)
         given = await loader(_DESIGNATION)(seat, seen)
         owners = {str(one["to_owner"]) for one in given.values()} | set(keys)
