@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from tally_contracts.catalogue import expand
-from tally_contracts.funding_sources import PayInRefunded
+from tally_contracts.funding_sources import PayInRefunded, ReceivableOpened
 from tally_embedded import TopicSpec, ensure_topics
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.handlers import TOPICS
@@ -146,6 +146,11 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
     ann, acme = told.party("ann"), told.party("acme")
     stories = [story(f"s{n}", owner=ann, company=acme).whole() for n in range(6)]
     stories[0].returned(PayInRefunded, "partly_refunded", "10.00", "10.00")
+    stories[0].fact(
+        ReceivableOpened, "owed", receivable_id=stories[0].id("rcv"), return_id=stories[0].id("ret"),
+        pay_in_id=stories[0].pay_in_id, owner=ann, company=acme, account=stories[0].wallet,
+        amount={"currency": "USD", "amount": "10.00"}, reason_code="refund",
+    )  # fmt: skip
     stories[0].budget("rebates", "top", acme, limit="90.00", allocated="40.00", used="5.00")
     stories[0].budget("rebates", "low", told.party("pat"), "top", limit="40.00", reserved="7.00")
     await running.publish(told, *stories)
@@ -166,7 +171,7 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
         "DELETE FROM portfolio.day; UPDATE portfolio.minute SET held = 1;"
         "UPDATE portfolio.record SET told = '{}'; DELETE FROM portfolio.budget;"
         "UPDATE portfolio.tier SET used = 9; DELETE FROM portfolio.keeper;"
-        "DELETE FROM portfolio.belonging;"
+        "DELETE FROM portfolio.belonging; UPDATE portfolio.hop SET about = NULL;"
         "UPDATE portfolio.total SET paid = 1;"
         "INSERT INTO portfolio.consent VALUES ('p', 'c', 't', true, '')"
     )
@@ -182,11 +187,12 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
         "budget": (0, 2),
         "consent": (1, 0),
         "day": (0, 3),
+        "hop": (1, 1),
         "hour": (3, 3),
         "keeper": (0, 2),
         "minute": (3, 3),
         "movement": (0, 6),
-        "record": (4, 4),
+        "record": (5, 5),
         "tier": (2, 2),
         "total": (5, 5),
     }

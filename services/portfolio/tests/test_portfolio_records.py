@@ -151,11 +151,12 @@ async def test_f15_a_debt_is_seen_by_who_owes_it_and_by_those_above_until_it_is_
 ) -> None:
     await portfolio.tell(parties, paid)
     path = f"/receivables/{paid.id('rcv')}"
-    for tell, state, left in (
+    debts = (
         (lambda: _debt(paid, "40.00"), "open", "40.00"),
         (lambda: _settles(paid, "first", "15.00", "25.00"), "part_settled", "25.00"),
         (lambda: _settles(paid, "second", "25.00", "0.00"), "settled", "0.00"),
-    ):
+    )
+    for steps, (tell, state, left) in enumerate(debts, start=1):
         tell()
         await portfolio.process(paid.records[-1])
         for label, persona in (("acme", "company"), ("root", "aggregator"), ("ann", "payee")):
@@ -163,6 +164,7 @@ async def test_f15_a_debt_is_seen_by_who_owes_it_and_by_those_above_until_it_is_
             shown = await _answer(portfolio, viewer, path)
             assert (shown["state"], shown["open_amount"]) == (state, _usd(left))
             assert shown["amount"] == _usd("40.00")
+            assert len(shown["history"]) == steps
             assert shown["reason"] == "Rebate"
             listed = await _answer(portfolio, viewer, f"/receivables?state={state}")
             assert [one["receivable_id"] for one in listed["items"]] == [paid.id("rcv")]

@@ -50,7 +50,7 @@ async def load_budgets(seat: Seat, ids: Sequence[str]) -> dict[str, Document]:
 async def one(seat: Seat, subject: str, kind: str) -> Document:
     """One thing that is seen from a seat, with its history; raises NotFound."""
     document = await views.one(seat, subject, loader(kind))
-    hops = await store.hops(seat.conn, [subject], HISTORY_MAX)
+    hops = await store.history(seat.conn, subject, HISTORY_MAX)
     document["history"] = [
         redact(
             "step",

@@ -31,7 +31,8 @@ class Hop(NamedTuple):
 
     `subject`: the pay-in, payout or opened account it is about. `recorded_at`: when the service
     named wrote it down (`ce_time`); `occurred_at` is the event's own. `summary` holds what is shown
-    of the payload, by the names of its fields; `who`, `where` and `why` are lists.
+    of the payload, by the names of its fields; `who`, `where` and `why` are lists. `about`: what else
+    it tells of, whose history it belongs to as well.
     """
 
     event_id: str
@@ -44,6 +45,7 @@ class Hop(NamedTuple):
     occurred_at: datetime
     recorded_at: datetime
     summary: Mapping[str, object]
+    about: str | None = None
 
 
 class Key(NamedTuple):

@@ -5,6 +5,7 @@ from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
     has_hops,
+    history,
     hop_of_event,
     hops,
     own_subjects,
@@ -25,6 +26,7 @@ __all__ = [
     "begin_reading",
     "budgets",
     "has_hops",
+    "history",
     "hop_of_event",
     "hops",
     "own_subjects",

@@ -22,7 +22,7 @@ _INSERT_HOPS = f"""
 INSERT INTO hop ({_HOP_COLUMNS})
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[], $10::jsonb[]
+    $8::timestamptz[], $9::timestamptz[], $10::jsonb[], $11::text[]
 )
 ON CONFLICT DO NOTHING
 """
@@ -100,6 +100,10 @@ _HAS_HOPS = "SELECT EXISTS (SELECT FROM hop WHERE subject = $1)"
 _HOP_BY_EVENT = f"SELECT {_HOP_COLUMNS} FROM hop WHERE event_id = $1"
 _HOPS = f"""
 SELECT {_HOP_COLUMNS} FROM hop WHERE subject = ANY($1::text[])
+ORDER BY recorded_at, event_id LIMIT $2
+"""
+_HISTORY = f"""
+SELECT {_HOP_COLUMNS} FROM hop WHERE subject = $1 OR about = $1
 ORDER BY recorded_at, event_id LIMIT $2
 """
 _PAY_INS_OF = "SELECT payout_id, pay_in_id FROM payout WHERE payout_id = ANY($1::text[])"
@@ -199,6 +203,11 @@ async def hop_of_event(conn: Connection, event_id: str) -> Hop | None:
 async def hops(conn: Connection, subjects: Sequence[str], limit: int) -> list[Hop]:
     """Facts about any of these, oldest first, at most `limit`."""
     return [Hop(*row) for row in await conn.fetch(_HOPS, subjects, limit)]
+
+
+async def history(conn: Connection, thing: str, limit: int) -> list[Hop]:
+    """Facts that tell of a thing, those of what it came of included, oldest first."""
+    return [Hop(*row) for row in await conn.fetch(_HISTORY, thing, limit)]
 
 
 async def pay_ins_of(conn: Connection, payout_ids: Sequence[str]) -> Mapping[str, str | None]:

@@ -12,6 +12,7 @@ from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received
 from tally_portfolio.domain.projection import Projection
 from tally_portfolio.wire.reading import Reader, add_hop
+from tally_portfolio.wire.records import TELLINGS
 
 TOPICS = (
     "funding.agreements.v1",
@@ -41,6 +42,15 @@ _SUBJECTS = (
     "owner",
     "program_id",
 )
+# What a fact of funding tells of, whatever it came of.
+_THINGS: Mapping[type[Event], str] = MappingProxyType(
+    {
+        fact: telling.subject
+        for fact, tellings in TELLINGS.items()
+        for telling in tellings
+        if telling.under is None
+    }
+)
 _TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant", "content"})
 
 
@@ -68,7 +78,9 @@ def _notice(message: Received[Any], at: datetime, projection: Projection) -> Non
         summary["where"] = [where["channel"], where["country"]]
     if why:
         summary["why"] = [why["program"], why["event"], why["reason"]]
-    add_hop(projection, message, subject, at, summary)
+    thing = _THINGS.get(type(event))
+    about = None if thing is None or told[thing] == subject else str(told[thing])
+    add_hop(projection, message, subject, at, summary, about=about)
 
 
 def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> None:

@@ -42,8 +42,10 @@ def add_hop(
     subject: str,
     recorded_at: datetime,
     summary: Mapping[str, object],
+    *,
+    about: str | None = None,
 ) -> None:
-    """Keep a fact as a hop of its subject; fields without a value are left out."""
+    """Keep a fact as a hop, `about` another thing than its subject too; no value, no field."""
     envelope = message.envelope
     projection.add_hop(
         Hop(
@@ -57,5 +59,6 @@ def add_hop(
             message.event.occurred_at,
             recorded_at,
             {name: value for name, value in summary.items() if value is not None},
+            about,
         )
     )
