@@ -184,6 +184,18 @@ async def test_a_spoilt_account_change_is_named(books: Day, statement: str, what
         assert faults[what]["change"] == ("c9" if "'c9'" in statement else "c0")
 
 
+async def test_of_changes_made_at_once_the_last_one_counts(books: Day) -> None:
+    both = (
+        ChangeAccount("freeze", "c2", "loan", None, True, None, CONTEXT, content("c2")),
+        ChangeAccount("unfreeze", "c3", "loan", None, False, None, CONTEXT, content("c3")),
+    )
+    assert (await service.post(books.conn, "main", both, NOW, {})).rejected == []
+    assert [c.faults for c in await judged(books) if c.faults] == []
+    await books.spoil("UPDATE account SET frozen_out = true WHERE id = 'loan'")
+    (fault,) = [fault for check in await judged(books) for fault in check.faults]
+    assert (fault.what, fault.row["last_change"]) == ("flags_differ", "f/f/f")
+
+
 async def test_changes_of_before_they_were_leaves_are_sound(books: Day) -> None:
     columns = (
         "shard, account, operation, frozen_in, frozen_out, closed, request_hash, who_actor,"

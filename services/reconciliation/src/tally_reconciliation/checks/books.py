@@ -58,14 +58,15 @@ ORDER BY id
 # What the flags say was done by somebody, last of all; without a change no flag is set.
 _FLAGS = """
 SELECT a.id, a.path, concat_ws('/', a.frozen_in, a.frozen_out, a.closed) AS stated,
-       concat_ws('/', c.frozen_in, c.frozen_out, c.closed) AS last_change
+       string_agg(DISTINCT concat_ws('/', c.frozen_in, c.frozen_out, c.closed), ' or ') AS last_change
 FROM ledger.account a
 LEFT JOIN LATERAL (
     SELECT frozen_in, frozen_out, closed FROM ledger.account_change h
-    WHERE h.account = a.id AND h.recorded_at = (
-        SELECT max(recorded_at) FROM ledger.account_change m WHERE m.account = a.id)
+    WHERE h.account = a.id AND (h.recorded_at, coalesce(h.seq, 0)) = (
+        SELECT m.recorded_at, coalesce(m.seq, 0) FROM ledger.account_change m
+        WHERE m.account = a.id ORDER BY m.recorded_at DESC, m.seq DESC NULLS LAST LIMIT 1)
 ) c ON true
-GROUP BY a.id, a.path, a.frozen_in, a.frozen_out, a.closed, c.frozen_in, c.frozen_out, c.closed
+GROUP BY a.id, a.path, a.frozen_in, a.frozen_out, a.closed
 HAVING NOT bool_or((a.frozen_in, a.frozen_out, a.closed)
     = (coalesce(c.frozen_in, false), coalesce(c.frozen_out, false), coalesce(c.closed, false)))
 ORDER BY a.id
