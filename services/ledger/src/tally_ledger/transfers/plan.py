@@ -197,6 +197,8 @@ def settlement_release(started: TransitStarted) -> ReleaseHold:
 def settlement(settled: TransitStarted | TransitSettled, ledger: str) -> PostJournal:
     """The other ledger's side: the account in transit against the clearing account."""
     debit, credit_ = _sides(settled, ledger)
+    # The release without answers named the account in transit first: what it booked is the same request.
+    opens = (debit, credit_) if settled.owed_by == ledger else (credit_, debit)
     leg = Leg(
         id=derived_id("xtr", settled.settlement_id, ledger),
         debit=debit.id,
@@ -208,7 +210,7 @@ def settlement(settled: TransitStarted | TransitSettled, ledger: str) -> PostJou
         journal_id=settlement_journal_id(settled.settlement_id, ledger),
         ledger=ledger,
         reference=settled.settlement_id,
-        open_accounts=(debit, credit_),
+        open_accounts=opens,
         legs=(leg,),
         effective_at=settled.occurred_at,
         **five_ws(settled, settled.occurred_at),
