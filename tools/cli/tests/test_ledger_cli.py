@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,15 +29,16 @@ pytestmark = pytest.mark.stack
 KEY = SigningKey.parse(base64.b64encode(bytes(range(32))).decode())
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRANSFER = derived_id("tr", "1")
+IN_WEST = derived_id("tr", "2")
 PLACED = "core:main;west:us"
 
 
-def _journal(ledger: str) -> PostJournal:
+def _journal(ledger: str, name: str = "1") -> PostJournal:
     one, two = derived_id("acc", "1"), derived_id("acc", "2")
     return PostJournal(
-        journal_id=derived_id("jrn", "1"),
+        journal_id=derived_id("jrn", name),
         ledger=ledger,
-        reference=derived_id("pin", "1"),
+        reference=derived_id("pin", name),
         open_accounts=tuple(
             AccountSpec(
                 id=id_, owner="o", purpose="clearing", path="p", currency="EUR", guarded=False
@@ -46,7 +47,7 @@ def _journal(ledger: str) -> PostJournal:
         ),
         legs=(
             Leg(
-                id=TRANSFER,
+                id=derived_id("tr", name),
                 debit=one,
                 credit=two,
                 amount=PositiveAmount(currency="EUR", amount="1.50"),
@@ -62,7 +63,12 @@ def _journal(ledger: str) -> PostJournal:
 
 
 async def _book(
-    database: ServiceDatabase, *, closed: bool, ledger: str = "main", home: str = "core"
+    database: ServiceDatabase,
+    *,
+    closed: bool,
+    ledger: str = "main",
+    home: str = "core",
+    names: Sequence[str] = ("1",),
 ) -> None:
     clock = FixedClock(NOW)
     pool = await create_pool(database.dsn("ledger"), schema="ledger", application_name="t")
@@ -73,8 +79,8 @@ async def _book(
         await work.run(lambda uow: service.open_books(uow.conn, [ledger], currencies))
         await pool.execute("INSERT INTO home (database) VALUES ($1)", home)
         await work.run(lambda uow: announce_key(uow, KEY.public))
-        command = command_of(_journal(ledger), iso_currencies())
-        await work.run(lambda uow: service.post(uow.conn, ledger, [command], uow.now, {}))
+        posted = [command_of(_journal(ledger, name), iso_currencies()) for name in names]
+        await work.run(lambda uow: service.post(uow.conn, ledger, posted, uow.now, {}))
         if closed:
             clock.advance(timedelta(days=1))
             assert await close_next_day(work, ledger, KEY)
@@ -98,7 +104,7 @@ def tally(fresh_database: Callable[[Schema], ServiceDatabase]) -> Callable[..., 
 
 @dataclass(frozen=True)
 class Two:
-    """`main` in the platform's database and `us` in another, with the same transfer in both."""
+    """`main` in the platform's database and `us` in another, with a transfer in both and one in `us`."""
 
     core: ServiceDatabase
     west: ServiceDatabase
@@ -116,7 +122,7 @@ class Two:
 def two(databases: Databases) -> Iterator[Two]:
     both = Two(databases.clone(SCHEMA), databases.clone(SCHEMA))
     asyncio.run(_book(both.core, closed=True))
-    asyncio.run(_book(both.west, closed=True, ledger="us", home="west"))
+    asyncio.run(_book(both.west, closed=True, ledger="us", home="west", names=("1", "2")))
     yield both
     for database in (both.core, both.west):
         databases.drop(database)
@@ -130,6 +136,8 @@ def _ledger_of(made: Result) -> str:
 
 
 def test_a_transfer_is_found_in_whichever_database_it_is(two: Two) -> None:
+    assert _ledger_of(two.call("prove", IN_WEST, "--json")) == "us"
+    assert two.call("prove", IN_WEST, "--json", "--ledger", "main").exit_code == 3
     assert _ledger_of(two.call("prove", TRANSFER, "--json", "--ledger", "us")) == "us"
     assert _ledger_of(two.call("prove", TRANSFER, "--json", "--ledger", "main")) == "main"
     both = two.call("prove", TRANSFER, "--json")
