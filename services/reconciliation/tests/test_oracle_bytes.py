@@ -124,6 +124,7 @@ UNJUDGED: Mapping[str, str] = {
         f"funding.party_place.{column}": "a company the directory has not told of yet"
         for column in ("party_id", "tenant", "path", "registered", "changed_at", "awaited")
     },
+    "funding.statement_entry.value_date": "another message may date known money otherwise",
     "funding.statement.company": _FILE,
     "funding.statement.kind": _FILE,
     **{

@@ -419,6 +419,13 @@ FUNDING = (
         O3="conflict_not_counted",
     ),
     spoilt(
+        "a pay-in whose line of a statement has another value date",
+        "UPDATE funding.statement_entry SET value_date = value_date + 1 WHERE outcome = 'pay_in'"
+        " AND amount = 3310",
+        names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'bank-new'",
+        O13="twins_differ",
+    ),
+    spoilt(
         "a conflict not counted",
         "UPDATE funding.repeated_announcement SET same = 1, conflicting = 0 WHERE conflicting = 1",
         names="SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'yen'",

@@ -24,6 +24,18 @@ async def test_a_sound_day_is_green_in_every_check(day: Day):
     assert report.verdict is Verdict.GREEN
 
 
+async def test_a_bank_may_date_money_otherwise_in_its_next_message_or_leave_the_value_date_out(
+    day: Day,
+):
+    await day.spoil(
+        "UPDATE funding.statement_entry SET value_date = value_date + 3"
+        " WHERE outcome = 'already_known'",
+        "UPDATE funding.statement_entry SET value_date = NULL WHERE outcome = 'pay_in'",
+    )
+    report = await day.judge()
+    assert [check.line() for check in report.checks if check.faults] == []
+
+
 async def test_every_record_on_the_inbound_topics_is_accounted_for(day: Day):
     figures = (await day.judge()).check("O3").figures
     assert figures == {

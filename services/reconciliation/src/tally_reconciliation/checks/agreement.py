@@ -91,6 +91,11 @@ _OF_PAY_INS = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL"
 _OF_A_KIND = "SELECT * FROM payouts.payout WHERE pay_in_id IS NOT NULL AND kind IS NOT NULL"
 _CREDITED = "SELECT DISTINCT account, owner FROM funding.allocation"
 _FROM_LINES = "SELECT * FROM funding.statement_entry WHERE pay_in_id IS NOT NULL"
+# Another message of the bank may give the same money another value date: of the line that made the
+# pay-in it is told.
+_MADE_BY = """SELECT e.pay_in_id, coalesce(e.value_date, e.booking_date, s.last_day) AS value_date
+FROM funding.statement_entry e JOIN funding.statement s USING (statement_key)
+WHERE e.outcome = 'pay_in'"""
 _STATED = """SELECT s.statement_key, s.closing, s.currency, s.opening + coalesce(sum(
 CASE WHEN e.credit THEN e.amount ELSE -e.amount END), 0) AS found
 FROM funding.statement s LEFT JOIN funding.statement_entry e
@@ -197,8 +202,11 @@ PAIRS = (
         here_is="ledger.hold", there_is="ledger.transfer",
     ),
     Pair(
-        _FROM_LINES, "funding.pay_in", {"pay_in_id": "pay_in_id"},
-        _alike("value_date"), here_is="funding.statement_entry",
+        _FROM_LINES, "funding.pay_in", {"pay_in_id": "pay_in_id"}, here_is="funding.statement_entry",
+    ),
+    Pair(
+        _MADE_BY, "funding.pay_in", {"pay_in_id": "pay_in_id"}, _alike("value_date"),
+        here_is="funding.statement_entry",
     ),
     Pair(
         "funding.statement_entry", "funding.statement", {"statement_key": "statement_key"},
