@@ -129,6 +129,7 @@ async def test_x8_money_of_a_company_the_directory_tells_of_later_is_then_its_tr
         assert len(await platform.rows(f"SELECT FROM {table}", ROOT)) == everything, table
         assert await platform.rows(f"SELECT FROM {table}", OTHER) == [], table
         assert await platform.rows(f"SELECT FROM {table}", "") == [], table
+    assert await platform.rows("SELECT FROM party_place WHERE awaited") == [], "its money is found"
 
 
 async def test_x8_money_of_a_registered_company_is_its_trees_from_the_first_row_on(

@@ -97,6 +97,9 @@ WHERE x.receivable_id = d.receivable_id
 """
 
 
+_ARRIVED = "UPDATE party_place SET awaited = false WHERE party_id = ANY($1::text[]) AND awaited"
+
+
 async def hold(conn: Connection, companies: Collection[str], now: datetime) -> Mapping[str, str]:
     """The tenant of each company, for rows entered in this transaction; `UNKNOWN` where it is not told.
 
@@ -123,3 +126,4 @@ async def adopt(conn: Connection, tenants: Mapping[str, str]) -> None:
     for lock in _LOCK:
         await conn.execute(lock, companies)
     await conn.execute(_ADOPT, companies, [tenants[company] for company in companies])
+    await conn.execute(_ARRIVED, companies)

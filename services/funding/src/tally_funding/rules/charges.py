@@ -7,6 +7,7 @@ from tally_contracts.base import Amount
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_rules import ChargeRefused, ChargeTaken
 from tally_contracts.ledger import JournalPosted, JournalRejected
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.domain import Suspense
 from tally_funding.postings import Books
 from tally_funding.rules import charge_store, store
@@ -90,7 +91,7 @@ def _plan(
         minor = compile_claim(asked.line, rule.rounding, facts.code)(facts.minor)
         owners = owners_of(asked.line, facts, pay_in.beneficiary)
         named: Owners = (asked.payer,) if isinstance(owners, Suspense) else owners
-        for position, (owner, part) in enumerate(shared(named, minor)):
+        for position, (owner, part) in enumerate(shared(named, Money(minor, unit))):
             if part:
                 charge_id = derived_id("chg", pay_in.pay_in_id, str(number), str(position))
                 one = Charge(
@@ -100,7 +101,7 @@ def _plan(
                     rule=rule.label,
                     payer=asked.payer,
                     owner=owner,
-                    amount=Money(part, unit),
+                    amount=part,
                     journal_id=derived_id("jrn", charge_id),
                     who=event.who,
                     where=event.where,
@@ -113,7 +114,7 @@ def _plan(
 
 async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[Answer]]) -> None:
     """Take the ledger's answers to charges; one that comes again changes nothing."""
-    await store.show_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     waiting = await charge_store.lock_asked(
         uow.conn, sorted({message.event.reference for message in messages})
     )

@@ -79,8 +79,8 @@ def evaluate(
         if isinstance(owners, tuple) and len(owners) == 1:
             designated.append((position, owners[0], minor))
         else:
-            shares = shared(owners, minor)
-            designated.extend((position, one, part) for one, part in shares if part)
+            shares = shared(owners, Money(minor, currency(facts.code)))
+            designated.extend((position, one, part.minor) for one, part in shares if part)
     if len(designated) > PARTS_MAX:
         return _too_many(compiled.rule, len(designated))
     return designated

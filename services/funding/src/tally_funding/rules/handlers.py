@@ -15,8 +15,9 @@ from tally_contracts.funding_rules import (
     RetireRule,
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.postings import Books
-from tally_funding.rules import charges, directory_store, owner_keys, questions, service, store
+from tally_funding.rules import charges, directory_store, owner_keys, questions, service
 from tally_funding.rules.book import RuleBook
 from tally_funding.rules.refusals import tell
 from tally_messaging import Received, Router, Subscription, UnitOfWork
@@ -98,7 +99,7 @@ def _register_facts(router: Router, book: RuleBook, books: Books) -> None:
             # A statement meets a row once: of several facts about it the newest counts.
             if key not in rows or rows[key][2] <= event.occurred_at:
                 rows[key] = (event.tenant, event.ended, event.occurred_at)
-        await store.show_every_tenant(uow.conn)
+        await for_every_tenant(uow.conn)
         await directory_store.set_relations(uow.conn, rows)
 
     @router.fold(GroupMembershipChanged)
@@ -108,5 +109,5 @@ def _register_facts(router: Router, book: RuleBook, books: Books) -> None:
             key = (event.group, event.party)
             if key not in rows or rows[key][2] < event.version:
                 rows[key] = (event.tenant, event.member, event.version)
-        await store.show_every_tenant(uow.conn)
+        await for_every_tenant(uow.conn)
         await directory_store.set_members(uow.conn, rows)

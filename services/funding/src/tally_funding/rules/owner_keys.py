@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tally_contracts.base import Event
 from tally_contracts.directory import OPERATOR
 from tally_contracts.funding_rules import OwnerKeyChanged, RegisterOwnerKey
-from tally_funding.rules import directory_store, key_store, store
+from tally_funding.answers.store import for_every_tenant
+from tally_funding.rules import directory_store, key_store
 from tally_funding.rules.key_store import OwnerKey
 from tally_funding.rules.refusals import Refused
 from tally_messaging import UnitOfWork
@@ -16,7 +17,7 @@ from tally_messaging import UnitOfWork
 
 async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
     """Register the key, or propose it until a second person of the same principal asks the same."""
-    await store.show_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     await _require_right(uow, command)
     if not _is_key(command.public_key):
         raise Refused(

@@ -1,12 +1,13 @@
 """Who gets a line's money: from a line's destination and a pay-in to owners of wallets."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from tally_funding.domain import OWNER_CHARS_MAX, Beneficiary, Reason, Suspense
 from tally_funding.rules.match import Facts
 from tally_funding.rules.model import EVENT, Destination, Line, Role, To
+from tally_money import Money, allocate
 
 PARTS_MAX: Final = 64
 """The most wallets that one pay-in can be divided among."""
@@ -28,29 +29,13 @@ Named: TypeAlias = "Owners | Suspense"
 Resolver: TypeAlias = Callable[[Facts, Beneficiary | None], Named]
 
 
-def shared(owners: Owners, minor: int) -> Iterator[tuple[str, int]]:
-    """A line's money among its owners; the shares sum to it."""
+def shared(owners: Owners, amount: Money) -> Iterator[tuple[str, Money]]:
+    """A line's money among its owners, by their weights or equally; the shares sum to it."""
     if isinstance(owners, Weighed):
-        return shared_by_weight(owners, minor)
-    return shared_equally(owners, minor)
-
-
-def shared_by_weight(among: Weighed, minor: int) -> Iterator[tuple[str, int]]:
-    """In proportion to the weights, by largest remainder; ties go to the first of the owners."""
-    whole = sum(among.weights)
-    parts = [divmod(minor * weight, whole) for weight in among.weights]
-    odd = minor - sum(part for part, _ in parts)
-    order = sorted(range(len(parts)), key=lambda position: (-parts[position][1], position))
-    favoured = frozenset(order[:odd])
-    for position, (owner, (part, _)) in enumerate(zip(among.owners, parts, strict=True)):
-        yield owner, part + (position in favoured)
-
-
-def shared_equally(owners: Sequence[str], minor: int) -> Iterator[tuple[str, int]]:
-    """A line's money among its owners: equal shares, the odd units to the first of them."""
-    base, odd = divmod(minor, len(owners))
-    for position, owner in enumerate(owners):
-        yield owner, base + (position < odd)
+        among, weights = owners.owners, owners.weights
+    else:
+        among, weights = owners, (1,) * len(owners)
+    return zip(among, allocate(amount, weights), strict=True)
 
 
 def owners_of(line: Line, facts: Facts, beneficiary: Beneficiary | None) -> Named:

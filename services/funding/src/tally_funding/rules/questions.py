@@ -14,6 +14,7 @@ from tally_contracts.funding_rules import (
     RuleLinted,
     SamplePayIn,
 )
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.errors import RuleInvalid
 from tally_funding.postings import Books
 from tally_funding.rules import store
@@ -30,7 +31,7 @@ from tally_messaging import UnitOfWork
 
 async def lint(uow: UnitOfWork, book: RuleBook, command: LintRule) -> Event:
     """Name every fault of a document, by itself and beside the rules that are published."""
-    await store.show_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     company = await company_of(uow.conn, command)
     await _ask_once(uow, command.lint_id, command)
     data = command.document.encode()

@@ -162,8 +162,8 @@ class Run:
             if isinstance(owners, Suspense):
                 # Of nothing: a share of something would have put the pay-in in suspense.
                 continue
-            for owner, minor in shared(owners, share.minor):
-                yield self._line(number, line, owner, Money(share.basis, unit), Money(minor, unit))
+            for owner, part in shared(owners, Money(share.minor, unit)):
+                yield self._line(number, line, owner, Money(share.basis, unit), part)
 
     def _lines_below(self, left: Below) -> Iterator[DryRunLine]:
         rule, part = left.compiled.rule, left.facts
@@ -182,10 +182,8 @@ class Run:
             if isinstance(owners, Suspense):
                 continue
             asked = compile_claim(charge.line, rule.rounding, facts.code)(facts.minor)
-            for owner, minor in shared(owners, asked):
-                line = self._line(
-                    number, charge.line, owner, Money(facts.minor, unit), Money(minor, unit)
-                )
+            for owner, part in shared(owners, Money(asked, unit)):
+                line = self._line(number, charge.line, owner, Money(facts.minor, unit), part)
                 yield line.model_copy(update={"payer": charge.payer})
 
     def _line(self, number: int, line: Line, owner: str, basis: Money, amount: Money) -> DryRunLine:

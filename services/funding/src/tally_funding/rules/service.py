@@ -8,6 +8,7 @@ from datetime import datetime
 from tally_contracts.base import Event
 from tally_contracts.directory import OPERATOR
 from tally_contracts.funding_rules import PublishRule, RetireRule, RulePublished, RuleRetired
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.errors import RuleFault, RuleInvalid
 from tally_funding.rules import key_store, store
 from tally_funding.rules.book import RuleBook
@@ -33,7 +34,7 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
 
     Holding the stamp from the first look on, so that two publications see each other.
     """
-    await store.show_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     company = await _whose(uow, command)
     read = await read_or_refuse(
         command.document, tenant=command.tenant, company=company, rule_id=command.rule_id
@@ -216,7 +217,7 @@ def _published(
 
 async def retire(uow: UnitOfWork, command: RetireRule) -> Event:
     """End the rule for all that occurs from now on; retiring it again tells when it ended."""
-    await store.show_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
     company = await company_of(uow.conn, command)
     await store.lock_stamp(uow.conn)
     found = await store.rules_named(

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from tally_contracts.base import Who
 from tally_funding.domain import Beneficiary
 from tally_funding.rules.match import Facts
 from tally_postgres import Connection, Record
-
-_EVERY_TENANT: Final = "SELECT set_config('tally.tenant', '*', true)"
 
 # Rows of every tenant show from here on: this service's consumers work across them.
 # The lock on the table counts: a publication that waits goes before those who come to book later,
@@ -139,11 +136,6 @@ class PastPayIn:
     rule_facts: Mapping[str, object] | None
 
 
-async def show_every_tenant(conn: Connection) -> None:
-    """Let this transaction work across tenants."""
-    await conn.execute(_EVERY_TENANT)
-
-
 async def hold_stamp(conn: Connection) -> int:
     """The stamp of the rules, held until the transaction ends: no rule changes meanwhile."""
     row = await conn.fetchrow(_HOLD_STAMP)
@@ -156,7 +148,6 @@ async def hold_stamp(conn: Connection) -> int:
 async def lock_stamp(conn: Connection) -> None:
     """Lock the stamp for a change: waits for all who book under the rules as they are."""
     await conn.execute(_LOCK_STAMP)
-    await conn.execute(_EVERY_TENANT)
 
 
 async def raise_stamp(conn: Connection) -> None:
