@@ -301,7 +301,7 @@ async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however
 
 
 async def _by_ways_round(cast: Cast, operator: Client, owner: str, purse: str) -> None:
-    """An unsigned rule, a funding order, an escrow, a claim, a designation, a key, a method, a connection."""
+    """What would lead to the owner's money or speak in its name, tried by who stands above it."""
     company, why = cast["company"], cast.why("mine")
     document = {
         "schema": 2,
@@ -349,6 +349,11 @@ async def _by_ways_round(cast: Cast, operator: Client, owner: str, purse: str) -
         assert await refused(company, "/v1/api-keys", key) == "mandate_missing"
     method = {"currency": "EUR", "rail": "wallet", "instrument": purse}
     assert await refused(company, f"/v1/parties/{owner}/methods", method) == "mandate_missing"
+    signing = {"public_key": "A" * 43 + "="}
+    assert await refused(company, f"/v1/parties/{owner}/signing-keys", signing) == "mandate_missing"
+    into = f"/v1/parties/{await cast.party('double', 'payee', 'company')}/merge"
+    merge = {"merged": owner, "reason": "The same person"}
+    assert await refused(company, into, merge) == "mandate_missing"
     invited = {"from_party": cast.ids["company"], "to_party": owner, "access": "manage"}
     made = await company.do("/v1/connections", {**invited, "reason": "They work for us"})
     accept = f"/v1/connections/{made['subject']}/accept"

@@ -147,8 +147,8 @@ class DryRunRule(Event):
 class RegisterOwnerKey(Event):
     """Command: from now on this key signs for the owner, and no earlier one does.
 
-    The operator's word is enough. Anybody else's is a proposal until a second person of the same
-    principal sends the same command.
+    The operator's word is enough. The owner's is a proposal until a second person of it sends the
+    same command. Nobody else's counts.
     """
 
     TYPE: ClassVar[str] = "funding.owner_key.register.v1"

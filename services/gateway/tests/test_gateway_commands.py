@@ -155,6 +155,26 @@ async def test_f07_an_invitation_is_accepted_by_the_invited_party_and_nobody_for
     assert (await bench.post(accept, ann, {"reason": "I know them"})).status_code == 202
 
 
+async def test_f07_nobody_above_names_the_key_a_party_signs_debits_with_or_gives_it_up(
+    bench: Bench,
+) -> None:
+    aggregator, company = await tree(bench)
+    ann, operator = await bench.key("ann"), await bench.key("operator")
+    twin = await bench.register("twin", "payee", "acme")
+    asked = (
+        (f"/v1/parties/{party('ann')}/signing-keys", {"public_key": "A" * 43 + "="}, "/owner"),
+        (f"/v1/parties/{twin}/merge", {"merged": party("ann"), "reason": "One"}, "/merged"),
+    )
+    for path, body, field in asked:
+        for key in (aggregator, company):
+            answered = await bench.post(path, key, body)
+            assert (answered.status_code, answered.json()["code"]) == (403, "mandate_missing"), path
+            assert answered.json()["field"] == field
+        assert (await bench.post(path, await bench.key("other"), body)).status_code == 404
+        for key in (ann, operator):
+            assert (await bench.post(path, key, body)).status_code == 202, path
+
+
 async def test_f29_what_a_merged_payee_had_is_the_kept_ones_to_spend_and_no_more_its_own(
     bench: Bench,
 ) -> None:

@@ -236,7 +236,7 @@ def check_access(request: Request, world: World) -> None:
         raise Problem("scope_missing", "Only the operator of the installation may do this.")
     for about in request.route.about:
         named = request.named(about)
-        if named is None:
+        if named is None or (about.by_operator and principal == OPERATOR):
             continue
         within = reaches_thing if about.is_thing else reaches
         if within(world, principal, named, about.access):
@@ -262,7 +262,7 @@ def _mandate_missing(field: str) -> Problem:
 def _not_its_own_word(field: str) -> Problem:
     return Problem(
         "scope_missing",
-        "The party that is asked answers itself, and nobody for it.",
+        "This is the party's own word, and nobody gives it for the party.",
         problem_code="mandate_missing",
         pointer=f"/{field}",
         remedy="Ask with credentials of the party itself.",

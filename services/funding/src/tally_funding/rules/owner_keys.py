@@ -62,7 +62,7 @@ async def register(uow: UnitOfWork, command: RegisterOwnerKey) -> Event:
 
 
 async def _require_right(uow: UnitOfWork, command: RegisterOwnerKey) -> None:
-    """The owner, the root of its tree, or the operator; the directory knows whose tree it is in."""
+    """The owner or the operator: whoever stands above would sign debits in its name (F7)."""
     tenant = (await directory_store.tenants(uow.conn, [command.owner])).get(command.owner)
     if tenant != command.tenant:
         raise Refused(
@@ -71,12 +71,12 @@ async def _require_right(uow: UnitOfWork, command: RegisterOwnerKey) -> None:
             f"{command.owner} is no party of {command.tenant}",
             "register the party with the directory first, or name its tenant",
         )
-    if command.who.principal not in {OPERATOR, command.owner, command.tenant}:
+    if command.who.principal not in {OPERATOR, command.owner}:
         raise Refused(
             "not_your_key",
             "/who/principal",
             f"{command.who.principal} does not own this wallet",
-            "act for the owner, its tenant or the operator",
+            "have the owner ask for it, or the operator",
         )
 
 

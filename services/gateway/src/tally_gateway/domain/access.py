@@ -22,7 +22,8 @@ INVITED = "to_party"
 class Access(StrEnum):
     """What somebody may do with a party; each includes the ones before it.
 
-    No connection says `debit`: the owner may, and who it lets manage. `own_word` is the party's alone.
+    No connection says `debit`: the owner may, and who it lets manage. `own_word` is the party's alone:
+    to agree to a connection, to name its signing key, to be merged.
     """
 
     PAY = "pay"

@@ -90,7 +90,7 @@ PARTIES: Final = (
         makes={"approval_id": "appr"},
         # The other side is asked, as by an invitation.
         step_up=True,
-        about=(About("merged"),),
+        about=(About("merged", Access.OWN_WORD, by_operator=True),),
         owners=("kept",),
         extra=WHY,
         example={"merged": _OTHER, "reason": "The same supplier twice"},

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from tally_contracts import funding, funding_rules, funding_sources
 from tally_contracts.base import TypeId, Who
+from tally_gateway.domain.access import Access
 from tally_gateway.routes.model import About, Asked, CommandRoute
 
 PAY_INS, RULES, STATEMENTS = "pay-ins:write", "rules:write", "statements:write"
@@ -217,7 +218,7 @@ ALLOCATION: Final = (
         scope=RULES,
         subject="owner",
         step_up=True,
-        about=(About("owner"),),
+        about=(About("owner", Access.OWN_WORD, by_operator=True),),
         example={"public_key": "A" * 43 + "="},
     ),
 )

@@ -37,13 +37,15 @@ class Body(BaseModel):
 class About:
     """An id in the path or body, and what the principal must be able to do with whose it is.
 
-    Where the body has `unless`, that is asked about instead.
+    Where the body has `unless`, that is asked about instead. `by_operator`: the operator may too, whatever
+    the access.
     """
 
     field: str
     access: Access = Access.MANAGE
     is_thing: bool = False
     unless: str | None = None
+    by_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
