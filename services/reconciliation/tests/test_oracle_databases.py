@@ -221,6 +221,7 @@ class Wrong:
 
 _RICH = "WHERE purpose = 'wallet' AND owner = 'rich'"
 _CREDIT = "UPDATE ledger.cross_credit SET code = {0}, detail = {0} WHERE id = '" + XFR + "'"
+_PAYEE = "UPDATE ledger.cross_credit SET credit = {} WHERE id = '" + XFR + "'"
 _STL = derived_id("stl", "s1")
 _MIRROR = "UPDATE ledger.transit_mirror SET {} WHERE id = '" + _STL + "'"
 _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
@@ -237,6 +238,7 @@ _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
             {"database": "west"},
         ),
         Wrong("west", _CREDIT.format("'x'"), _CREDIT.format("NULL"), "L15", {"id": XFR}),
+        Wrong("west", _PAYEE.format("'x'"), _PAYEE.format("NULL"), "L15", {"id": XFR}),
         Wrong(
             "core",
             _MIRROR.format("code = 'x', detail = 'x'"),
@@ -259,7 +261,7 @@ _INBOX = "UPDATE ledger.inbox SET consumer = '{}' WHERE consumer = '{}'"
             {"consumer": "ledger", "service": "ledger.west"},
         ),
     ],
-    ids=["balance", "credit", "mirror", "inbox_of_west", "inbox_of_core"],
+    ids=["balance", "credit", "payee", "mirror", "inbox_of_west", "inbox_of_core"],
 )
 async def test_what_is_wrong_in_one_database_is_named_with_it(two: Two, wrong: Wrong) -> None:
     database = (two.west if wrong.side == "west" else two.core).database

@@ -12,7 +12,9 @@ QUIET, MOVING = Quiet(()), Quiet(("ledger is 1 records behind",))
 
 def sound() -> Sides:
     """One transfer of 5.00 completed, one refused; one settlement of 1.00, one refused; at rest."""
-    row: dict[str, Any] = {"ledger": "main", "to_ledger": "us", "asset": "EUR", "amount": "5.00"}
+    row: dict[str, Any] = {
+        "ledger": "main", "to_ledger": "us", "asset": "EUR", "amount": "5.00", "credit": "acc_ann",
+    }  # fmt: skip
     settled: dict[str, Any] = {**row, "amount": "1.00", "owed_by": "main", "answered": True}
     mirror = {"from_ledger": "main", "asset": "EUR", "amount": "1.00", "owed_by": "main"}
     return Sides(
@@ -66,6 +68,7 @@ def test_a_pair_that_mirrors_is_green() -> None:
         (lambda s: s.credits["main", "t1"].update(code="account_closed"), "debited_not_credited"),
         (lambda s: s.credits["main", "t2"].update(code=None), "credited_not_debited"),
         (lambda s: s.credits["main", "t1"].update(amount="4.99"), "amounts_differ"),
+        (lambda s: s.credits["main", "t1"].update(credit="acc_bob"), "payees_differ"),
         (lambda s: s.sources["main", "t1"].update(state="started"), "transfer_open"),
         (lambda s: s.ledgers.update(us=2), "ledger_in_two_databases"),
         (lambda s: s.mirrors.pop(("main", "s1")), "settled_not_mirrored"),
@@ -84,6 +87,12 @@ def test_a_disagreement_is_red_and_named(spoil: Any, what: str) -> None:
     check = judge_sides(sides, QUIET)
     assert check.verdict == "red"
     assert what in {fault.what for fault in check.faults}
+
+
+def test_a_credit_of_before_that_names_no_payee_is_sound() -> None:
+    sides = sound()
+    sides.credits["main", "t1"] = {**sides.credits["main", "t1"], "credit": None}
+    assert judge_sides(sides, QUIET).verdict == "green"
 
 
 def test_what_is_on_its_way_is_no_fault_while_something_moves() -> None:

@@ -22,13 +22,15 @@ SELECT shard, split_part(path, '/', 2) AS other, asset, id,
 FROM ledger.account WHERE purpose = 'in_transit' ORDER BY shard, path
 """
 
+# The payee is in the request alone, which is read as text: what was spoilt may be no JSON any more.
 _SOURCES = """
-SELECT id, ledger, to_ledger, asset, amount, state, side, asked_at < now() - $1::interval AS overdue
+SELECT id, ledger, to_ledger, asset, amount, state, side, asked_at < now() - $1::interval AS overdue,
+       substring(request FROM '"credit": *"([^"]*)"') AS credit
 FROM ledger.cross_transfer ORDER BY id
 """
 
 _CREDITS = """
-SELECT id, from_ledger, ledger, asset, amount, code FROM ledger.cross_credit ORDER BY id
+SELECT id, from_ledger, ledger, asset, amount, credit, code FROM ledger.cross_credit ORDER BY id
 """
 
 _SETTLEMENTS = """
@@ -149,6 +151,9 @@ def _judge_transfers(sides: Sides, found: Findings) -> None:
             row["amount"],
         ):
             found.wrong("amounts_differ", id=transfer_id, to_ledger=there)
+        # Credits of before did not note whose they are.
+        if credit is not None and credit["credit"] not in {None, row["credit"]}:
+            found.wrong("payees_differ", id=transfer_id, to_ledger=there)
 
 
 def _judge_settlements(sides: Sides, found: Findings) -> None:
