@@ -8,6 +8,7 @@ import hashlib
 import json
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -261,6 +262,8 @@ async def test_f25_one_query_leads_from_the_event_to_wallets_and_payouts(cast: C
         ],
     )
     pay_in = await cast.pay_in(money("20.00"), {"party": cast.ids["payee"]}, event="order:77")
+    dotted = "inv.2026/7#a"
+    other = await cast.pay_in(money("10.00"), {"party": cast.ids["payee"]}, event=dotted)
 
     async def whole() -> dict[str, Any] | None:
         found: dict[str, Any] = (await cast["company"].get(f"/v1/payments/{pay_in}")).json()
@@ -275,6 +278,27 @@ async def test_f25_one_query_leads_from_the_event_to_wallets_and_payouts(cast: C
     assert {hop["why"]["event"] for hop in payment["hops"] if hop["why"]} == {"order:77"}
     by_payout = (await cast["company"].get(f"/v1/payments/{payout['payout_id']}")).json()
     assert by_payout["payment_id"] == payment["payment_id"]
+    for event, of, received in (("order:77", pay_in, "18.00"), (dotted, other, "9.00")):
+        seen = await money_of(cast, "company", event)
+        assert [one["payment_id"] for one in seen["payments"]] == [of]
+        assert {one["owner"] for one in seen["payments"][0]["shares"]} == set(shares)
+        assert {one["owner"] for one in seen["wallets"]} == set(shares)
+        own = await money_of(cast, "payee", event)
+        assert (own["event"], [one["payment_id"] for one in own["payments"]]) == (event, [of])
+        (share,) = own["payments"][0]["shares"]
+        assert (share["owner"], share["amount"]) == (cast.ids["payee"], money(received))
+        assert {one["owner"] for one in own["wallets"]} == {cast.ids["payee"]}
+        assert cast.ids["partner"] not in str(own)
+        assert await money_of(cast, "rival", event) is None
+
+
+async def money_of(cast: Cast, name: str, event: str) -> Any:
+    """What a party sees of an event's money; None if there is nothing for it."""
+    answered = await cast[name].get(f"/v1/events/{quote(event, safe='')}/money")
+    if answered.status_code == httpx.codes.NOT_FOUND:
+        return None
+    assert answered.status_code == httpx.codes.OK, answered.text
+    return answered.json()
 
 
 async def test_f40_a_policy_never_alters_a_payout_in_flight(cast: Cast) -> None:
