@@ -22,7 +22,7 @@ from tally_gateway.store import credentials as credential_store
 from tally_messaging import Service
 from tally_messaging.launch import service_package
 from tally_postgres import Connection, in_transaction
-from tally_runtime import Ids, SystemClock, load_settings
+from tally_runtime import Clock, Ids, SystemClock, load_settings
 from tally_testkit import ServiceDatabase
 
 SOURCES = ("cards", "bank")
@@ -92,13 +92,15 @@ async def start_platform(
     *,
     read_port: int = 0,
     contacts_port: int = 0,
+    identity_port: int = 0,
+    clock: Clock | None = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Platform:
     """Start these services and the gateway in this process; portfolio is asked on `read_port`.
 
-    The directory is asked for contacts on `contacts_port`.
+    The directory is asked for contacts on `contacts_port`, kyc for levels and tasks on `identity_port`.
 
-    `more`: settings of services, by their names.
+    `more`: settings of services, by their names. `clock` is every service's.
     """
     await ensure_topics(
         kafka,
@@ -111,6 +113,7 @@ async def start_platform(
     own: dict[str, dict[str, Any]] = {
         "funding": {"sources": ",".join(SOURCES)},
         "directory": {"internal_key": internal, "read_port": contacts_port},
+        "kyc": {"internal_key": internal, "read_port": identity_port},
         "portfolio": {"internal_key": internal, "read_port": read_port},
     }
     given = more or {}
@@ -124,7 +127,7 @@ async def start_platform(
             postgres_dsn=database.dsn(name),
             **{**own.get(name, {}), **given.get(name, {})},
         )
-        services.append(found.build_app(settings))
+        services.append(found.build_app(settings, clock=clock))
     settings = load_settings(
         GatewaySettings,
         environment="test",
@@ -134,10 +137,11 @@ async def start_platform(
         internal_key=internal,
         portfolio_url=f"http://127.0.0.1:{read_port or 1}",
         directory_url=f"http://127.0.0.1:{contacts_port or 1}",
+        kyc_url=f"http://127.0.0.1:{identity_port or 1}",
         **given.get("gateway", {}),
     )
     server = ApiServer(settings, Bell())
-    service = build_gateway(settings, server=server)
+    service = build_gateway(settings, server=server, clock=clock)
     for each in (*services, service):
         await each.start()
     address = await server.listens()

@@ -18,12 +18,13 @@ from tally_testkit.databases import Databases
 from .api_platform import Platform, free_port, schemas, start_platform
 from .stage import Cast
 
-SERVICES = ("directory", "programs", "funding", "ledger", "payouts", "rails", "portfolio")
+SERVICES = ("directory", "kyc", "programs", "funding", "ledger", "payouts", "rails", "portfolio")
 # Waits for fuller batches would be waits of the tests; a statement may end with what they did last.
 SWIFT = {
     "directory": {"batch_interval_ms": 20},
     "funding": {"batch_interval_ms": 20, "patient_interval_ms": 20},
     "gateway": {"batch_interval_ms": 20},
+    "kyc": {"batch_interval_ms": 20, "clock_interval_ms": 200},
     "portfolio": {"batch_interval_ms": 20, "fetch_wait_ms": 50, "statement_settled_s": 0},
 }
 
@@ -67,7 +68,9 @@ async def whole(
     """Every service, started once for all tests of a module, with its SETTINGS where it has some."""
     kafka, more = module_kafka.address.kafka, getattr(request.module, "SETTINGS", SWIFT)
     database = databases.clone(*schemas((*SERVICES, "gateway")))
-    platform = await start_platform(SERVICES, database, kafka, read_port=free_port(), more=more)
+    platform = await start_platform(
+        SERVICES, database, kafka, read_port=free_port(), identity_port=free_port(), more=more
+    )
     try:
         yield Whole(platform, database, kafka)
     finally:

@@ -24,7 +24,7 @@ from .api_platform import Client, Platform, free_port, schemas, start_platform
 from .conftest import SWIFT
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
-SERVICES = ("directory", "portfolio")
+SERVICES = ("directory", "kyc", "portfolio")
 PARTIES = PARTY_FIELDS | {"parent", "kept", "payee", "to_party", "from_party", "approvers"}
 BELOW_COMPANY = ("partner", "payee")
 NO_WAIT = {"Prefer": "wait=0"}
@@ -151,6 +151,7 @@ async def platform(databases: Databases, module_kafka: Stack) -> AsyncIterator[P
         module_kafka.address.kafka,
         read_port=free_port(),
         contacts_port=free_port(),
+        identity_port=free_port(),
         more=SWIFT,
     )
     yield platform

@@ -14,7 +14,7 @@ from tally_testkit import ServiceDatabase
 from .api_platform import Platform, free_port, schemas, start_platform
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1800)]
-SERVICES = ("directory", "portfolio")
+SERVICES = ("directory", "kyc", "portfolio")
 PROGRAM = Path(__file__).with_name("requests_from_description.py")
 
 
@@ -24,7 +24,12 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     database = fresh_database(*schemas((*SERVICES, "gateway")))
     platform = await start_platform(
-        SERVICES, database, fresh_kafka, read_port=free_port(), contacts_port=free_port()
+        SERVICES,
+        database,
+        fresh_kafka,
+        read_port=free_port(),
+        contacts_port=free_port(),
+        identity_port=free_port(),
     )
     yield platform
     await platform.stop()

@@ -6,6 +6,7 @@ from typing import Any
 from tally_directory.app import SCHEMA as DIRECTORY
 from tally_funding.app import SCHEMA as FUNDING
 from tally_gateway.app import SCHEMA as GATEWAY
+from tally_kyc.app import SCHEMA as KYC
 from tally_ledger.app import SCHEMA as LEDGER
 from tally_payouts.app import SCHEMA as PAYOUTS
 from tally_portfolio.app import SCHEMA as PORTFOLIO
@@ -13,7 +14,7 @@ from tally_postgres import create_pool
 from tally_programs.app import SCHEMA as PROGRAMS
 from tally_rails.app import SCHEMA as RAILS
 
-SCHEMAS = (DIRECTORY, FUNDING, GATEWAY, LEDGER, PAYOUTS, PORTFOLIO, PROGRAMS, RAILS)
+SCHEMAS = (DIRECTORY, FUNDING, GATEWAY, KYC, LEDGER, PAYOUTS, PORTFOLIO, PROGRAMS, RAILS)
 OF_MESSAGING = ("inbox", "outbox", "quarantine", "relay", "retention", "migration_")
 _BOOKS = "the books are the installation's: every account has an owner, and its parts show by the portfolio"
 _PAYOUTS = "no session of a tenant reads it: payouts show by the portfolio"
@@ -26,6 +27,7 @@ _SIGHT = (
 _OPERATOR = "the operator's alone: its policy lets no tenant see it"
 WITHOUT_TENANT = {
     "directory.asset": "currencies and assets are the installation's",
+    "kyc.table_version": "gates and limits are the installation's: every tenant's parties are judged by them",
     "funding.rule_stamp": "one number for all rules",
     "funding.rule_version": "documents of the installation's own file",
     "funding.untold_balance": "of accounts nobody has told the owner of yet: no session of a tenant reads it",

@@ -65,7 +65,8 @@ class GateRow(Shape):
     `party_kind`: person, company. `level`: one of LEVELS. `act`: receive, hold, convert, exit.
     `endpoint_class`: cash, cash_like, closed_loop, any; a row that names the class goes before
     `any`. `answer`: open, open_to (`limit` says how much), closed. Whatever is not open has `code`,
-    `remedy` and `who_must_act`: payee, company, operator. What no row names is open.
+    `remedy` and `who_must_act`: payee, company, operator. A level includes those below it. What rows
+    name for no level is open; what they name for higher levels alone is closed.
     """
 
     party_kind: Slug
@@ -148,7 +149,7 @@ class DecideTask(KycCommand):
 class ReportChange(KycCommand):
     """Command: something known of a party is true no longer, so what rested on it is asked anew.
 
-    `changed`: name, birth_date, nationality, address, country, ownership, contact.
+    `changed`: name, birth_date, nationality, address, country, ownership.
     """
 
     TYPE: ClassVar[str] = "kyc.party.report_change.v1"
@@ -197,7 +198,7 @@ class _Fact(Event):
     occurred_at: UtcTime
 
 
-class _TaskFact(_Fact):
+class TaskFact(_Fact):
     """A task of a party. `who_must_act`: payee, company, operator; nobody once it is decided."""
 
     task_id: TypeId
@@ -206,8 +207,8 @@ class _TaskFact(_Fact):
     who_must_act: Slug | None
 
 
-class TaskOpened(_TaskFact):
-    """The party is asked for this. `code`: registered, asked, data_changed, expiring, failed."""
+class TaskOpened(TaskFact):
+    """The party is asked for this. `code`: registered, asked, data_changed, expiring, expired."""
 
     TYPE: ClassVar[str] = "kyc.task.opened.v1"
 
@@ -215,7 +216,7 @@ class TaskOpened(_TaskFact):
     reason: Text
 
 
-class TaskSubmitted(_TaskFact):
+class TaskSubmitted(TaskFact):
     """The party has done its part."""
 
     TYPE: ClassVar[str] = "kyc.task.submitted.v1"
@@ -223,7 +224,7 @@ class TaskSubmitted(_TaskFact):
     evidence: Annotated[tuple[Evidence, ...], Field(min_length=1, max_length=32)]
 
 
-class TaskInReview(_TaskFact):
+class TaskInReview(TaskFact):
     """Somebody looks at it."""
 
     TYPE: ClassVar[str] = "kyc.task.in_review.v1"
@@ -231,7 +232,7 @@ class TaskInReview(_TaskFact):
     reason: Text | None
 
 
-class TaskDecided(_TaskFact):
+class TaskDecided(TaskFact):
     """The task has come to an end. `outcome`: passed, failed, waived.
 
     `submitted_by` is the actor who submitted, never the one who decided; null where a task was
@@ -246,7 +247,7 @@ class TaskDecided(_TaskFact):
     expires_at: UtcTime | None
 
 
-class TaskExpiring(_TaskFact):
+class TaskExpiring(TaskFact):
     """What was passed or waived holds until `expires_at`, which is near."""
 
     TYPE: ClassVar[str] = "kyc.task.expiring.v1"
@@ -254,7 +255,7 @@ class TaskExpiring(_TaskFact):
     expires_at: UtcTime
 
 
-class TaskExpired(_TaskFact):
+class TaskExpired(TaskFact):
     """The task counts no more. `code`: time_passed, data_changed, party_merged."""
 
     TYPE: ClassVar[str] = "kyc.task.expired.v1"

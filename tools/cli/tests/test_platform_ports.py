@@ -15,6 +15,8 @@ _SET = (
     "TALLY_PORTFOLIO_URL",
     "TALLY_DIRECTORY_READ_PORT",
     "TALLY_DIRECTORY_URL",
+    "TALLY_KYC_READ_PORT",
+    "TALLY_KYC_URL",
     "TALLY_INTERNAL_KEY",
     "TALLY_PUBLIC_URL",
 )
@@ -35,9 +37,9 @@ def test_two_platforms_that_start_together_read_on_ports_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = [_prepared(monkeypatch) for _ in range(3)]
-    services = ("PORTFOLIO", "DIRECTORY")
+    services = ("PORTFOLIO", "DIRECTORY", "KYC")
     ports = {each[f"TALLY_{name}_READ_PORT"] for each in found for name in services}
-    assert len(ports) == 6
+    assert len(ports) == 9
     assert all(is_free(int(port)) for port in ports)
     for each in found:
         for name in services:

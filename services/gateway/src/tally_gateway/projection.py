@@ -18,7 +18,7 @@ from tally_contracts.directory_facts import (
     ReferenceClaimed,
 )
 from tally_gateway.domain.access import OPERATOR, Node, Thing
-from tally_gateway.domain.concerns import THINGS, concerned, field_of
+from tally_gateway.domain.concerns import THINGS, concerned, field_of, sees_in_log
 from tally_gateway.domain.outcomes import is_outcome, state_of
 from tally_gateway.routes.model import OPERATOR_TENANT
 from tally_gateway.store import EVERY_TENANT, commands, contacts, log, scoped, tree
@@ -189,10 +189,14 @@ async def _append(
     tenants = {OPERATOR: OPERATOR_TENANT}
     for fact, ids in zip(facts, named, strict=True):
         concerned_nodes = [nodes[each] for each in sorted(ids) if each in nodes]
-        viewers = {party: node.tenant for node in concerned_nodes for party in node.line}
+        event_type = fact.event.TYPE
+        viewers = {
+            party: node.tenant
+            for node in concerned_nodes
+            for party in sees_in_log(event_type, node.line)
+        }
         tenants |= viewers
         of_tenants = sorted(set(viewers.values())) or [OPERATOR_TENANT]
-        event_type = fact.event.TYPE
         value = fact.record.value or b""
         copies += [
             log.EventCopy(tenant, fact.event_key, event_type, _when(fact, now), value)

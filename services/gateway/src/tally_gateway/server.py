@@ -78,6 +78,9 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
         contacts=httpx.AsyncClient(
             base_url=settings.directory_url, timeout=_READ_TIMEOUT_S, trust_env=False
         ),
+        identities=httpx.AsyncClient(
+            base_url=settings.kyc_url, timeout=_READ_TIMEOUT_S, trust_env=False
+        ),
         internal_keys=InternalKeys(internal, tuple(internal_previous)),
         stopping=context.stopping,
     )
@@ -142,6 +145,7 @@ class ApiServer:
             await asyncio.gather(serving, taking_in, return_exceptions=True)
             await gateway.reads.aclose()
             await gateway.contacts.aclose()
+            await gateway.identities.aclose()
 
 
 async def keep_house(gateway: Gateway) -> bool:

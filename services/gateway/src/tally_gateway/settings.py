@@ -102,6 +102,13 @@ class GatewaySettings(MessagingSettings):
         max_length=500,
         description="address of the directory's read API, for contacts",
     )
+    kyc_url: str = Field(
+        default="http://127.0.0.1:8092",
+        validation_alias="TALLY_KYC_URL",
+        pattern=r"^https?://\S+$",
+        max_length=500,
+        description="address of the kyc service's read API, for levels, tasks and tables",
+    )
     internal_key: Key = Field(
         default=SecretStr("sampleInternalKeysampleInternalKeysampleInt="),
         description="base64 key the read APIs know the gateway by",

@@ -10,7 +10,7 @@ from tally_postgres import Connection
 SCHEMAS = ("funding", "ledger", "payouts", "rails", "portfolio")
 """Services without which there is nothing to judge."""
 
-FURTHER = ("directory", "programs", "gateway")
+FURTHER = ("directory", "programs", "kyc", "gateway")
 """Services that are judged where their schemas are there."""
 
 

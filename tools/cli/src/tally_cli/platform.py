@@ -25,6 +25,7 @@ SERVICES: tuple[str, ...] = (
     "rails",
     "directory",
     "programs",
+    "kyc",
     "portfolio",
     "gateway",
 )

@@ -151,10 +151,10 @@ def prepare_environment(more: dict[str, str]) -> None:
         os.environ["TALLY_GATEWAY_PORT"] = str(port)
     # Nobody types these: as the servers' ports are chosen, so that two platforms of one machine
     # that start together do not both find the same one free.
-    for name, port in zip(("PORTFOLIO", "DIRECTORY"), free_ports(2), strict=True):
+    for name, port in zip(("PORTFOLIO", "DIRECTORY", "KYC"), free_ports(3), strict=True):
         chosen = os.environ.setdefault(f"TALLY_{name}_READ_PORT", str(port))
         os.environ.setdefault(f"TALLY_{name}_URL", f"http://127.0.0.1:{chosen}")
-    # Known to the three of this process alone.
+    # Known to the four of this process alone.
     os.environ.setdefault(
         "TALLY_INTERNAL_KEY", base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
     )

@@ -8,7 +8,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tally_gateway.api import commands, contacts, events, imports, keys, oauth, reads, webhooks
+from tally_gateway.api import (
+    commands,
+    contacts,
+    events,
+    identity,
+    imports,
+    keys,
+    oauth,
+    reads,
+    webhooks,
+)
 from tally_gateway.api.edge import Edge
 from tally_gateway.api.model import Gateway, Route, answer, correlation_id
 from tally_gateway.api.openapi import VERSION, openapi
@@ -22,7 +32,7 @@ def all_routes(gateway: Gateway) -> Iterator[Route]:
     """Every operation and what answers it; fixed addresses come before those with an id in place."""
     routes = [
         route
-        for part in (events, keys, oauth, webhooks, imports, commands, reads, contacts)
+        for part in (events, keys, oauth, webhooks, imports, commands, reads, contacts, identity)
         for route in part.operations(gateway)
     ]
     yield from sorted(routes, key=lambda route: len(route[0].path_names))

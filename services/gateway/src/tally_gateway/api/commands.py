@@ -129,7 +129,7 @@ def operations(gateway: Gateway) -> Iterator[Route]:
 
 def _operation(route: CommandRoute) -> Operation:
     return Operation(
-        method="POST",
+        method=route.method,
         path=route.path,
         name=route.name,
         summary=route.summary,

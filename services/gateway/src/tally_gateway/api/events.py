@@ -25,6 +25,7 @@ from tally_gateway.batching import unavailable
 from tally_gateway.bell import heard_within
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import Access, World, reaches
+from tally_gateway.domain.concerns import is_hidden
 from tally_gateway.errors import Problem, not_found
 from tally_gateway.showing import decoded, is_mine, shown
 from tally_gateway.store import EVERY_TENANT, log, scoped, tree
@@ -243,7 +244,9 @@ async def _read(
                 "cursor": str(line.number),
                 "type": line.type,
                 "occurred_at": iso(line.occurred_at),
-                "data": shown(caller, line.type, payload, mine),
+                "data": {}
+                if is_hidden(line.type, payload, caller.party)
+                else shown(caller, line.type, payload, mine),
             }
             for line, payload in zip(lines, payloads, strict=True)
         ]

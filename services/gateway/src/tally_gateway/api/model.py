@@ -135,6 +135,7 @@ class Gateway:
     bell: Bell
     reads: httpx.AsyncClient
     contacts: httpx.AsyncClient
+    identities: httpx.AsyncClient
     internal_keys: InternalKeys
     stopping: asyncio.Event
 

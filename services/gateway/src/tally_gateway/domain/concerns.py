@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tally_gateway.domain.access import OPERATOR
+
 PARTY_FIELDS: Final = frozenset(
     {
         "arbiter",
@@ -40,6 +42,9 @@ LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 # Money of an owner nobody knows has no party among its owners: whoever is above all of it sees to it.
 _OF_THE_TREE: Final = "funding.claim."
+
+# What a party shows of itself: who stands between it and its tenant asks with the party's consent.
+_OF_IDENTITY: Final = "kyc."
 
 # A refused command is its sender's business alone: it may name parties the sender has no right to.
 REFUSALS: Final = ("refused", "rejected", "change_rejected", "designation_refused")
@@ -80,6 +85,22 @@ def _owner(beneficiary: Mapping[str, Any]) -> Iterator[str]:
         yield f"contact:{beneficiary['contact']}"
 
 
+def sees_in_log(event_type: str, line: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a party and all above it, root first, those whose logs a fact about it goes to."""
+    if event_type.startswith(_OF_IDENTITY):
+        return tuple(dict.fromkeys((line[0], line[-1])))
+    return line
+
+
+def is_hidden(event_type: str, payload: Mapping[str, Any], viewer: str) -> bool:
+    """Whether a fact in another's log that a viewer may read is not for the viewer."""
+    return (
+        event_type.startswith(_OF_IDENTITY)
+        and "party_id" in payload
+        and viewer not in {payload["party_id"], payload["tenant"], OPERATOR}
+    )
+
+
 def field_of(payload: Mapping[str, Any], name: str) -> str | None:
     """A text field of a fact, or of an object in it (`who.principal`); None if it is no text."""
     value: Any = payload
@@ -114,6 +135,7 @@ THINGS: Final[Mapping[str, tuple[Tells, ...]]] = {
     "directory.verification.started.v1": (Tells("verification_id", ("party_id",)),),
     "directory.approval.proposed.v1": (Tells("approval_id", ("party_id",)),),
     "directory.grant.given.v1": (Tells("grant_id", through=("wallet",)),),
+    "kyc.task.opened.v1": (Tells("task_id", ("party_id",)),),
     "programs.program.created.v1": (Tells("program_id", ("company",)),),
     "programs.budget.changed.v1": (Tells("budget_id", ("holder",), ("program_id",)),),
     "programs.payable.changed.v1": (Tells("payable_id", through=("program_id",)),),

@@ -65,6 +65,12 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Personas by the name of a fact's field."""
 
+SHOWN_OF: Final[Mapping[str, frozenset[str]]] = {
+    "kyc.task.decided.v1": frozenset({"outcome"}),
+    "kyc.level.changed.v1": frozenset({"policy_version"}),
+}
+"""Fields that everybody sees of these facts, though not of others that have them."""
+
 TOTALS: Final = frozenset({"amount", "returned", "pay_in_amount", "external_id", "source", "rule"})
 """Fields of a pay-in that only the company's side sees: the whole of what others have parts in."""
 
@@ -107,7 +113,7 @@ def redacted(
     insider = persona == OPERATOR or (isinstance(company, str) and is_mine(company))
     seen: dict[str, Any] = {}
     for name, value in payload.items():
-        if persona not in FIELDS.get(name, _NOBODY):
+        if persona not in FIELDS.get(name, _NOBODY) and name not in SHOWN_OF.get(event_type, ()):
             continue
         if not insider and event_type in SHARED_TYPES and name in TOTALS:
             continue

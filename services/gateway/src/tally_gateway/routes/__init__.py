@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from tally_gateway.routes import agreements, directory, funding, payouts, programs
+from tally_gateway.routes import agreements, directory, funding, identity, payouts, programs
 from tally_gateway.routes.model import CommandRoute
 
 ROUTES: Final[tuple[CommandRoute, ...]] = (
     *directory.ROUTES,
     *programs.ROUTES,
+    *identity.ROUTES,
     *funding.ROUTES,
     *agreements.ROUTES,
     *payouts.ROUTES,
@@ -35,6 +36,7 @@ READ_SCOPES: Final = frozenset(
         "commands:read",
         CONTACTS_READ,
         "events:read",
+        identity.READ,
         "parties:read",
         "payments:read",
         "programs:read",

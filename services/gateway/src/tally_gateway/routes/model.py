@@ -102,6 +102,7 @@ class CommandRoute:
     drops: frozenset[str] = frozenset()
     prepare: Prepare | None = None
     operator_only: bool = False
+    method: str = "POST"
     step_up: bool = False
     once_reached: bool = False
     operation: str | None = None

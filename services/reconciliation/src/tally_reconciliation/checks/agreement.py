@@ -231,7 +231,7 @@ PAIRS = (
             _SHOWN_ASIDE.format(schema=schema), {"place": "place"}, _alike("code", "detail"),
             both=True, here_is=f"{schema}.quarantine", there_is="portfolio.set_aside",
         )
-        for schema in ("funding", "ledger", "payouts", "rails", "directory", "programs", "gateway")
+        for schema in ("funding", "ledger", "payouts", "rails", "directory", "programs", "kyc", "gateway")
     ),
 )  # fmt: skip
 

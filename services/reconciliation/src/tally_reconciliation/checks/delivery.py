@@ -62,6 +62,10 @@ KEYS_READ: Mapping[tuple[str, str], str] = {
 
 # What of a type a consumer reads by its value.
 _VALUES_READ: Mapping[tuple[str, str], str] = {
+    ("kyc", "directory.party.registered.v1"): (
+        '(position(\'"state":"registered"\'::bytea IN o.payload) > 0'
+        ' AND position(\'"kind":"group"\'::bytea IN o.payload) = 0)'
+    ),
     ("programs", "payouts.payout.changed.v1"): (
         '(position(\'"state":"paid"\'::bytea IN o.payload) > 0'
         ' OR position(\'"state":"returned"\'::bytea IN o.payload) > 0)'

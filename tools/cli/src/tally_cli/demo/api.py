@@ -1,7 +1,7 @@
 """A client of the public API, as somebody's own program would have one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,15 +41,28 @@ class Client:
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         """Send a command and wait for its outcome, whatever it is."""
+        return await self._send("POST", path, body, headers)
+
+    async def put(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        """Send a command that has its own address, and wait for its outcome, whatever it is."""
+        return await self._send("PUT", path, body, headers)
+
+    async def _send(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str]
+    ) -> httpx.Response:
         given = {"Idempotency-Key": Ids().uuid7().hex, "Prefer": f"wait={WAIT_S}", **headers}
-        answered = await self.http.post(path, json=body, headers={**self._headers(), **given})
+        answered = await self.http.request(
+            method, path, json=body, headers={**self._headers(), **given}
+        )
         if self.codes is None or answered.status_code != _FORBIDDEN:
             return answered
         challenge = answered.json().get("challenge")
         if challenge is None:
             return answered
         given["Tally-Step-Up"] = f"{challenge}:{await self.codes(challenge)}"
-        return await self.http.post(path, json=body, headers={**self._headers(), **given})
+        return await self.http.request(
+            method, path, json=body, headers={**self._headers(), **given}
+        )
 
     async def do(self, path: str, body: Any) -> dict[str, Any]:
         """Send a command and insist on its success; the command with its outcome."""

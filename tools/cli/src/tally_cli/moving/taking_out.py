@@ -8,13 +8,16 @@ from typing import Any
 from tally_cli.moving.archive import ArchiveFault, Manifest, Page, write_rows
 from tally_postgres import Connection, create_pool
 
-SCHEMAS = ("directory", "programs", "funding", "ledger", "payouts", "portfolio", "gateway")
+SCHEMAS = ("directory", "kyc", "programs", "funding", "ledger", "payouts", "portfolio", "gateway")
 
 # Secrets, what only serves a running installation, and views that the topics give again.
 LEFT_OUT = frozenset(
     {
         "directory.verification",
         "directory.command",
+        "kyc.command",
+        "kyc.consent",
+        "kyc.connection",
         "gateway.credential",
         "gateway.idempotency",
         "gateway.command",

@@ -1,0 +1,1 @@
+"""What commands and facts of other services lead to, one at a time."""
