@@ -113,6 +113,34 @@ _SHOWN_ACCOUNTS = """SELECT p.* FROM portfolio.account p
 WHERE ledger IN (SELECT shard FROM ledger.shard_state)
 OR account_id IN (SELECT id FROM ledger.account)"""
 
+# Lines whose wallets are in the books of this database; the jurisdiction's account says whose it is.
+_REMITTED = """SELECT l.line_id, l.account, l.currency, l.amount, 'escheat:' || f.jurisdiction AS taken_by
+FROM funding.unclaimed_line l JOIN funding.unclaimed_filing f USING (filing_id)
+WHERE l.state = 'remitted' AND EXISTS (SELECT FROM ledger.account a WHERE a.id = l.account)"""
+_REMITTANCES = """SELECT j.reference, t.debit AS account, t.asset AS currency, t.amount, a.owner AS taken_by
+FROM ledger.journal j JOIN ledger.transfer t ON t.journal_id = j.id
+JOIN ledger.account a ON a.id = t.credit
+WHERE t.code = 'escheat' AND j.reference LIKE 'esc\\_%'"""
+# A known owner has it back where it was, anybody else in the claimant's own wallet.
+_RECLAIMED = """SELECT r.reference, l.currency, l.amount, 'escheat:' || f.jurisdiction AS given_by,
+CASE WHEN l.owner = r.claimant THEN l.account ELSE r.claimant END AS given_to
+FROM funding.reclaim r JOIN funding.unclaimed_line l USING (line_id)
+JOIN funding.unclaimed_filing f USING (filing_id)
+WHERE r.state = 'moved' AND EXISTS (SELECT FROM ledger.account a WHERE a.id = l.account)"""
+_GIVEN_BACK = """SELECT j.reference, t.asset AS currency, t.amount, d.owner AS given_by,
+CASE WHEN l.owner = r.claimant THEN c.id ELSE c.owner END AS given_to
+FROM ledger.journal j JOIN ledger.transfer t ON t.journal_id = j.id
+JOIN ledger.account d ON d.id = t.debit JOIN ledger.account c ON c.id = t.credit
+LEFT JOIN funding.reclaim r ON r.reference = j.reference
+LEFT JOIN funding.unclaimed_line l ON l.line_id = r.line_id
+WHERE t.code = 'reclaim' AND j.reference LIKE 'rcl\\_%'"""
+_BY_LINES = """SELECT f.filing_id, CASE
+WHEN bool_or(l.state = 'proposed') THEN 'proposed' WHEN bool_or(l.state = 'remitting') THEN 'remitting'
+WHEN bool_or(l.state = 'remitted') THEN 'filed' WHEN bool_or(l.state = 'refused') THEN 'void'
+WHEN f.state = 'declined' THEN 'declined' ELSE 'void' END AS state
+FROM funding.unclaimed_filing f LEFT JOIN funding.unclaimed_line l USING (filing_id)
+GROUP BY f.filing_id"""
+
 PAIRS = (
     Pair(
         "ledger.account", _SHOWN_ACCOUNTS, {"id": "account_id"},
@@ -220,6 +248,24 @@ PAIRS = (
         there_is="rails.ach_entry",
     ),
     Pair("rails.ach_entry", "rails.ach_file", {"file_id": "id"}),
+    Pair(
+        _REMITTED, _REMITTANCES, {"line_id": "reference"},
+        _alike("account", "currency", "amount", "taken_by"), both=True,
+        here_is="funding.unclaimed_line", there_is="ledger.transfer",
+    ),
+    Pair(
+        _RECLAIMED, _GIVEN_BACK, {"reference": "reference"},
+        _alike("currency", "amount", "given_by", "given_to"), both=True,
+        here_is="funding.reclaim", there_is="ledger.transfer",
+    ),
+    Pair(
+        "funding.unclaimed_filing", _BY_LINES, {"filing_id": "filing_id"}, _alike("state"),
+        there_is="funding.unclaimed_line",
+    ),
+    Pair(
+        "funding.unclaimed_line", "funding.unclaimed_filing", {"filing_id": "filing_id"},
+        _alike("tenant"),
+    ),
     Pair(
         _REGISTERED, "ledger.asset_registration", {"code": "asset"},
         _alike(registered_at="recorded_at"), both=True, here_is="ledger.asset",
