@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,31 @@ async def test_a_revoked_and_an_expired_key_open_nothing(bench: Bench) -> None:
     assert (await bench.get("/v1/events", short)).status_code == 200
     bench.clock.advance(timedelta(hours=1))
     assert (await bench.get("/v1/events", short)).status_code == 401
+
+
+async def test_a_revocation_holds_for_what_was_being_read_when_it_came(bench: Bench) -> None:
+    key = await grown(bench)
+    made = (await bench.post("/v1/api-keys", key, MAKE)).json()
+    revoked = f"/v1/api-keys/{made['id']}/revoke"
+    here, held, may_go_on = bench.gateway.credentials, asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def slow(**waits: float) -> AsyncIterator[Any]:
+        async with bench.pool.acquire(**waits) as conn:
+            yield conn
+        held.set()
+        await may_go_on.wait()
+
+    assert (await bench.get("/v1/events", made["secret"])).status_code == 200
+    bench.clock.advance(timedelta(seconds=3))
+    pool, here.pool = here.pool, SimpleNamespace(acquire=slow)  # type: ignore[assignment]
+    asking = asyncio.create_task(bench.get("/v1/events", made["secret"]))
+    await held.wait()
+    here.pool = pool
+    assert (await bench.post(revoked, key, {})).status_code == 200
+    may_go_on.set()
+    assert (await asking).status_code == 401
+    assert (await bench.get("/v1/events", made["secret"])).status_code == 401
 
 
 async def test_making_a_key_twice_with_one_idempotency_key_makes_one(bench: Bench) -> None:

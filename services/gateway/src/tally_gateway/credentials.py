@@ -94,7 +94,7 @@ class Credentials:
     ids: Ids
     tokens: Tokens
     _known: dict[str, _Known] = field(default_factory=dict)
-    _reading: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
+    _reading: "dict[str, asyncio.Task[bool]]" = field(default_factory=dict)
 
     async def recognise(self, authorization: str | None) -> tuple[Caller, Pace]:
         """The caller of a request by its Authorization header; raises a Problem for anybody else."""
@@ -156,12 +156,15 @@ class Credentials:
         )
         await store.insert(conn, new)
         await store.end(conn, old.id, now + overlap)
-        self.forget(old.id)
         return new, text
 
     def forget(self, credential_id: str) -> None:
-        """Read a credential again when it is next used: it has changed."""
+        """Read a credential again when it is next used: its change has been committed.
+
+        What is being read of it may be of before: nobody learns that.
+        """
         self._known.pop(credential_id, None)
+        self._reading.pop(credential_id, None)
 
     async def _by_key(self, text: str, kind: str) -> _Known:
         try:
@@ -224,21 +227,29 @@ class Credentials:
 
     async def _refresh(self, credential_id: str, *, draws: bool = False) -> None:
         """Read a credential, and draw a block of requests; together with whoever does so already."""
-        reading = self._reading.get(credential_id)
-        if reading is None:
-            reading = asyncio.create_task(self._read_alone(credential_id, draws=draws))
-            self._reading[credential_id] = reading
-        # One request that is given up ends nobody else's reading.
-        await asyncio.shield(reading)
+        is_read = False
+        while not is_read:
+            reading = self._reading.get(credential_id)
+            if reading is None:
+                reading = asyncio.create_task(self._read_alone(credential_id, draws=draws))
+                self._reading[credential_id] = reading
+            # One request that is given up ends nobody else's reading.
+            is_read = await asyncio.shield(reading)
 
-    async def _read_alone(self, credential_id: str, *, draws: bool) -> None:
+    async def _read_alone(self, credential_id: str, *, draws: bool) -> bool:
+        """Whether what was read holds: it does not if the credential changed in the meantime."""
         try:
-            await self._read_again(credential_id, draws=draws)
+            known = await self._read_again(credential_id, draws=draws)
+            holds = self._reading.get(credential_id) is asyncio.current_task()
+            if holds:
+                self._keep(credential_id, known)
+            return holds
         finally:
             # Before it ends: who found a reading that is over would wait for nothing, again and again.
-            del self._reading[credential_id]
+            if self._reading.get(credential_id) is asyncio.current_task():
+                del self._reading[credential_id]
 
-    async def _read_again(self, credential_id: str, *, draws: bool) -> None:
+    async def _read_again(self, credential_id: str, *, draws: bool) -> _Known | None:
         before = self._known.get(credential_id)
         # A credential in use draws with each reading; with another's secret nothing can be drawn.
         draws = draws or (before is not None and before.purse.held > 0)
@@ -259,7 +270,9 @@ class Credentials:
                 known.purse.put(drawn, offset_us)
             return known
 
-        known = await in_transaction(self.pool, unit)
+        return await in_transaction(self.pool, unit)
+
+    def _keep(self, credential_id: str, known: _Known | None) -> None:
         self._known.pop(credential_id, None)
         if known is None:
             return

@@ -225,13 +225,15 @@ def _rotate(gateway: Gateway, kind: str, path: str, name: str) -> Route:
         body = await read_body(request, RotateCredential)
         overlap = timedelta(hours=body.overlap_hours)
 
-        async def unit(uow: UnitOfWork) -> tuple[Credential, str]:
+        async def unit(uow: UnitOfWork) -> tuple[Credential, Credential, str]:
             old = await _reached(uow.conn, caller, kind, request.path_params["id"])
             check_scopes(old.scopes, SCOPES, caller)
             _check_mandate(caller, old.party, old.scopes)
-            return await gateway.credentials.rotate(uow.conn, old, overlap, caller, uow.now)
+            made, text = await gateway.credentials.rotate(uow.conn, old, overlap, caller, uow.now)
+            return old, made, text
 
-        made, text = await gateway.transactor.run(unit)
+        old, made, text = await gateway.transactor.run(unit)
+        gateway.credentials.forget(old.id)
         return answer(_document(made, text), 201)
 
     operation = Operation(
