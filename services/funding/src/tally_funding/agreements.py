@@ -12,8 +12,8 @@ from tally_contracts.payouts import MethodChosen, PayoutChanged
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import filings, following, owners, reclaims
 from tally_funding.claims import handlers as claims_handlers
-from tally_funding.claims.following import LedgerFact
 from tally_funding.claims.service import Claims
+from tally_funding.claims.topics import LedgerFact
 from tally_funding.escrow import handlers as escrow_handlers
 from tally_funding.escrow import service as escrow
 from tally_funding.parties import handlers as parties

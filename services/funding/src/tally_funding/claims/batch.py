@@ -39,12 +39,11 @@ from tally_funding.claims.store.claims import (
     Redirect,
 )
 from tally_funding.claims.store.wallets import Circumstances, Wallet
+from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import UnitOfWork
 
-CLAIMS_TOPIC: Final = "funding.claims.v1"
-LEDGER_TOPIC: Final = "ledger.commands.v1"
 TRY_AGAIN_AFTER: Final = timedelta(hours=1)
 """How long what runs by itself waits after the ledger refused it."""
 

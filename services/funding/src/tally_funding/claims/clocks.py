@@ -25,12 +25,12 @@ from tally_funding.claims.domain.dormancy import (
 from tally_funding.claims.domain.estate import CONTACT, is_claimable
 from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
+from tally_funding.claims.topics import CLAIMS_TOPIC
 from tally_funding.parties import store as parties
 from tally_messaging import Cause, UnitOfWork
 from tally_money import Currency, Money
 from tally_runtime import derived_id
 
-CLAIMS_TOPIC: Final = "funding.claims.v1"
 ACTOR: Final = "svc:funding"
 """Who acts where only time or the ledger does."""
 SIGN_AGAIN_AFTER: Final = timedelta(days=1)

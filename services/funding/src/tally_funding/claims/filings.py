@@ -12,7 +12,7 @@ from tally_contracts.funding_unclaimed import (
     ProposeFiling,
     ReportFiled,
 )
-from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_contracts.ledger import JournalRejected
 from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, postings
@@ -30,17 +30,14 @@ from tally_funding.claims.store import filings as store
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.filings import KeptFiling
 from tally_funding.claims.store.wallets import Circumstances
+from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC, LedgerFact, answers_to
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import derived_id, get_logger
 
 _LOG = get_logger("tally_funding.claims")
-TOPIC: Final = "funding.claims.v1"
-LEDGER_TOPIC: Final = "ledger.commands.v1"
 OPERATOR: Final = "operator"
 """The principal of the installation, which may act for every holder."""
-
-LedgerFact = JournalPosted | JournalReversed | JournalRejected
 
 
 def report_id(filing_id: str) -> str:
@@ -131,12 +128,7 @@ async def decide(
 
 async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
     """Take the ledger's answers to lines: wallets are escheated, the last answer files the report."""
-    prefix = f"{postings.LINE_PREFIX}_"
-    ours = {
-        m.event.reference: m
-        for m in messages
-        if m.event.reference.startswith(prefix) and not isinstance(m.event, JournalReversed)
-    }
+    ours = answers_to(postings.LINE_PREFIX, messages)
     if not ours:
         return
     await for_every_tenant(uow.conn)
@@ -199,7 +191,7 @@ def _tell(
         proposed_by=filing.proposed_by,
         note=filing.note,
     )
-    uow.emit(fact, topic=TOPIC, key=owner, cause=told.cause)
+    uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
     return fact
 
 
@@ -223,4 +215,4 @@ def _report(uow: UnitOfWork, filing: Filing, told: Circumstances) -> None:
         content=content,
         sha256=hashlib.sha256(content.encode()).hexdigest(),
     )
-    uow.emit(fact, topic=TOPIC, key=owner, cause=told.cause)
+    uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)

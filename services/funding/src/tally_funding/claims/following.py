@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from tally_contracts.base import Who
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.ledger import (
-    JournalPosted,
     JournalRejected,
-    JournalReversed,
     Leg,
     ReversedLeg,
 )
@@ -23,6 +21,7 @@ from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
 from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Designation, Wallet
+from tally_funding.claims.topics import LedgerFact
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
@@ -32,8 +31,6 @@ from tally_runtime import get_logger
 _LOG = get_logger("tally_funding.claims")
 BY_PAY_INS = ("pin_", "match_")
 """How references of the journals start that pay-ins are allocated by."""
-
-LedgerFact = JournalPosted | JournalReversed | JournalRejected
 
 
 async def designate(

@@ -7,7 +7,6 @@ them: what is posted to an account before anything tells whose it is, is kept un
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from tally_contracts.base import Where, Why
 from tally_contracts.directory_facts import WalletOpened
@@ -20,13 +19,11 @@ from tally_funding.claims.domain.dormancy import is_other_money
 from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances
+from tally_funding.escrow.service import PAID
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, iso_currencies
-
-PAID: Final = "paid"
-"""The state in which a payout's money has left its wallet by the books."""
 
 
 def is_asked_for(event: PayoutChanged) -> bool:

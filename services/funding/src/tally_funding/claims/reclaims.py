@@ -11,7 +11,7 @@ from tally_contracts.funding_unclaimed import (
     ProposeReclaim,
     ReclaimChanged,
 )
-from tally_contracts.ledger import JournalRejected, JournalReversed
+from tally_contracts.ledger import JournalRejected
 from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, postings
@@ -19,11 +19,12 @@ from tally_funding.claims.domain import reclaim as domain
 from tally_funding.claims.domain.dormancy import Dormancy
 from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.claims.domain.reclaim import Reclaim, ReclaimState
-from tally_funding.claims.filings import LEDGER_TOPIC, OPERATOR, TOPIC, LedgerFact, report_id
+from tally_funding.claims.filings import OPERATOR, report_id
 from tally_funding.claims.store import claims, filings, wallets
 from tally_funding.claims.store import reclaims as store
 from tally_funding.claims.store.reclaims import KeptReclaim
 from tally_funding.claims.store.wallets import Circumstances, Wallet
+from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC, LedgerFact, answers_to
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
@@ -108,12 +109,7 @@ async def decide(
 
 async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
     """Take the ledger's answers to reclaims: the wallet's money is told as reclaimed."""
-    prefix = f"{postings.RECLAIM_PREFIX}_"
-    ours = {
-        m.event.reference: m
-        for m in messages
-        if m.event.reference.startswith(prefix) and not isinstance(m.event, JournalReversed)
-    }
+    ours = answers_to(postings.RECLAIM_PREFIX, messages)
     if not ours:
         return
     await for_every_tenant(uow.conn)
@@ -168,7 +164,7 @@ async def tell_found(uow: UnitOfWork, claimed: Sequence[tuple[Wallet, str, Circu
             amount=PositiveAmount.of(line.amount),
             jurisdiction=line.period.partition(":")[0],
         )
-        uow.emit(fact, topic=TOPIC, key=line.owner, cause=told.cause)
+        uow.emit(fact, topic=CLAIMS_TOPIC, key=line.owner, cause=told.cause)
 
 
 def _tell(
@@ -194,5 +190,5 @@ def _tell(
         proposed_by=reclaim.proposed_by,
         note=reclaim.note,
     )
-    uow.emit(fact, topic=TOPIC, key=reclaim.line.owner, cause=told.cause)
+    uow.emit(fact, topic=CLAIMS_TOPIC, key=reclaim.line.owner, cause=told.cause)
     return fact

@@ -16,7 +16,7 @@ from tally_funding.answers.book import AnswerBook, Seen, reused
 from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import codes
-from tally_funding.claims.batch import CLAIMS_TOPIC, Batch
+from tally_funding.claims.batch import Batch
 from tally_funding.claims.domain.orders import (
     ALARMING,
     Claimant,
@@ -29,6 +29,7 @@ from tally_funding.claims.domain.orders import (
 from tally_funding.claims.store import claims
 from tally_funding.claims.store.claims import KeptClaim
 from tally_funding.claims.store.wallets import Circumstances
+from tally_funding.claims.topics import CLAIMS_TOPIC
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork

@@ -1,7 +1,6 @@
 """What people order about unclaimed money: each command is answered once, and again the same."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from tally_contracts.base import Event
 from tally_contracts.funding_claims import ClaimRefused
@@ -17,12 +16,12 @@ from tally_funding.answers.book import AnswerBook, Seen, reused
 from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, filings, reclaims
+from tally_funding.claims.topics import CLAIMS_TOPIC
 from tally_funding.postings import Books
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
 
 _LOG = get_logger("tally_funding.claims")
-TOPIC: Final = "funding.claims.v1"
 
 Command = ProposeFiling | DecideFiling | ProposeReclaim | DecideReclaim | ConfirmOwner
 Deed = ProposeFiling | DecideFiling | ProposeReclaim | DecideReclaim
@@ -33,7 +32,7 @@ async def order(uow: UnitOfWork, books: Books, message: Received[Deed]) -> None:
     command = message.event
     command_id = _id(command)
     await for_every_tenant(uow.conn)
-    book = await AnswerBook.open(uow, TOPIC, {command_id})
+    book = await AnswerBook.open(uow, CLAIMS_TOPIC, {command_id})
     seen = book.look_up(command_id, message)
     if seen is Seen.AGAIN:
         return
@@ -52,7 +51,9 @@ async def order(uow: UnitOfWork, books: Books, message: Received[Deed]) -> None:
 async def confirm(uow: UnitOfWork, messages: Sequence[Received[ConfirmOwner]]) -> None:
     """Take signs of life of owners: their clocks are set back, each sign is answered."""
     await for_every_tenant(uow.conn)
-    book = await AnswerBook.open(uow, TOPIC, {message.event.command_id for message in messages})
+    book = await AnswerBook.open(
+        uow, CLAIMS_TOPIC, {message.event.command_id for message in messages}
+    )
     counts = await clocks.waiting(uow, {message.event.owner for message in messages})
     signs: dict[str, Cause] = {}
     for message in messages:
@@ -85,7 +86,7 @@ def _confirmed(uow: UnitOfWork, message: Received[ConfirmOwner], wallets: int) -
         who=command.who,
         occurred_at=uow.now,
     )
-    uow.emit(fact, topic=TOPIC, key=command.owner, cause=message)
+    uow.emit(fact, topic=CLAIMS_TOPIC, key=command.owner, cause=message)
     return fact
 
 
@@ -146,6 +147,6 @@ def _refuse(
         who=command.who,
         occurred_at=uow.now,
     )
-    uow.emit(fact, topic=TOPIC, key=_key(fact), cause=message)
+    uow.emit(fact, topic=CLAIMS_TOPIC, key=_key(fact), cause=message)
     _LOG.info("claim_command_refused", command_id=command_id, code=refusal.code, alarm=False)
     return fact
