@@ -62,8 +62,11 @@ WITHOUT_TENANT = {
             "payouts." + name
             for name in [
                 "designation",
+                "exit_due",
+                "gate_table",
                 "instrument",
                 "method",
+                "party_level",
                 "payee",
                 "payout",
                 "payout_case",

@@ -148,12 +148,17 @@ class Platform:
         self._expiry = link("tally_ledger.expiry", service=service, store=store, _LOG=self._log)
 
     def _build_payouts(self) -> None:
+        keeping = link("tally_payouts.keeping", _LOG=self._log)
+        turn = link("tally_payouts.turn", Keeper=keeping.Keeper, log_input=keeping.log_input)
         self._payouts = link(
             "tally_payouts.service",
             method_store=payouts_store.methods,
             payout_store=payouts_store.payouts,
             policy_store=payouts_store.policies,
-            _LOG=self._log,
+            load_tables=payouts_store.load_tables,
+            load_parties=payouts_store.load_parties,
+            save_exits=payouts_store.save_exits,
+            Turn=turn.Turn,
         )
 
     def _build_rails(self, bug: Bug | None) -> None:
@@ -180,8 +185,8 @@ class Platform:
         if service == "ledger":
             return self._ledger_handlers.build_router()
         if service == "payouts":
-            rails = frozenset(self.rail_parts)
-            return payouts_router(self._payouts.PayoutService(TENANT, LEDGER, rails))
+            home = self._payouts.Installation(TENANT, LEDGER, frozenset(self.rail_parts))
+            return payouts_router(self._payouts.PayoutService(home))
         if service == "rails":
             rails = self._rails.RailsService(self.rail_parts, Keyring(KEY, None), self.desks)
             return rails_router(rails, self.rail_parts)

@@ -10,6 +10,7 @@ from tally_contracts.base import (
     Event,
     MoneyEvent,
     PositiveAmount,
+    Shape,
     Slug,
     Text,
     Token,
@@ -59,6 +60,24 @@ class CancelPayout(Event):
     occurred_at: UtcTime
 
 
+class PayoutHold(Shape):
+    """One reason why a payout is held: each stands by itself, and none hides another (F64).
+
+    `source`: kyc, limit (more may come). `code` is the table's or the service's; `remedy` and
+    `must_act` say what ends it, and who can do that. `table` and `version` are what decided.
+    """
+
+    source: Slug
+    code: Slug
+    remedy: Text
+    must_act: Slug
+    table: Slug | None
+    version: Count | None
+
+
+Holds = Annotated[tuple[PayoutHold, ...], Field(max_length=32)]
+
+
 class PayoutChanged(MoneyEvent):
     """A payout moved to a state; `sequence` counts its changes from 1 without a gap.
 
@@ -67,6 +86,7 @@ class PayoutChanged(MoneyEvent):
     `reason_code` and `must_act` say why a stopped payout stands and who can move it;
     `policy_version` is the program's policy it opened with, where the program had one (F40).
     `remedy` is what can be done, where the program closes the payee's method: what it leaves open.
+    `holds` are all that hold it, the first of them told by `reason_code`; empty unless it is held.
     """
 
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
@@ -87,6 +107,25 @@ class PayoutChanged(MoneyEvent):
     must_act: Slug | None
     policy_version: Count | None = None
     remedy: Text | None = None
+    holds: Holds = ()
+
+
+class PayoutHoldsChanged(MoneyEvent):
+    """A payout that is held stays held, by others than before; `sequence` is that of its state.
+
+    `reason_code` and `must_act` are those of the first of `holds`.
+    """
+
+    TYPE: ClassVar[str] = "payouts.payout.holds_changed.v1"
+
+    payout_id: TypeId
+    sequence: Count
+    owner: Token
+    company: Token
+    amount: Amount
+    holds: Annotated[tuple[PayoutHold, ...], Field(min_length=1, max_length=32)]
+    reason_code: Slug
+    must_act: Slug
 
 
 class PayoutStatus(MoneyEvent):

@@ -61,6 +61,7 @@ EVENTS: tuple[type[Event], ...] = (
     payouts.RequestPayout,
     payouts.CancelPayout,
     payouts.PayoutChanged,
+    payouts.PayoutHoldsChanged,
     payouts.PayoutStatus,
     payouts.MethodChosen,
     payouts.PayoutCommandTaken,

@@ -13,6 +13,13 @@ from pydantic import SecretStr
 from tally_contracts.base import Amount, Event, Where, Who, Why
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
+from tally_contracts.kyc import (
+    GateRow,
+    GateTablePublished,
+    LevelChanged,
+    LimitRow,
+    LimitTablePublished,
+)
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -59,6 +66,9 @@ TOPIC_OF = {
     AttemptChanged: "rails.attempts.v1",
     ProgramPolicyPublished: "programs.programs.v1",
     DesignationMoved: "funding.claims.v1",
+    LevelChanged: "kyc.identity.v1",
+    GateTablePublished: "kyc.identity.v1",
+    LimitTablePublished: "kyc.identity.v1",
 }
 
 
@@ -97,6 +107,21 @@ class Sent:
     correlation: str
     event: Any
     causation: str | None = None
+
+
+def _table(table: str, version: int, more: dict[str, Any]) -> dict[str, Any]:
+    fields = {
+        "tenant": "tenant",
+        "table": table,
+        "version": version,
+        "jurisdictions": ("*",),
+        "valid_from": AT,
+        "valid_until": None,
+        "source": "a test",
+        "who": WHO,
+        "occurred_at": AT,
+    }
+    return {**fields, **more}
 
 
 @dataclass
@@ -246,6 +271,40 @@ class Builders:
             asked_at=asked_at,
             **WS,
         )
+
+    def level(
+        self, owner: str, level: str, *, country: str | None = "US", **more: Any
+    ) -> LevelChanged:
+        """A word about a party's level; the next one unless `sequence` says otherwise."""
+        self.sequences[owner] = self.sequences.get(owner, 0) + 1
+        fields: dict[str, Any] = {
+            "party_kind": "person",
+            "valid_until": None,
+            "sequence": self.sequences[owner],
+        }
+        return LevelChanged(
+            tenant="tenant",
+            party_id=owner,
+            jurisdiction=country,
+            level=level,
+            previous=None,
+            may_remit=False,
+            reasons=(),
+            policy_version=1,
+            who=WHO,
+            occurred_at=AT,
+            **{**fields, **more},
+        )
+
+    def gates(
+        self, *rows: GateRow, table: str = "default", version: int = 1, **more: Any
+    ) -> GateTablePublished:
+        return GateTablePublished(rows=rows, **_table(table, version, more))
+
+    def limits(
+        self, *rows: LimitRow, table: str = "default", version: int = 1, **more: Any
+    ) -> LimitTablePublished:
+        return LimitTablePublished(rows=rows, **_table(table, version, more))
 
     def cancel(self, payout_id: str) -> CancelPayout:
         return CancelPayout(
@@ -461,6 +520,9 @@ class World:
             "payout_case",
             "program_policy",
             "designation",
+            "gate_table",
+            "party_level",
+            "exit_due",
             "outbox",
             "quarantine",
         ):

@@ -1,11 +1,13 @@
 """The saga's rules, one input at a time."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from tally_money import Money
 from tally_payouts.domain.attempts import AttemptFact, decide_attempt
+from tally_payouts.domain.exits import Ruled
 from tally_payouts.domain.holds import (
     decide_hold_captured,
     decide_hold_placed,
@@ -23,6 +25,7 @@ from tally_payouts.domain.opening import (
     decide_way,
 )
 from tally_payouts.domain.payout import (
+    Asked,
     CaseOpened,
     Command,
     Decision,
@@ -77,6 +80,10 @@ def captured(payout: Payout) -> Decision:
     return decide_hold_captured(payout, AMOUNT)
 
 
+def placed(payout: Payout, ruled: Ruled | None = None) -> Decision:
+    return decide_hold_placed(payout, ruled or FREE)
+
+
 def refused(operation: str, code: str = "hold_not_open"):
     return lambda payout: decide_hold_rejected(payout, operation, code)
 
@@ -100,7 +107,9 @@ def ignored(decision: Decision) -> str | None:
 
 
 TOO_LATE = (Refused("cancel_too_late"),)
-SUBMITTING = (decide_hold_placed,)
+AT = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
+FREE = Ruled(Asked(AT, "cash"))
+SUBMITTING = (placed,)
 PAID = (*SUBMITTING, says("paid"), captured)
 
 
@@ -157,9 +166,9 @@ def test_refused_request_is_rejected_for_good():
 
 
 def test_reserved_money_is_handed_to_the_rail_once():
-    decision = decide_hold_placed(played())
+    decision = placed(played())
     assert (states(decision), commands(decision)) == ([S.SUBMITTING], [Command.SUBMIT])
-    again = decide_hold_placed(decision.payout)
+    again = placed(decision.payout)
     assert (again.payout, commands(again)) == (decision.payout, [])
 
 
@@ -423,7 +432,7 @@ def test_repeated_ledger_facts_change_nothing():
     failed = played(*SUBMITTING, says("failed"), decide_hold_released)
     for payout in (paid, failed):
         for step in (
-            decide_hold_placed,
+            placed,
             captured,
             decide_hold_released,
             refused("place"),
@@ -441,7 +450,7 @@ def test_cancel_of_a_claimable_payout_ends_it_at_once():
 def test_cancel_before_the_hold_is_placed_releases_it_and_never_submits():
     cancelled = decide_cancel(played())
     assert (states(cancelled), commands(cancelled)) == ([], [])
-    decision = decide_hold_placed(cancelled.payout)
+    decision = placed(cancelled.payout)
     assert (states(decision), commands(decision)) == ([], [Command.RELEASE])
     assert states(decide_hold_released(decision.payout)) == [S.CANCELLED]
     ended = decide_hold_released(decision.payout).payout

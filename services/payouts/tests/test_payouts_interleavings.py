@@ -20,6 +20,7 @@ from opentelemetry import trace
 
 from tally_contracts.base import Amount, Where, Who, Why
 from tally_contracts.funding import Allocation, PayInAllocated
+from tally_contracts.kyc import GateRow, GateTablePublished, LevelChanged
 from tally_contracts.ledger import (
     CaptureHold,
     HoldCaptured,
@@ -42,10 +43,14 @@ from tally_contracts.rails import (
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Cause, Envelope, Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs
+from tally_payouts.domain.exits import Party, decide_again
 from tally_payouts.domain.methods import Instrument, Methods
 from tally_payouts.domain.states import ALLOWED, ENDED, FIRST, RANK, PayoutState
+from tally_payouts.exits import Exits
+from tally_payouts.gate_tables import StoredTable
+from tally_payouts.keeping import Keeper
 from tally_payouts.outgoing import Outgoing
-from tally_payouts.service import PayoutService, Turn
+from tally_payouts.turn import Installation, Turn
 from tally_runtime import FixedClock, SeededIds, derived_id
 
 AT = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
@@ -56,8 +61,12 @@ WS: dict[str, Any] = {
     "occurred_at": AT,
 }
 AMOUNT = Amount(currency="USD", amount="25.00")
-OWNERS = ("ann", "bob")
-INSTRUMENTS = {derived_id("ins", name): name[:3] for name in ("ann-1", "ann-2", "bob-1")}
+OWNERS = ANN, BOB = derived_id("pty", "ann"), derived_id("pty", "bob")
+INSTRUMENTS = {
+    derived_id("ins", "ann-1"): ANN,
+    derived_id("ins", "ann-2"): ANN,
+    derived_id("ins", "bob-1"): BOB,
+}
 RAIL_MOVES = {
     "new": ("scheduled", "submitting", "unknown", "submitted", "failed", "paid", "returned"),
     "scheduled": ("submitting", "failed"),
@@ -67,6 +76,14 @@ RAIL_MOVES = {
     "in_transit": ("paid", "failed", "returned"),
     "paid": ("returned",),
 }
+EXIT_FROM_BASIC = StoredTable.of(
+    GateTablePublished(
+        tenant="main", who=WS["who"], occurred_at=AT, table="default", version=1,
+        jurisdictions=("*",), valid_from=AT, valid_until=None, source="a test",
+        rows=(GateRow(party_kind="person", level="basic", act="exit", endpoint_class="any",
+                      answer="open"),),
+    )
+)  # fmt: skip
 pytestmark = pytest.mark.slow
 
 
@@ -106,7 +123,10 @@ class Platform:
             max_payload_bytes=900_000,
             tracer=trace.NoOpTracer(),
         )
-        self.service = PayoutService("main", "main", frozenset({"ach", "wallet"}))
+        self.service = Installation("main", "main", frozenset({"ach", "wallet"}))
+        parties = {owner: Party(owner) for owner in OWNERS}
+        self.exits = Exits(AT, None, tables=[EXIT_FROM_BASIC], parties=parties)
+        self.levels = 0
         methods = {(owner, "USD"): Methods(owner, "USD") for owner in OWNERS}
         self.batch = Batch({}, {}, methods, {i: Instrument(i) for i in INSTRUMENTS}, {}, {})
 
@@ -123,7 +143,28 @@ class Platform:
 
     def apply(self, event: Any) -> None:
         self.batch.openings.update(Needs.of([_received(event)], "main").openings)
-        Turn(self.service, self.batch, Outgoing(self.uow, "main"), _received(event)).take()
+        outgoing = Outgoing(self.uow, "main")
+        Turn(self.service, self.batch, self.exits, outgoing, _received(event)).take()
+        self._take_in_all()
+
+    def ask_again(self) -> None:
+        """Ask about all that is held, as the worker does for parties that are due."""
+        keeper = Keeper(self.batch, self.exits, Outgoing(self.uow, "main"), None)
+        for tracked in self.batch.payouts.values():
+            if tracked.payout.state is PayoutState.HELD:
+                keeper.keep(tracked, decide_again(tracked.payout, self.exits.rule(tracked)))
+        self._take_in_all()
+
+    def tell_level(self, owner: str, level: str) -> None:
+        self.levels += 1
+        told = LevelChanged(
+            tenant="main", who=WS["who"], occurred_at=AT, party_id=owner, party_kind="person",
+            jurisdiction=None, level=level, previous=None, may_remit=False, reasons=(),
+            policy_version=1, valid_until=None, sequence=self.levels,
+        )  # fmt: skip
+        self.publish("identity", owner, told)
+
+    def _take_in_all(self) -> None:
         for record in self.uow.outgoing:
             sent = BY_TYPE[record.headers["ce_type"]].model_validate_json(record.payload)
             self.take_in(sent)
@@ -134,6 +175,8 @@ class Platform:
             case PayoutStatus():
                 self._status(sent)
             case SubmitPayout():
+                level = self.exits.parties[sent.owner].level
+                assert level == "basic", "nothing leaves below the level that opens the exit"
                 assert sent.attempt_id not in self.attempts, "an attempt is submitted once"
                 assert self.holds[_hold_of(sent.payout_id)].state == "open", "funds come first"
                 self.attempts[sent.attempt_id] = Attempt(sent)
@@ -283,8 +326,19 @@ class Interleavings(RuleBasedStateMachine):
     @initialize()
     def one_payee_has_a_method(self) -> None:
         self._register(ANN_1)
-        self._choose("ann", ANN_1)
+        self._choose(ANN, ANN_1)
+        for owner in OWNERS:
+            self.platform.tell_level(owner, "basic")
         self.everything_arrives()
+
+    @rule(owner=OWNER, level=st.sampled_from(["none", "basic"]))
+    def a_level_changes(self, owner: str, level: str) -> None:
+        self.platform.tell_level(owner, level)
+
+    @precondition(lambda self: self.platform.exits.due)
+    @rule()
+    def what_is_held_is_asked_about_again(self) -> None:
+        self.platform.ask_again()
 
     @precondition(lambda self: self.opened < PAYOUTS_MAX)
     @rule(owner=OWNER, withdrawal=st.booleans())
@@ -399,6 +453,10 @@ class Interleavings(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         platform = self.platform
+        for owner in OWNERS:
+            platform.tell_level(owner, "basic")
+        self._settle()
+        platform.ask_again()
         self._settle()
         for attempt in platform.open_attempts():
             if attempt.state != "paid":

@@ -81,11 +81,15 @@ async def test_batch_needs_the_same_number_of_statements_whatever_its_size(world
     assert await world.pool.fetchval("SELECT count(*) FROM payout WHERE state = 'returned'") == 41
 
 
-async def test_facts_of_the_happy_path_need_three_statements(world, make, ids):
+async def test_facts_of_the_happy_path_need_three_statements_and_two_to_ask_for_gates(
+    world, make, ids
+):
     await world.with_method()
     names = [f"p{n}" for n in range(20)]
     await world.feed(*(make.pay_in(name) for name in names))
-    assert await statements_of(world, *(make.placed(ids(name)) for name in names)) == 3
+    assert await statements_of(world, *(make.placed(ids(name)) for name in names)) == 5
+    await world.feed(*(make.attempt(ids(name), "paid") for name in names))
+    assert await statements_of(world, *(make.captured(ids(name)) for name in names)) == 3
 
 
 async def test_batch_of_foreign_facts_needs_one_statement(world, make):

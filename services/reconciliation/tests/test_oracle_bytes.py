@@ -64,6 +64,7 @@ _SAGA = (
     "how far the saga is with this payout; what it did is judged by holds, attempts and statuses"
 )
 _CASE = "a note to a person about what is judged by itself"
+_NOTE = "a note to ask about held payouts: one too many asks in vain"
 _BANK = "judged against the bank's own book (test_oracle_bank.py)"
 _ANNOUNCED = "said by the announcement alone, on a topic that ages"
 _CLOCK = "for dormancy clocks alone: a filing asks the ledger, which gives no more than there is"
@@ -157,9 +158,10 @@ UNJUDGED: Mapping[str, str] = {
         for column in (
             *("attempt_id", "attempt_sequence", "cause", "ending_must_act", "ending_reason"),
             *("ending_state", "hold_id", "method_version", "return_must_act", "return_reason"),
-            *("return_step", "version"),
+            *("return_step", "version", "holds", "asked_at", "asked_class", "asked_of"),
         )
     },
+    **{f"payouts.exit_due.{c}": _NOTE for c in ("owner", "at")},
     "payouts.return_seen.seen_at": _LOCAL_TIME,
     "payouts.wallet.account": "another account's row says no more of this one; its owner is judged",
     "portfolio.outbox_lane.head": "the portfolio sends nothing",

@@ -7,6 +7,7 @@ from typing import Any
 
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
+from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -32,9 +33,7 @@ from tally_payouts.store.payouts import Case, StoredPayout
 from tally_payouts.store.policies import PolicyKey
 from tally_runtime import derived_id
 
-_REFERRING = (
-    HoldPlaced | HoldCaptured | HoldReleased | HoldRejected | JournalPosted | JournalRejected
-)
+_REFERRING = HoldCaptured | HoldReleased | HoldRejected | JournalPosted | JournalRejected
 
 
 @dataclass(slots=True)
@@ -49,6 +48,9 @@ class Needs:
     withdrawn: set[str] = field(default_factory=set)
     programs: set[str] = field(default_factory=set)
     redirected: set[str] = field(default_factory=set)
+    placed: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    tables: bool = False
     openings: dict[str, list[NewPayout]] = field(default_factory=dict)
 
     @classmethod
@@ -78,10 +80,7 @@ class Needs:
             case ChooseMethod():
                 self.choosing.add((event.owner, event.currency))
                 self.instruments.add(event.instrument)
-            case InstrumentRegistered():
-                self.instruments.add(event.instrument_id)
-                self.judged.add(event.instrument_id)
-            case InstrumentRefused():
+            case InstrumentRegistered() | InstrumentRefused():
                 self.instruments.add(event.instrument_id)
                 self.judged.add(event.instrument_id)
             case CancelPayout() | AttemptChanged():
@@ -90,12 +89,23 @@ class Needs:
                 self.redirected |= {event.owner, event.to_owner}
                 codes = {amount.currency for amount in event.amounts}
                 self.payees |= {(event.to_owner, code) for code in codes}
+            case LevelChanged() | GateTablePublished() | LimitTablePublished():
+                self._identity(event)
+            case HoldPlaced():
+                self.payouts.add(event.reference)
+                self.placed.add(event.reference)
             case ProgramPolicyPublished():
                 return
             case _ if isinstance(event, _REFERRING):
                 self.payouts.add(event.reference)
             case _:
                 raise TypeError(f"{type(event).__name__} is not an input of the payouts service")
+
+    def _identity(self, event: LevelChanged | GateTablePublished | LimitTablePublished) -> None:
+        if isinstance(event, LevelChanged):
+            self.told.add(event.party_id)
+        else:
+            self.tables = True
 
 
 def openings(event: PayInAllocated, ledger: str) -> list[NewPayout]:

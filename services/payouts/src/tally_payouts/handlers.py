@@ -6,6 +6,7 @@ from typing import Any
 from tally_contracts.catalogue import topic
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
+from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
 from tally_contracts.ledger import (
     HoldCaptured,
     HoldPlaced,
@@ -29,6 +30,7 @@ TOPICS = (
     "rails.attempts.v1",
     "programs.programs.v1",
     "funding.claims.v1",
+    "kyc.identity.v1",
 )
 
 
@@ -52,6 +54,9 @@ def build_router(service: PayoutService) -> Router:
         AttemptChanged,
         ProgramPolicyPublished,
         DesignationMoved,
+        LevelChanged,
+        GateTablePublished,
+        LimitTablePublished,
     )
     async def apply(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
         await service.apply(uow, messages)

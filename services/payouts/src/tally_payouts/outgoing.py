@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from tally_contracts.base import Amount, MoneyEvent, PositiveAmount, Where, Who, Why
 from tally_contracts.ledger import (
@@ -13,14 +13,14 @@ from tally_contracts.ledger import (
     PostJournal,
     ReleaseHold,
 )
-from tally_contracts.payouts import PayoutChanged, PayoutStatus
+from tally_contracts.payouts import PayoutChanged, PayoutHold, PayoutHoldsChanged, PayoutStatus
 from tally_contracts.rails import CancelAttempt, SubmitPayout
-from tally_messaging import Received, UnitOfWork
+from tally_messaging import Cause, UnitOfWork
 from tally_money import Money
 from tally_payouts.answers import PAYOUT_FACTS
 from tally_payouts.context import Context
-from tally_payouts.domain.payout import Command, Moved, Payout, Route
-from tally_payouts.domain.states import FINAL, RANK, HoldState
+from tally_payouts.domain.payout import Command, HoldsChanged, Moved, Payout, Route
+from tally_payouts.domain.states import FINAL, RANK, HoldState, PayoutState
 from tally_runtime import derived_id
 
 LEDGER_COMMANDS = "ledger.commands.v1"
@@ -51,11 +51,10 @@ class Outgoing:
     uow: UnitOfWork
     tenant: str
 
-    def status(self, step: Moved, context: Context, message: Received[Any]) -> None:
+    def status(self, step: Moved, context: Context, cause: Cause) -> None:
         """Tell the inside (PayoutChanged) and the public (PayoutStatus) of one state."""
         payout, order = step.payout, step.payout.order
         rail = None if payout.route is None else payout.route.rail
-        cause = context.following(message)
         amount = Amount.of(order.amount)
         changed = PayoutChanged(
             payout_id=payout.id,
@@ -74,6 +73,7 @@ class Outgoing:
             must_act=payout.standing.must_act,
             policy_version=payout.policy_version,
             remedy=payout.standing.remedy,
+            holds=_holds(payout) if payout.state is PayoutState.HELD else (),
             **self._five_ws(context),
         )
         self.uow.emit(changed, topic=PAYOUT_FACTS, key=payout.id, cause=cause)
@@ -95,11 +95,29 @@ class Outgoing:
         )
         self.uow.emit(status, topic=PAYOUT_STATUS, key=payout.id, cause=cause)
 
+    def holds(self, step: HoldsChanged, context: Context, cause: Cause) -> None:
+        """Tell that others hold the payout now."""
+        payout, order = step.payout, step.payout.order
+        reason_code, must_act = payout.standing.reason_code, payout.standing.must_act
+        assert reason_code is not None, f"{payout.id} is held for no reason"
+        assert must_act is not None, f"{payout.id} is held, and nobody must act"
+        changed = PayoutHoldsChanged(
+            payout_id=payout.id,
+            sequence=payout.sequence,
+            owner=order.owner,
+            company=order.company,
+            amount=Amount.of(order.amount),
+            holds=_holds(payout),
+            reason_code=reason_code,
+            must_act=must_act,
+            **self._five_ws(context),
+        )
+        self.uow.emit(changed, topic=PAYOUT_FACTS, key=payout.id, cause=cause)
+
     def command(
-        self, command: Command, payout: Payout, context: Context, message: Received[Any]
+        self, command: Command, payout: Payout, context: Context, cause: Cause, who: Who
     ) -> None:
-        """Ask the ledger or the rail for what was decided."""
-        cause = context.following(message)
+        """Ask the ledger or the rail for what was decided; `who` asks to cancel an attempt."""
         route = payout.route
         assert route is not None, f"{payout.id} commands nothing before it has a way out"
         event: MoneyEvent | CancelAttempt
@@ -111,7 +129,7 @@ class Outgoing:
                     attempt_id=payout.attempt_id,
                     payout_id=payout.id,
                     rail=route.rail,
-                    who=message.event.who,
+                    who=who,
                     occurred_at=self.uow.now,
                 )
             case Command.PLACE_HOLD:
@@ -226,6 +244,20 @@ def _settlement(route: Route, clearing: AccountSpec | None) -> str:
         return clearing.id
     assert route.settlement_account is not None, "a way out without clearing account names one"
     return route.settlement_account
+
+
+def _holds(payout: Payout) -> tuple[PayoutHold, ...]:
+    return tuple(
+        PayoutHold(
+            source=hold.source,
+            code=hold.code,
+            remedy=hold.remedy,
+            must_act=hold.must_act,
+            table=hold.table,
+            version=hold.version,
+        )
+        for hold in payout.holds
+    )
 
 
 def _positive(amount: Money) -> PositiveAmount:

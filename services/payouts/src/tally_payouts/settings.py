@@ -17,3 +17,8 @@ class PayoutsSettings(MessagingSettings):
         pattern=r"^[a-z][a-z0-9_.-]{0,63}$",
         description="the ledger that holds the wallets payouts leave",
     )
+    entity_country: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{2}$",
+        description="country of the entity that books the wallets: its gate tables bind every payout",
+    )

@@ -10,7 +10,8 @@ _SENT = frozenset({"paid", "failed", "cancelled"})
 FOLLOWS: Mapping[str | None, frozenset[str]] = {
     None: frozenset({"claimable", "approved", "rejected"}),
     "claimable": frozenset({"approved", "cancelled"}),
-    "approved": frozenset({"submitting", "failed", "cancelled"}),
+    "approved": frozenset({"held", "submitting", "failed", "cancelled"}),
+    "held": frozenset({"submitting", "failed", "cancelled"}),
     "submitting": _SENT | {"unknown", "submitted", "in_transit"},
     "unknown": _SENT | {"submitted", "in_transit"},
     "submitted": _SENT | {"in_transit"},

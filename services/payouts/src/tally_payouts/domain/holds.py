@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tally_money import Money
+from tally_payouts.domain.exits import Ruled, decide_exit
 from tally_payouts.domain.opening import CANCELLED
 from tally_payouts.domain.payout import (
     CaseOpened,
@@ -13,41 +14,30 @@ from tally_payouts.domain.payout import (
     Outcome,
     Payout,
     Standing,
-    followed_by,
     for_operator,
     ignored,
     moved,
     reason,
 )
 from tally_payouts.domain.states import (
-    AttemptState,
     HoldState,
     MustAct,
     PayoutState,
     ReturnStep,
 )
 
-HANDED_TO_RAIL = Standing("handed_to_rail", MustAct.RAIL)
-
 _REFUSED_HOLD: Mapping[str, MustAct] = MappingProxyType(
     {"insufficient_funds": MustAct.PAYER, "account_unknown": MustAct.PAYEE}
 )
 
 
-def decide_hold_placed(payout: Payout) -> Decision:
-    """The money is reserved: hand the payout to its rail, or give the money back if called off."""
+def decide_hold_placed(payout: Payout, ruled: Ruled) -> Decision:
+    """The money is reserved: let the payout leave or hold it, or give the money back if called off."""
     if payout.hold is not HoldState.PLACING:
         return ignored(payout, "hold_placed_again")
     if payout.ending is not None:
         return Decision(replace(payout, hold=HoldState.RELEASING), (Command.RELEASE,))
-    decision = moved(
-        payout,
-        PayoutState.SUBMITTING,
-        HANDED_TO_RAIL,
-        hold=HoldState.PLACED,
-        attempt=AttemptState.HANDED_OVER,
-    )
-    return followed_by(decision, Command.SUBMIT)
+    return decide_exit(payout, ruled)
 
 
 def decide_hold_captured(payout: Payout, amount: Money) -> Decision:
@@ -89,6 +79,9 @@ def _lost(payout: Payout) -> Decision:
     if payout.returned is not None:
         after = replace(free, returned=replace(payout.returned, step=ReturnStep.NOT_NEEDED))
         return moved(after, PayoutState.FAILED, payout.returned.standing)
+    if payout.state is PayoutState.HELD:
+        # Nothing was sent: the money is in the wallet again, and the payee may ask anew.
+        return moved(free, PayoutState.FAILED, Standing("hold_lost", MustAct.PAYEE))
     case = CaseOpened(
         "hold_lost",
         payout.hold_id,

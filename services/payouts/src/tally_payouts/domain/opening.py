@@ -88,6 +88,10 @@ def decide_cancel(payout: Payout) -> Decision:
     if payout.state is PayoutState.APPROVED:
         standing = Standing("cancelling", MustAct.PLATFORM)
         return Decision(replace(payout, ending=CANCELLED, standing=standing), (Taken(),))
+    if payout.state is PayoutState.HELD:
+        standing = Standing("cancelling", MustAct.PLATFORM)
+        held = replace(payout, ending=CANCELLED, standing=standing, hold=HoldState.RELEASING)
+        return Decision(held, (Command.RELEASE, Taken()))
     unsent = payout.attempt in {AttemptState.HANDED_OVER, AttemptState.SCHEDULED}
     if payout.hold is HoldState.PLACED and unsent:
         standing = Standing("cancel_requested", MustAct.RAIL)

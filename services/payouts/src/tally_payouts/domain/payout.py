@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -72,6 +73,37 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class ExitHold:
+    """One reason why a payout is held; `table` and `version` are what decided."""
+
+    source: str
+    code: str
+    remedy: str
+    must_act: MustAct
+    table: str | None = None
+    version: int | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Where the payout stands by this one."""
+        return Standing(self.code, self.must_act, self.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the gates were asked when they last decided about a payout, so that it can be asked anew.
+
+    `level` is None where no table was known, and the party was not looked at.
+    """
+
+    at: datetime
+    endpoint_class: str
+    party_kind: str | None = None
+    level: str | None = None
+    jurisdictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The end a payout comes to once its hold is released."""
 
@@ -92,7 +124,8 @@ class ReturnedMoney:
 class Payout:
     """One payout. `sequence` counts its public states from 1.
 
-    `policy_version` is the program's policy in force when it opened; it keeps that one.
+    `policy_version` is the program's policy in force when it opened; it keeps that one. `holds` are
+    all that hold it, while it is held.
     """
 
     id: str
@@ -109,6 +142,8 @@ class Payout:
     ending: Outcome | None = None
     returned: ReturnedMoney | None = None
     policy_version: int | None = None
+    holds: tuple[ExitHold, ...] = ()
+    asked: Asked | None = None
 
     @property
     def ended(self) -> bool:
@@ -132,6 +167,13 @@ class Moved:
 
     payout: Payout
     previous: PayoutState | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsChanged:
+    """The payout stays held, by others than before; `payout` is what it was at that moment."""
+
+    payout: Payout
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +212,7 @@ class Refused:
     code: str
 
 
-Effect = Moved | Command | CaseOpened | ReturnSeen | Ignored | Taken | Refused
+Effect = Moved | HoldsChanged | Command | CaseOpened | ReturnSeen | Ignored | Taken | Refused
 
 
 @dataclass(frozen=True, slots=True)

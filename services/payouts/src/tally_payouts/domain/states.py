@@ -10,6 +10,7 @@ class PayoutState(StrEnum):
 
     CLAIMABLE = "claimable"
     APPROVED = "approved"
+    HELD = "held"
     SUBMITTING = "submitting"
     UNKNOWN = "unknown"
     SUBMITTED = "submitted"
@@ -30,7 +31,8 @@ FIRST: frozenset[PayoutState] = frozenset({_S.CLAIMABLE, _S.APPROVED, _S.REJECTE
 ALLOWED: Mapping[PayoutState, frozenset[PayoutState]] = MappingProxyType(
     {
         _S.CLAIMABLE: frozenset({_S.APPROVED, _S.CANCELLED}),
-        _S.APPROVED: frozenset({_S.SUBMITTING, _S.FAILED, _S.CANCELLED}),
+        _S.APPROVED: frozenset({_S.HELD, _S.SUBMITTING, _S.FAILED, _S.CANCELLED}),
+        _S.HELD: frozenset({_S.SUBMITTING, _S.FAILED, _S.CANCELLED}),
         _S.SUBMITTING: _SENT_ENDS | {_S.UNKNOWN, _S.SUBMITTED, _S.IN_TRANSIT},
         _S.UNKNOWN: _SENT_ENDS | {_S.SUBMITTED, _S.IN_TRANSIT},
         _S.SUBMITTED: _SENT_ENDS | {_S.IN_TRANSIT},
@@ -47,6 +49,7 @@ RANK: Mapping[PayoutState, int] = MappingProxyType(
     {
         _S.CLAIMABLE: 10,
         _S.APPROVED: 20,
+        _S.HELD: 30,
         _S.SUBMITTING: 40,
         _S.UNKNOWN: 50,
         _S.SUBMITTED: 60,
@@ -64,6 +67,11 @@ ENDED: frozenset[PayoutState] = frozenset(
     {_S.PAID, _S.RETURNED, _S.FAILED, _S.REJECTED, _S.CANCELLED}
 )
 """Nobody has to act any more; `paid` alone may still be followed, by `returned`."""
+
+LEAVING: frozenset[PayoutState] = frozenset(
+    {_S.SUBMITTING, _S.UNKNOWN, _S.SUBMITTED, _S.IN_TRANSIT, _S.PAID}
+)
+"""The money has passed the gates and has not come back: it counts against limits."""
 
 FINAL: frozenset[PayoutState] = frozenset(state for state, after in ALLOWED.items() if not after)
 """No state can follow."""

@@ -1,5 +1,6 @@
 """Payouts, their history, returns and cases at rest."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,9 @@ from typing import Any
 
 from tally_money import Money, currency
 from tally_payouts.domain.payout import (
+    Asked,
     CaseOpened,
+    ExitHold,
     Moved,
     Order,
     Outcome,
@@ -64,9 +67,15 @@ _CHANGING = (
     ("return_step", "text"),
     ("return_reason", "text"),
     ("return_must_act", "text"),
+    ("holds", "text"),
+    ("asked_at", "timestamptz"),
+    ("asked_class", "text"),
+    ("asked_of", "jsonb"),
 )
 _COLUMNS = _FIXED + _CHANGING
 _NAMES = ", ".join(name for name, _ in _COLUMNS)
+# A list inside an array would be taken for one more dimension of it.
+_GIVEN = ", ".join("r.holds::jsonb" if name == "holds" else f"r.{name}" for name, _ in _COLUMNS)
 
 # In id order, so that two appliers never wait for each other in a circle.
 _LOAD = f"""
@@ -79,9 +88,15 @@ ORDER BY id
 FOR UPDATE
 """
 
+_LOAD_HELD = f"""
+SELECT {_NAMES}, opened_at FROM payout WHERE owner = ANY($1::text[]) AND state = 'held'
+ORDER BY id
+FOR UPDATE
+"""
+
 _SAVE = f"""
 INSERT INTO payout AS p ({_NAMES}, opened_at, changed_at)
-SELECT {", ".join(f"r.{name}" for name, _ in _COLUMNS)}, $1, $1
+SELECT {_GIVEN}, $1, $1
 FROM unnest({", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(_COLUMNS, 2))})
     AS r ({_NAMES})
 ON CONFLICT (id) DO UPDATE SET
@@ -136,6 +151,11 @@ async def load_payouts(
         _LOAD, list(ids), [key[0] for key in claimable_of], [key[1] for key in claimable_of]
     )
     return [_read(row) for row in rows]
+
+
+async def load_held(conn: Connection, owners: Iterable[str]) -> list[StoredPayout]:
+    """Lock and read all held payouts of these owners."""
+    return [_read(row) for row in await conn.fetch(_LOAD_HELD, list(owners))]
 
 
 async def save_payouts(conn: Connection, stored: Sequence[StoredPayout], now: datetime) -> None:
@@ -220,11 +240,14 @@ def _row(stored: StoredPayout) -> tuple[object, ...]:
             else (ending.state, *_standing_row(ending.standing))
         ),
         *(_NO_RETURN if returned is None else _return_row(returned)),
+        json.dumps([_hold_row(hold) for hold in payout.holds]),
+        *(_NOT_ASKED if payout.asked is None else _asked_row(payout.asked)),
     )
 
 
 _NO_ROUTE = (None, None, None, None)
 _NO_RETURN = (None, None, None, None)
+_NOT_ASKED = (None, None, None)
 
 
 def _route_row(route: Route) -> tuple[object, ...]:
@@ -239,6 +262,40 @@ def _return_row(returned: ReturnedMoney) -> tuple[object, ...]:
     return returned.reference, returned.step, *_standing_row(returned.standing)
 
 
+def _hold_row(hold: ExitHold) -> Mapping[str, Any]:
+    return {
+        "source": hold.source,
+        "code": hold.code,
+        "remedy": hold.remedy,
+        "must_act": hold.must_act,
+        "table": hold.table,
+        "version": hold.version,
+    }
+
+
+def _asked_row(asked: Asked) -> tuple[object, ...]:
+    of = None
+    if asked.level is not None:
+        of = {
+            "party_kind": asked.party_kind,
+            "level": asked.level,
+            "jurisdictions": list(asked.jurisdictions),
+        }
+    return asked.at, asked.endpoint_class, of
+
+
+def _hold(row: Mapping[str, Any]) -> ExitHold:
+    return ExitHold(**{**row, "must_act": MustAct(row["must_act"])})
+
+
+def _asked(at: datetime | None, found: str | None, of: Mapping[str, Any] | None) -> Asked | None:
+    if at is None or found is None:
+        return None
+    if of is None:
+        return Asked(at, found)
+    return Asked(at, found, of["party_kind"], of["level"], tuple(of["jurisdictions"]))
+
+
 def _read(row: Record) -> StoredPayout:
     (
         payout_id, ledger, owner, company, account, code, minor, pay_in_id, external_id,
@@ -247,7 +304,8 @@ def _read(row: Record) -> StoredPayout:
         method_version, rail, instrument, settlement_account,
         hold, attempt, attempt_sequence,
         ending_state, ending_reason, ending_must_act,
-        return_reference, return_step, return_reason, return_must_act, opened_at,
+        return_reference, return_step, return_reason, return_must_act,
+        holds, asked_at, asked_class, asked_of, opened_at,
     ) = row  # fmt: skip
     amount = Money(minor, currency(code))
     payout = Payout(
@@ -271,6 +329,8 @@ def _read(row: Record) -> StoredPayout:
             return_reference, ReturnStep(return_step), _standing(return_reason, return_must_act)
         ),
         policy_version=policy_version,
+        holds=tuple(_hold(hold) for hold in holds),
+        asked=_asked(asked_at, asked_class, asked_of),
     )
     return StoredPayout(payout, circumstances, cause, version, opened_at)
 
