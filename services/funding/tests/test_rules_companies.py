@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from tally_contracts.base import Who
 from tally_contracts.funding_rules import LintRule, RetireRule, RulePublished, RuleRetired
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.domain import Beneficiary, PartOfPayIn, Reason, Suspense
 from tally_funding.rule_document import bundled_rule, parse_rule
+from tally_funding.rules import store
 from tally_funding.rules.choose import Compiled, RuleSet, choose, compile_rule
 from tally_funding.rules.decide import decide_allocation
 from tally_funding.rules.lint import read_document
 from tally_funding.rules.match import Facts
+from tally_funding.rules.service import RULES_MAX, VERSIONS_MAX
+from tally_messaging import UnitOfWork
 from tally_money import Money, currency, iso_currencies
 from tally_postgres import Schema
 from tally_testkit import ServiceDatabase
@@ -26,6 +30,7 @@ from .rules_bench import (
     OTHER_TENANT,
     OWNER,
     PAYEE,
+    START,
     TENANT,
     Desk,
     Known,
@@ -319,3 +324,64 @@ async def test_f62_the_operator_brings_a_companys_rule(desk: Desk) -> None:
     assert (fact.company, fact.tenant) == (COMPANY, TENANT)
     foreign = await desk.publish(own(), 2, company=COMPANY)
     assert (foreign.code, foreign.field) == ("not_your_rules", "/company")
+
+
+async def test_f22_who_is_no_company_has_no_rules_of_its_own(desk: Desk) -> None:
+    payee = party(11)
+    await desk.directory(Known().registered(payee, kind="payee"))
+    refused = await desk.publish(own(), 2, who=Who(actor="user:pat", principal=payee))
+    assert (refused.code, refused.field) == ("not_a_company", "/who/principal")
+    operator = Who(actor="user:root", principal="operator")
+    named = await desk.publish(own(), 2, company=payee, who=operator)
+    assert (named.code, named.field) == ("not_a_company", "/company")
+    assert isinstance(await desk.publish(own(), 2, **BOB), RulePublished)
+
+
+@pytest.mark.parametrize(
+    ("rules", "versions", "code"),
+    [(RULES_MAX, 1, "too_many_rules"), (1, VERSIONS_MAX, "too_many_versions")],
+)
+async def test_an_owner_publishes_so_many_rules_and_versions_and_others_are_free_to(
+    desk: Desk, rules: int, versions: int, code: str
+) -> None:
+    await entered(desk, rules, versions)
+    refused = await desk.publish(own(), 2, **BOB)
+    assert refused.code == code
+    assert isinstance(await desk.publish(document(fee("1")), 3), RulePublished)
+
+
+async def entered(desk: Desk, rules: int, versions: int) -> None:
+    """So many rules of the company, with so many versions each, that no money was divided by."""
+    async with desk.bench.pool.acquire() as conn, conn.transaction():
+        await for_every_tenant(conn)
+        await conn.execute(
+            "INSERT INTO allocation_rule (rule_id, tenant, company, name, last_version)"
+            " SELECT 'rul_' || r, $1, $2, 'r' || r, $4 FROM generate_series(1, $3) AS r",
+            *(TENANT, COMPANY, rules, versions),
+        )
+        await conn.execute(
+            "INSERT INTO allocation_rule_version (rule_id, version, tenant, company, document,"
+            " digest, effective_from, actor, principal, published_at)"
+            " SELECT rule_id, v, tenant, company, $1, '', $2, 'a', 'p', $2"
+            " FROM allocation_rule, generate_series(1, $3) AS v",
+            *(json.dumps(own()), START, versions),
+        )
+
+
+async def test_a_replica_reads_the_versions_that_changed_since_it_read_last(desk: Desk) -> None:
+    async def changed(uow: UnitOfWork) -> list[tuple[str, int]]:
+        stamp = await store.hold_stamp(uow.conn)
+        found = [(one.rule_id, one.version) for one in await store.editions(uow.conn, seen[-1])]
+        seen.append(stamp.number)
+        return sorted(found)
+
+    seen = [0]
+    await desk.publish(delegating())
+    await desk.publish(own(), 2, **BOB)
+    assert await desk.transactor.run(changed) == [(rule_id(1), 1), (rule_id(2), 1)]
+    assert await desk.transactor.run(changed) == []
+    later = own(version=2, effective_from="2026-10-01T00:00:00Z")
+    await desk.publish(later, 2, **BOB)
+    assert await desk.transactor.run(changed) == [(rule_id(2), 1), (rule_id(2), 2)]
+    await desk.send(RetireRule(rule_id=rule_id(1), tenant=TENANT, reason="x", who=OWNER))
+    assert await desk.transactor.run(changed) == [(rule_id(1), 1)]

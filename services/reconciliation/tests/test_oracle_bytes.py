@@ -122,7 +122,9 @@ UNJUDGED: Mapping[str, str] = {
     },
     **{
         f"funding.party_place.{column}": "a company the directory has not told of yet"
-        for column in ("party_id", "tenant", "path", "registered", "changed_at", "awaited")
+        for column in (
+            *("party_id", "tenant", "path", "registered", "changed_at", "awaited", "kind"),
+        )
     },
     "funding.statement_entry.value_date": "another message may date known money otherwise",
     "funding.statement.company": _FILE,

@@ -28,7 +28,12 @@ def register(router: Router) -> None:
         await for_every_tenant(uow.conn)
         places = {
             e.party_id: Place(
-                e.party_id, e.tenant, e.path, e.country, registered=e.state == "registered"
+                e.party_id,
+                e.tenant,
+                e.path,
+                e.country,
+                registered=e.state == "registered",
+                kind=e.kind,
             )
             for e in (message.event for message in messages)
         }

@@ -7,13 +7,13 @@ from datetime import datetime
 from tally_postgres import Connection
 
 _PLACE = """
-INSERT INTO party_place AS known (party_id, tenant, path, country, registered, changed_at)
-SELECT p.party_id, p.tenant, string_to_array(p.path, ' '), p.country, p.registered, $6
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
-    AS p (party_id, tenant, path, country, registered)
+INSERT INTO party_place AS known (party_id, tenant, path, country, registered, changed_at, kind)
+SELECT p.party_id, p.tenant, string_to_array(p.path, ' '), p.country, p.registered, $7, p.kind
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[])
+    AS p (party_id, tenant, path, country, registered, kind)
 ON CONFLICT (party_id) DO UPDATE
 SET tenant = EXCLUDED.tenant, path = EXCLUDED.path, country = EXCLUDED.country,
-    registered = EXCLUDED.registered, changed_at = EXCLUDED.changed_at
+    registered = EXCLUDED.registered, changed_at = EXCLUDED.changed_at, kind = EXCLUDED.kind
 RETURNING party_id, tenant, awaited
 """
 
@@ -59,6 +59,7 @@ class Place:
     path: tuple[str, ...]
     country: str | None
     registered: bool = True
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ async def place(conn: Connection, places: Sequence[Place], now: datetime) -> Map
     """Enter parties, or what is known of them since; the tenants of those that money named before."""
     newest = {p.party_id: p for p in places}
     rows = [
-        (p.party_id, p.tenant, " ".join(p.path), p.country, p.registered)
+        (p.party_id, p.tenant, " ".join(p.path), p.country, p.registered, p.kind)
         for _, p in sorted(newest.items())
     ]
     placed = await conn.fetch(_PLACE, *map(list, zip(*rows, strict=True)), now)

@@ -18,6 +18,7 @@ from tally_funding.rules.translate import rule as translated
 from tally_postgres import Connection
 
 _COMPANY_RULE: Final = "company_rule"
+_NOTHING_READ: Final = -1
 # Between two chunks other tasks get their turn.
 _CHUNK = 20
 
@@ -39,6 +40,15 @@ class Decided:
     kept: Mapping[str, object] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The rules as of a stamp, by id and version."""
+
+    stamp: int
+    compiled: Mapping[tuple[str, int], Compiled]
+    rules: RuleSet
+
+
 class RuleBook:
     """Every replica's copy of the published rules; `last` is the installation's own rule.
 
@@ -48,8 +58,7 @@ class RuleBook:
 
     def __init__(self, last: Rule) -> None:
         self._last = compile_rule(last)
-        self._compiled: dict[store.Edition, Compiled] = {}
-        self._current = (0, RuleSet.of((), self._last))
+        self._current = _Read(_NOTHING_READ, {}, RuleSet.of((), self._last))
 
     async def decide(self, conn: Connection, money: Sequence[Asked]) -> Sequence[Decided]:
         """Decide on money about to be booked, by the rules in force."""
@@ -62,21 +71,25 @@ class RuleBook:
     async def in_force(self, conn: Connection) -> RuleSet:
         """The rules as this transaction may rely on them until it ends."""
         stamp = await store.hold_stamp(conn)
-        if self._current[0] != stamp:
-            self._current = (stamp, await self._read(conn))
-        return self._current[1]
+        if self._current.stamp == stamp.number:
+            return self._current.rules
+        read = await self._read(conn, stamp.number)
+        if not stamp.raised_here:
+            self._current = read
+        return read.rules
 
-    async def _read(self, conn: Connection) -> RuleSet:
-        editions = await store.editions(conn)
-        missing = [edition for edition in editions if edition not in self._compiled]
-        documents = await store.documents(conn, [(one.rule_id, one.version) for one in missing])
-        for number, edition in enumerate(missing):
-            text = documents[edition.rule_id, edition.version]
-            self._compiled[edition] = compile_rule(stored_rule(edition, text))
+    async def _read(self, conn: Connection, stamp: int) -> _Read:
+        """What has changed since the rules were read; all of them the first time."""
+        known = self._current
+        changed = await store.editions(conn, known.stamp)
+        documents = await store.documents(conn, [(one.rule_id, one.version) for one in changed])
+        compiled = dict(known.compiled)
+        for number, edition in enumerate(changed):
+            place = (edition.rule_id, edition.version)
+            compiled[place] = compile_rule(stored_rule(edition, documents[place]))
             if number % _CHUNK == 0:
                 await asyncio.sleep(0)
-        self._compiled = {edition: self._compiled[edition] for edition in editions}
-        return RuleSet.of(self._compiled.values(), self._last)
+        return _Read(stamp, compiled, RuleSet.of(compiled.values(), self._last))
 
 
 def stored_rule(edition: store.Edition, document: str) -> Rule:

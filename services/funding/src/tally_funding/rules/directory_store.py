@@ -9,6 +9,8 @@ _TENANTS = """
 SELECT party_id, tenant FROM party_place WHERE party_id = ANY($1::text[]) AND tenant <> '*'
 """
 
+_KIND = "SELECT kind FROM party_place WHERE party_id = $1"
+
 _GROUPS_OF = """
 SELECT party, group_id, tenant FROM known_member
 WHERE member AND party = ANY($1::text[]) AND group_id = ANY($2::text[])
@@ -50,6 +52,12 @@ WHERE EXCLUDED.version > known.version
 async def tenants(conn: Connection, parties: Collection[str]) -> Mapping[str, str]:
     """The tenant of each party that the directory knows."""
     return {row[0]: row[1] for row in await conn.fetch(_TENANTS, sorted(parties))}
+
+
+async def kind(conn: Connection, party: str) -> str | None:
+    """What the directory says a party is; None where it said so before that was kept."""
+    found = await conn.fetchval(_KIND, party)
+    return None if found is None else str(found)
 
 
 async def groups_of(

@@ -109,14 +109,17 @@ async def _only(uow: UnitOfWork, command: DryRunRule, company: str | None) -> Co
     if command.rule_id is None or command.version is None:
         return None
     place = (command.rule_id, command.version)
-    for edition in await store.editions(uow.conn):
-        theirs = command.who.principal == OPERATOR or (
+    edition = await store.edition(uow.conn, *place)
+    theirs = edition is not None and (
+        command.who.principal == OPERATOR
+        or (
             edition.tenant == command.tenant
             and (company is None or edition.company in {None, company})
         )
-        if (edition.rule_id, edition.version) == place and theirs:
-            documents = await store.documents(uow.conn, [place])
-            return compile_rule(stored_rule(edition, documents[place]))
+    )
+    if edition is not None and theirs:
+        documents = await store.documents(uow.conn, [place])
+        return compile_rule(stored_rule(edition, documents[place]))
     raise Refused(
         "unknown_rule",
         "/rule_id",

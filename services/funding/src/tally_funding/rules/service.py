@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from tally_contracts.base import Event
 from tally_contracts.directory import OPERATOR
 from tally_contracts.funding_rules import PublishRule, RetireRule, RulePublished, RuleRetired
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.errors import RuleFault, RuleInvalid
-from tally_funding.rules import key_store, store
+from tally_funding.rules import directory_store, key_store, store
 from tally_funding.rules.book import RuleBook
 from tally_funding.rules.consents import require_consents
 from tally_funding.rules.lint import ReadRule, read_document
@@ -19,6 +20,11 @@ from tally_funding.rules.model import INSTALLATION, Rule
 from tally_funding.rules.refusals import Refused, company_of
 from tally_funding.rules.store import Edition, KnownRule, KnownVersion, NewVersion
 from tally_messaging import UnitOfWork
+
+COMPANY: Final = "company"
+RULES_MAX: Final = 100
+VERSIONS_MAX: Final = 2_000
+"""How many rules an owner may publish, and versions of all of them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ async def publish(uow: UnitOfWork, book: RuleBook, command: PublishRule) -> Even
     if known is not None:
         return _published(command, read.rule, known, uow.now)
     _require_next(standing, read.rule)
+    await _require_room(uow, command, company, standing)
     begin = _begin(standing, read.rule, uow.now)
     rule = replace(read.rule, effective_from=begin)
     rules = await book.in_force(uow.conn)
@@ -68,8 +75,10 @@ async def _whose(uow: UnitOfWork, command: PublishRule) -> str | None:
     """The company below the tenant whose rule it is; the operator may name one."""
     company = await company_of(uow.conn, command)
     if company == command.company or command.company is None:
+        await _require_company(uow, company, "/who/principal")
         return company
     if command.who.principal == OPERATOR and command.tenant != INSTALLATION:
+        await _require_company(uow, command.company, "/company")
         return command.company
     raise Refused(
         "not_your_rules",
@@ -77,6 +86,18 @@ async def _whose(uow: UnitOfWork, command: PublishRule) -> str | None:
         f"{command.who.principal} does not own rules of {command.company}",
         "leave it out",
     )
+
+
+async def _require_company(uow: UnitOfWork, party: str | None, pointer: str) -> None:
+    """Money is a company's: a payee has none to divide by rules."""
+    kind = None if party is None else await directory_store.kind(uow.conn, party)
+    if kind not in {None, COMPANY}:
+        raise Refused(
+            "not_a_company",
+            pointer,
+            f"{party} is a {kind}: no pay-in is divided by rules of its own",
+            "let the company whose money it is publish the rule",
+        )
 
 
 async def read_or_refuse(
@@ -131,6 +152,27 @@ def _published_before(standing: Standing, read: ReadRule) -> KnownVersion | None
                 )
             return known
     return None
+
+
+async def _require_room(
+    uow: UnitOfWork, command: PublishRule, company: str | None, standing: Standing
+) -> None:
+    """Every replica keeps all versions: an owner has so many, retired ones too."""
+    rules, versions = await store.held(uow.conn, command.tenant, company)
+    if standing.rule is None and rules >= RULES_MAX:
+        raise Refused(
+            "too_many_rules",
+            "/rule_id",
+            f"{company or command.tenant} has {rules} rules, the most there can be",
+            "publish a version of one of them instead",
+        )
+    if versions >= VERSIONS_MAX:
+        raise Refused(
+            "too_many_versions",
+            "/document",
+            f"the rules of {company or command.tenant} have {versions} versions, the most there can be",
+            "let the tenant publish what is needed",
+        )
 
 
 def _require_next(standing: Standing, rule: Rule) -> None:

@@ -12,7 +12,11 @@ from tally_postgres import Connection, Record
 # Rows of every tenant show from here on: this service's consumers work across them.
 # The lock on the table counts: a publication that waits goes before those who come to book later,
 # where locks on the row alone could keep it waiting for ever.
-_HOLD_STAMP = "SELECT set_config('tally.tenant', '*', true), stamp FROM rule_stamp FOR KEY SHARE"
+_HOLD_STAMP = """
+SELECT set_config('tally.tenant', '*', true), stamp,
+       coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) AS raised_here
+FROM rule_stamp FOR KEY SHARE
+"""
 
 # Not ACCESS EXCLUSIVE: a backup that reads the table would hold up publications, and they the money.
 _LOCK_STAMP = "LOCK TABLE rule_stamp IN EXCLUSIVE MODE"
@@ -21,7 +25,17 @@ _RAISE_STAMP = "UPDATE rule_stamp SET stamp = nextval('rule_change')"
 
 _EDITIONS = """
 SELECT rule_id, version, tenant, effective_from, effective_until, company
-FROM allocation_rule_version
+FROM allocation_rule_version WHERE stamp > $1
+"""
+
+_EDITION = """
+SELECT rule_id, version, tenant, effective_from, effective_until, company
+FROM allocation_rule_version WHERE rule_id = $1 AND version = $2
+"""
+
+_HELD = """
+SELECT count(DISTINCT rule_id) AS rules, count(*) AS versions FROM allocation_rule_version
+WHERE tenant = $1 AND company IS NOT DISTINCT FROM $2
 """
 
 _DOCUMENTS = """
@@ -75,6 +89,14 @@ SELECT p.pay_in_id, p.source, p.program, p.event, p.kind, p.currency, p.amount, 
 FROM pay_in p
 WHERE p.pay_in_id = ANY($1::text[])
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The number of the rules' last change. `raised_here`: by this transaction, which may be undone."""
+
+    number: int
+    raised_here: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +158,11 @@ class PastPayIn:
     rule_facts: Mapping[str, object] | None
 
 
-async def hold_stamp(conn: Connection) -> int:
+async def hold_stamp(conn: Connection) -> Stamp:
     """The stamp of the rules, held until the transaction ends: no rule changes meanwhile."""
     row = await conn.fetchrow(_HOLD_STAMP)
     assert row is not None, "the migration made the one row"
-    stamp = row["stamp"]
-    assert isinstance(stamp, int)
-    return stamp
+    return Stamp(row["stamp"], row["raised_here"])
 
 
 async def lock_stamp(conn: Connection) -> None:
@@ -155,9 +175,22 @@ async def raise_stamp(conn: Connection) -> None:
     await conn.execute(_RAISE_STAMP)
 
 
-async def editions(conn: Connection) -> Sequence[Edition]:
-    """Every version of every rule."""
-    return [Edition(*row) for row in await conn.fetch(_EDITIONS)]
+async def editions(conn: Connection, above: int) -> Sequence[Edition]:
+    """The versions that were published or got an end since the rules had this stamp."""
+    return [Edition(*row) for row in await conn.fetch(_EDITIONS, above)]
+
+
+async def edition(conn: Connection, rule_id: str, version: int) -> Edition | None:
+    """One version of a rule."""
+    row = await conn.fetchrow(_EDITION, rule_id, version)
+    return None if row is None else Edition(*row)
+
+
+async def held(conn: Connection, tenant: str, company: str | None) -> tuple[int, int]:
+    """How many rules an owner has published, and how many versions of them all."""
+    row = await conn.fetchrow(_HELD, tenant, company)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return row["rules"], row["versions"]
 
 
 async def documents(
