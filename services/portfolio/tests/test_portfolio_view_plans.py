@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tally_portfolio.service import reading
-from tally_portfolio.store import payments, views
+from tally_portfolio.store import lists, payments, views
 from tally_portfolio.store.views import LAST, NEWEST, Position
 
 from .portfolio_plans import START, Explained, fill, scanned
@@ -32,8 +32,8 @@ async def test_every_question_is_answered_by_an_index_within_its_budget(
     async with reading(filled.pool, tenant) as conn:
         seen = Explained(conn)
         questions: list[tuple[int, Any]] = [
-            (200, await views.page(seen, root, "payout", NEWEST, 51)),
-            (200, await views.page(seen, "party_c7", "pay_in", NEWEST, 51)),
+            (200, await lists.newest(seen, root, ["payout"], NEWEST, 51)),
+            (200, await lists.newest(seen, "party_c7", ["pay_in"], NEWEST, 51)),
             (10, await views.attention(seen, root, NEWEST, 51)),
             (150, await views.seen(seen, root, payouts)),
             (10, await views.seen(seen, "party_c17", [ONE])),
@@ -62,7 +62,7 @@ async def test_every_question_is_answered_by_an_index_within_its_budget(
 async def test_an_empty_question_reads_next_to_nothing(filled: Any) -> None:
     async with reading(filled.pool, "party_root") as conn:
         seen = Explained(conn)
-        assert not await views.page(seen, "party_p17", "party_x", NEWEST, 51)
+        assert not (await lists.newest(seen, "party_p17", ["party_x"], NEWEST, 51)).places
         assert not await views.attention(seen, "party_p18", NEWEST, 51)
         assert not await views.connected(seen, "party_c7", "party_c8")
         assert not await views.granted(seen, "party_c7", "wal_1")

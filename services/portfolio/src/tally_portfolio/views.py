@@ -8,9 +8,10 @@ from tally_portfolio import store
 from tally_portfolio.domain.records import RETURN
 from tally_portfolio.domain.redaction import PRIVATE_UNTIL_CONSENT, Document, redact
 from tally_portfolio.domain.sharing import Insight, parties_of, shares_of
-from tally_portfolio.domain.time_line import Payment
+from tally_portfolio.domain.time_line import NOTICED, Payment
 from tally_portfolio.record_documents import record_document
 from tally_portfolio.service import could_be_kept, line_of, payment_ids_of, payments_of, reading
+from tally_portfolio.store.lists import Look
 from tally_portfolio.store.views import Place
 from tally_portfolio.view_documents import (
     exception_document,
@@ -81,19 +82,23 @@ async def seated(pool: Pool, viewer: Viewer, under: str | None = None) -> AsyncI
 
     Raises NotFound for a seat that is not the viewer's to take.
     """
-    async with reading(pool, store.ALL_TENANTS) as conn:
-        party, tenant = await _seat(conn, viewer, under)
-        await store.see(conn, tenant)
-        yield Seat(conn, viewer, party)
+    everybody = viewer.persona is Persona.OPERATOR
+    own = EVERYBODY if everybody else viewer.party
+    if under is None or (under == own and not everybody):
+        async with reading(pool, store.ALL_TENANTS if everybody else viewer.tenant) as conn:
+            yield Seat(conn, viewer, own)
+    else:
+        async with reading(pool, store.ALL_TENANTS) as conn:
+            party, tenant = await _other_seat(conn, viewer, under)
+            await store.see(conn, tenant)
+            yield Seat(conn, viewer, party)
 
 
-async def _seat(conn: Connection, viewer: Viewer, under: str | None) -> tuple[str, str]:
+async def _other_seat(conn: Connection, viewer: Viewer, under: str) -> tuple[str, str]:
     if viewer.persona is Persona.OPERATOR:
-        if under is not None and await store.views.tenant_of(conn, under) is None:
+        if await store.views.tenant_of(conn, under) is None:
             raise NotFound
-        return under or EVERYBODY, store.ALL_TENANTS
-    if under is None or under == viewer.party:
-        return viewer.party, viewer.tenant
+        return under, store.ALL_TENANTS
     if not could_be_kept(under):
         raise NotFound
     if await store.views.below(conn, viewer.party, [under]):
@@ -107,35 +112,42 @@ async def _seat(conn: Connection, viewer: Viewer, under: str | None) -> tuple[st
 async def listing(seat: Seat, kinds: Sequence[str], page: Page, load: Load) -> Listing:
     """A page of the things of these kinds that are seen from a seat, the newest first."""
     found: list[tuple[Place, Document]] = []
-    place, scanned = page.after, 0
-    step = SCAN_MAX if page.wanted else page.limit + 1
+    place, looked_at = page.after, 0
     while True:
-        places = await _places(seat, kinds, place, step)
-        documents = await load(seat, [one.subject for one in places])
+        look = await _look(seat, kinds, page, place)
+        documents = await load(seat, [one.subject for one in look.places])
         found += [
             (one, documents[one.subject])
-            for one in places
+            for one in look.places
             if one.subject in documents and page.takes(documents[one.subject])
         ]
-        scanned += len(places)
+        looked_at += look.looked_at
         if len(found) > page.limit:
             found = found[: page.limit]
             return Listing(tuple(document for _, document in found), found[-1][0])
         items = tuple(document for _, document in found)
-        if len(places) < step:
+        if look.end is None or not look.more:
             return Listing(items, None)
-        place = places[-1]
-        if scanned >= SCAN_MAX:
-            return Listing(items, place)
+        if looked_at >= SCAN_MAX:
+            return Listing(items, look.end)
+        place = look.end
 
 
-async def _places(seat: Seat, kinds: Sequence[str], after: Place, limit: int) -> list[Place]:
-    places = [
-        place
-        for kind in kinds
-        for place in await store.views.page(seat.conn, seat.party, kind, after, limit)
-    ]
-    return sorted(places, reverse=True)[:limit]
+async def _look(seat: Seat, kinds: Sequence[str], page: Page, after: Place) -> Look:
+    lists = store.lists
+    if not page.wanted:
+        return await lists.newest(seat.conn, seat.party, kinds, after, page.limit + 1)
+    state = dict(page.wanted).get("state")
+    return await lists.chosen(
+        seat.conn,
+        seat.party,
+        kinds,
+        page.wanted,
+        after,
+        most=page.limit + 1,
+        window=SCAN_MAX,
+        noticed=state in NOTICED.get(kinds[0], ()),
+    )
 
 
 async def load_wallets(seat: Seat, accounts: Sequence[str]) -> dict[str, Document]:

@@ -28,6 +28,8 @@ class Insight:
 
     def of_payment(self, payment: Payment) -> Payment:
         """The payment with the payouts that are seen; of others not even that they are due."""
+        if self.parties is None:
+            return payment
         pay_in = payment.pay_in
         if pay_in is not None and not self.whole(pay_in):
             pay_in = replace(pay_in, payouts_expected=None)

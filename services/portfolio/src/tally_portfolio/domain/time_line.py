@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from types import MappingProxyType
 
 from tally_money import Currency, Money
 from tally_portfolio.domain.projection import ALLOCATED, Account, Hop, PayIn, Payout, SetAside
@@ -16,6 +17,14 @@ ENDED: frozenset[str] = frozenset(
 
 FAILED: frozenset[str] = frozenset({"returned", "failed", "rejected", "reversed", "escheated"})
 """Ends that somebody should look at; so is `unknown`, which is no end."""
+
+NOTICED: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "payout": FAILED | {"unknown", "claimable"},
+        "pay_in": frozenset({"suspense", "charged_back"}),
+    }
+)
+"""States in which payouts and pay-ins always wait for a person, or came to no good end."""
 
 ACCOUNT_OPENED = "ledger.account.opened.v1"
 _PLATFORM = "platform"
@@ -146,26 +155,37 @@ class Payment:
 
     def flows(self) -> tuple[Flow, ...]:
         """Where the money is, the currency that came in first."""
-        received = None if self.pay_in is None else self.pay_in.amount
-        currencies: dict[Currency, None] = {}
-        if received is not None:
-            currencies[received.currency] = None
-        currencies.update((payout.amount.currency, None) for payout in self.payouts)
-        return tuple(self._flow(unit, received) for unit in currencies)
+        amounts = [] if self.pay_in is None else [self.pay_in.amount]
+        amounts += [payout.amount for payout in self.payouts]
+        units = {amount.currency.code: amount.currency for amount in amounts}
+        return tuple(self._flow(unit) for unit in units.values())
 
-    def _flow(self, unit: Currency, received: Money | None) -> Flow:
-        came_in = received if received is not None and received.currency == unit else None
-        paid = under_way = Money(0, unit)
+    def _flow(self, unit: Currency) -> Flow:
+        # Whole numbers of one currency: pages of payments are made of this.
+        paid = under_way = 0
         for payout in self.payouts:
-            if payout.amount.currency == unit:
+            if payout.amount.currency.code == unit.code:
                 if payout.state == "paid":
-                    paid += payout.amount
+                    paid += payout.amount.minor
                 elif payout.state not in ENDED:
-                    under_way += payout.amount
-        back = None if self.pay_in is None else self.pay_in.returned
-        returned = back if back is not None and back.currency == unit else Money(0, unit)
-        resting = None if came_in is None else came_in - paid - under_way - returned
-        return Flow(came_in, paid, under_way, resting, returned)
+                    under_way += payout.amount.minor
+        came_in = back = None
+        if self.pay_in is not None and self.pay_in.amount.currency.code == unit.code:
+            came_in = self.pay_in.amount
+        if self.pay_in is not None and self.pay_in.returned is not None:
+            back = self.pay_in.returned if self.pay_in.returned.currency.code == unit.code else None
+        returned = 0 if back is None else back.minor
+        return Flow(
+            received=came_in,
+            paid_out=Money(paid, unit),
+            under_way=Money(under_way, unit),
+            resting=(
+                None
+                if came_in is None
+                else Money(came_in.minor - paid - under_way - returned, unit)
+            ),
+            returned=Money(returned, unit),
+        )
 
 
 @dataclass(frozen=True, slots=True)

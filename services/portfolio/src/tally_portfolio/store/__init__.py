@@ -1,6 +1,6 @@
 """The read models at rest: one module for each kind of question."""
 
-from tally_portfolio.store import budgets, records, views
+from tally_portfolio.store import budgets, lists, records, views
 from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
@@ -29,6 +29,7 @@ __all__ = [
     "history",
     "hop_of_event",
     "hops",
+    "lists",
     "own_subjects",
     "pay_ins",
     "pay_ins_of",

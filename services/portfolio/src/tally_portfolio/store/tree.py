@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tally_portfolio.domain.books import Sums
 from tally_portfolio.domain.records import RETURNED
-from tally_portfolio.domain.time_line import ENDED, FAILED
+from tally_portfolio.domain.time_line import ENDED, FAILED, NOTICED
 from tally_portfolio.domain.tree import Connection as Connected
 from tally_portfolio.domain.tree import Consent, Grant, Involvement, PartyNews, Wallet
 from tally_portfolio.store.looking import columns
@@ -107,7 +107,8 @@ _ATTENTION = f"""
 COALESCE(
     (
         SELECT CASE WHEN o.state IN ({_listed(ENDED)}) THEN o.state IN ({_listed(FAILED)})
-               ELSE o.state = 'unknown' OR COALESCE(o.must_act, 'platform') <> 'platform' END
+               ELSE o.state IN ({_listed(NOTICED["payout"] - ENDED)})
+               OR COALESCE(o.must_act, 'platform') <> 'platform' END
         FROM payout o WHERE o.payout_id = x.subject
     ),
     (

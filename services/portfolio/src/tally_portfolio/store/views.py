@@ -29,10 +29,6 @@ class Position(NamedTuple):
 NEWEST = Place(END_OF_TIME, "")
 LAST = Position(END_OF_TIME, 0, "")
 
-_PAGE = """
-SELECT at, subject FROM sight WHERE viewer = $1 AND kind = $2 AND (at, subject) < ($3, $4)
-ORDER BY at DESC, subject DESC LIMIT $5
-"""
 _ATTENTION = """
 SELECT at, subject, kind FROM sight WHERE viewer = $1 AND attention AND (at, subject) < ($2, $3)
 ORDER BY at DESC, subject DESC LIMIT $4
@@ -129,11 +125,6 @@ class GrantedWallet(NamedTuple):
     fields: tuple[str, ...]
     account: str
     wallet: str
-
-
-async def page(conn: Connection, viewer: str, kind: str, after: Place, limit: int) -> list[Place]:
-    """Things of a kind that somebody sees, the newest first."""
-    return [Place(*row) for row in await conn.fetch(_PAGE, viewer, kind, *after, limit)]
 
 
 async def attention(
