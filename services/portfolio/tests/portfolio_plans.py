@@ -14,10 +14,11 @@ _BUFFERS = re.compile(r"Buffers: shared (?:hit=(\d+))?(?: ?read=(\d+))?")
 
 
 class Effort(NamedTuple):
-    """Rows that scans gave or threw away, and pages of tables and indexes that were looked at."""
+    """Rows that scans gave or threw away, pages of tables and indexes looked at, statements asked."""
 
     rows: int
     pages: int
+    statements: int
 
 
 class Explained:
@@ -33,7 +34,8 @@ class Explained:
 
     def effort(self) -> Effort:
         """What all queries read together."""
-        return Effort(sum(map(scanned, self.plans)), sum(map(_pages, self.plans)))
+        rows, pages = sum(map(scanned, self.plans)), sum(map(_pages, self.plans))
+        return Effort(rows, pages, len(self.plans))
 
     async def execute(self, query: str, *arguments: object) -> Any:
         return await self._conn.execute(query, *arguments)

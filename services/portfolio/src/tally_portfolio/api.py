@@ -22,7 +22,6 @@ from tally_portfolio.asking import (
     moment,
     sparse,
 )
-from tally_portfolio.domain.statement import canonical
 from tally_portfolio.store.views import BEGINNING
 from tally_reads import guarded
 from tally_security.internal import Viewer
@@ -116,9 +115,9 @@ def _add_wallet_routes(app: FastAPI, api: ReadApi) -> None:
     ) -> Response:
         since, until = asked.span()
         async with wallet_views.opened(api.pool, viewer, id) as found:
-            document = await wallet_views.account_statement(
+            written = await wallet_views.account_statement(
                 found, since, until, now=api.clock.now(), settled=api.settled
             )
             grants = found.grants
         await api.log(viewer, grants, "statement")
-        return Response(canonical(document), media_type="application/json")
+        return Response(written, media_type="application/json")

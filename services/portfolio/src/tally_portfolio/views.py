@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tally_portfolio import store
 from tally_portfolio.domain.records import RETURN
-from tally_portfolio.domain.redaction import PRIVATE_UNTIL_CONSENT, Document, redact
+from tally_portfolio.domain.redaction import PRIVATE_UNTIL_CONSENT, Document, redact, shows
 from tally_portfolio.domain.sharing import Insight, parties_of, shares_of
 from tally_portfolio.domain.time_line import NOTICED, Payment
 from tally_portfolio.record_documents import record_document
@@ -111,6 +111,9 @@ async def _other_seat(conn: Connection, viewer: Viewer, under: str) -> tuple[str
 
 async def listing(seat: Seat, kinds: Sequence[str], page: Page, load: Load) -> Listing:
     """A page of the things of these kinds that are seen from a seat, the newest first."""
+    if not all(shows(kinds[0], seat.persona, name) for name, _ in page.wanted):
+        # No document that is shown has such a field, however many are looked at.
+        return Listing((), None)
     found: list[tuple[Place, Document]] = []
     place, looked_at = page.after, 0
     while True:

@@ -1,6 +1,7 @@
 """One wallet as a viewer sees it: its movements, its statements, and what grants open of it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,9 +11,9 @@ from tally_contracts.directory import LogViews, View
 from tally_messaging import UnitOfWork
 from tally_messaging.envelope import Cause
 from tally_portfolio import store
-from tally_portfolio.domain.books import running
+from tally_portfolio.domain.books import Movement, running
 from tally_portfolio.domain.redaction import Document, of_grant, redact
-from tally_portfolio.domain.statement import digest, statement
+from tally_portfolio.domain.statement import entry, signed, statement
 from tally_portfolio.errors import NotSettledYet, SpanTooLong
 from tally_portfolio.service import could_be_kept, reading
 from tally_portfolio.store.views import GrantedWallet, Position
@@ -24,6 +25,7 @@ from tally_security.internal import Persona, Viewer
 
 ENTRIES_MAX = 10_000
 """A statement holds this many entries at most."""
+_ENTRIES_AT_ONCE = 200
 _HISTORY = "history"
 _COMMANDS = "directory.commands.v1"
 
@@ -133,8 +135,8 @@ async def history(wallet: OpenedWallet, before: Position, since: datetime, limit
 
 async def account_statement(
     wallet: OpenedWallet, since: datetime, until: datetime, *, now: datetime, settled: timedelta
-) -> Document:
-    """A statement with its digest (X8); raises NotSettledYet, SpanTooLong.
+) -> bytes:
+    """A statement with its digest (X8), in canonical form; raises NotSettledYet, SpanTooLong.
 
     `settled` is how old the end must be, so that no fact of the span is still on its way.
     """
@@ -159,9 +161,20 @@ async def account_statement(
         until=until,
         opening=opening,
         movements=found,
-        redact=lambda entry: redact("entry", wallet.persona, entry),
+        entries=await _entries(wallet.persona, opening[0], found),
     )
-    return {"statement": document, "sha256": digest(document)}
+    return signed(document)
+
+
+async def _entries(persona: str, posted: int, movements: Sequence[Movement]) -> list[Document]:
+    """The entries of a statement; everybody else is answered between two hundreds of them."""
+    entries = []
+    for number, movement in enumerate(movements):
+        posted += movement.posted
+        entries.append(redact("entry", persona, entry(movement, posted)))
+        if number % _ENTRIES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return entries
 
 
 async def log_views(

@@ -198,6 +198,11 @@ _SEEN: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
 )
 
 
+def shows(kind: str, persona: str, name: str) -> bool:
+    """Whether this persona sees this field of a kind of document."""
+    return name in _SEEN[kind, persona]
+
+
 def redact(kind: str, persona: str, document: Document) -> Document:
     """The document without what this persona does not see."""
     seen = _SEEN[kind, persona]

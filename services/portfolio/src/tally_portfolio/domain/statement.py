@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from tally_portfolio.domain.books import Movement, shown
@@ -21,18 +21,14 @@ def statement(
     until: datetime,
     opening: tuple[int, int],
     movements: Sequence[Movement],
-    redact: Callable[[Document], Document],
+    entries: Sequence[Document],
 ) -> Document:
     """What happened on an account from `since` up to, not including, `until`.
 
     It holds what facts say and nothing that may be said differently later: no alias, no purpose.
     """
-    posted, held = opening
-    entries = []
-    for movement in movements:
-        posted += movement.posted
-        held += movement.held
-        entries.append(redact(_entry(movement, posted)))
+    posted = opening[0] + sum(movement.posted for movement in movements)
+    held = opening[1] + sum(movement.held for movement in movements)
     return {
         "form": FORM,
         "account": account,
@@ -45,48 +41,8 @@ def statement(
     }
 
 
-def canonical(document: Mapping[str, object]) -> bytes:
-    """The one way to write a document: RFC 8785, for objects, lists, strings and whole numbers."""
-    # Names are ASCII, so that order by character is order by UTF-16 unit as well.
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
-
-
-def digest(document: Mapping[str, object]) -> str:
-    """SHA-256 of the canonical form, in hex."""
-    return hashlib.sha256(canonical(document)).hexdigest()
-
-
-def time(at: datetime) -> str:
-    """A moment as documents show it: UTC, microseconds only where there are some."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def words(five_ws: Mapping[str, object]) -> Document:
-    """Who, where and why as fields of their own."""
-    names = {
-        "who": ("actor", "principal"),
-        "where": ("channel", "country"),
-        "why": ("program", "event", "reason"),
-    }
-    told: Document = {}
-    for group, parts in names.items():
-        values = five_ws.get(group)
-        if isinstance(values, list):
-            told.update(zip(parts, values, strict=True))
-    return told
-
-
-def _balances(currency: str, posted: int, held: int) -> Document:
-    return {
-        "posted": shown(posted, currency),
-        "held": shown(held, currency),
-        "available": shown(posted - held, currency),
-    }
-
-
-def _entry(movement: Movement, posted: int) -> Document:
+def entry(movement: Movement, posted: int) -> Document:
+    """A movement in a statement; `posted` is the balance after it."""
     return {
         "at": time(movement.at),
         "effective_at": time(movement.effective_at),
@@ -99,4 +55,51 @@ def _entry(movement: Movement, posted: int) -> Document:
         "held": shown(movement.held, movement.currency),
         "balance": shown(posted, movement.currency),
         **words(movement.five_ws),
+    }
+
+
+def signed(document: Document) -> bytes:
+    """A statement and its SHA-256, in canonical form: written once, since it may be long."""
+    written = canonical(document)
+    return b'{"sha256":"%s","statement":%s}' % (
+        hashlib.sha256(written).hexdigest().encode(),
+        written,
+    )
+
+
+def canonical(document: Mapping[str, object]) -> bytes:
+    """The one way to write a document: RFC 8785, for objects, lists, strings and whole numbers."""
+    # Names are ASCII, so that order by character is order by UTF-16 unit as well.
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def time(at: datetime) -> str:
+    """A moment as documents show it: UTC, microseconds only where there are some."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_WORDS = (
+    ("who", ("actor", "principal")),
+    ("where", ("channel", "country")),
+    ("why", ("program", "event", "reason")),
+)
+
+
+def words(five_ws: Mapping[str, object]) -> Document:
+    """Who, where and why as fields of their own."""
+    told: Document = {}
+    for group, parts in _WORDS:
+        values = five_ws.get(group)
+        if isinstance(values, list):
+            told.update(zip(parts, values, strict=True))
+    return told
+
+
+def _balances(currency: str, posted: int, held: int) -> Document:
+    return {
+        "posted": shown(posted, currency),
+        "held": shown(held, currency),
+        "available": shown(posted - held, currency),
     }

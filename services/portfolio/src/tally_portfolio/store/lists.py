@@ -8,15 +8,11 @@ from tally_portfolio.domain.records import RETURNED
 from tally_portfolio.store.views import Place
 from tally_postgres import Connection
 
-_NEWEST = """
-SELECT s.at, s.subject FROM unnest($2::text[]) k (kind)
-CROSS JOIN LATERAL (
+_OF_KIND = """(
     SELECT at, subject FROM sight
-    WHERE viewer = $1 AND kind = k.kind AND (at, subject) < ($3, $4)
+    WHERE viewer = $1 AND kind = ($2::text[])[{nth}] AND (at, subject) < ($3, $4)
     ORDER BY at DESC, subject DESC LIMIT $5
-) s
-ORDER BY s.at DESC, s.subject DESC LIMIT $5
-"""
+)"""
 _NOTICED = """
 SELECT at, subject FROM sight
 WHERE viewer = $1 AND attention AND kind = ANY($2::text[]) AND (at, subject) < ($3, $4)
@@ -72,7 +68,8 @@ async def newest(
     conn: Connection, viewer: str, kinds: Sequence[str], after: Place, limit: int
 ) -> Look:
     """Things of these kinds that somebody sees."""
-    places = [Place(*row) for row in await conn.fetch(_NEWEST, viewer, kinds, *after, limit)]
+    rows = await conn.fetch(_newest(len(kinds)), viewer, kinds, *after, limit)
+    places = [Place(*row) for row in rows]
     end = places[-1] if places else None
     return Look(places, len(places), end, more=len(places) == limit)
 
@@ -93,7 +90,8 @@ async def chosen(
     `noticed`: among those alone that somebody should look at.
     """
     tests, values = _tests(kinds[0], wanted, first=7)
-    query = _CHOSEN.format(test=" AND ".join(tests), things=_NOTICED if noticed else _NEWEST)
+    things = _NOTICED if noticed else _newest(len(kinds))
+    query = _CHOSEN.format(test=" AND ".join(tests), things=things)
     rows = await conn.fetch(query, viewer, kinds, *after, window, most, *values)
     places = [Place(row["at"], row["subject"]) for row in rows if row["chosen"]]
     if not rows:
@@ -101,6 +99,12 @@ async def chosen(
     nth = rows[-1]["nth"]
     end = Place(rows[-1]["at"], rows[-1]["subject"])
     return Look(places, nth, end, more=len(rows) == most or nth == window)
+
+
+def _newest(kinds: int) -> str:
+    """Of each kind as many as may be needed, merged as the index gives them."""
+    each = " UNION ALL ".join(_OF_KIND.format(nth=nth) for nth in range(1, kinds + 1))
+    return f"SELECT at, subject FROM ({each}) x ORDER BY at DESC, subject DESC LIMIT $5"
 
 
 def _tests(kind: str, wanted: Sequence[tuple[str, str]], first: int) -> tuple[list[str], list[str]]:
