@@ -20,6 +20,7 @@ from tally_gateway.sealers import Sealers
 from tally_gateway.settings import GatewaySettings
 from tally_gateway.step_up import StepUp
 from tally_gateway.store import EVERY_TENANT, commands, scoped, step_up
+from tally_gateway.wire import Wire
 from tally_messaging import WorkerContext
 from tally_postgres import Connection, in_transaction
 from tally_reads import SignalFreeServer
@@ -72,17 +73,21 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
             intake, context.transactor, settings.intake_batch_max, settings.intake_waiting_max
         ),
         bell=bell,
-        reads=httpx.AsyncClient(
-            base_url=settings.portfolio_url, timeout=_READ_TIMEOUT_S, trust_env=False
-        ),
-        contacts=httpx.AsyncClient(
-            base_url=settings.directory_url, timeout=_READ_TIMEOUT_S, trust_env=False
-        ),
-        identities=httpx.AsyncClient(
-            base_url=settings.kyc_url, timeout=_READ_TIMEOUT_S, trust_env=False
-        ),
+        reads=_asking(settings.portfolio_url),
+        contacts=_asking(settings.directory_url),
+        identities=_asking(settings.kyc_url),
         internal_keys=InternalKeys(internal, tuple(internal_previous)),
         stopping=context.stopping,
+    )
+
+
+def _asking(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=_READ_TIMEOUT_S,
+        trust_env=False,
+        transport=Wire(),
+        headers={"Accept-Encoding": "identity"},
     )
 
 

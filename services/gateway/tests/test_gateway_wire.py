@@ -1,0 +1,133 @@
+"""Questions to read APIs: one answer for each, over connections that are kept and may be lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from tally_gateway.wire import Wire
+
+SMALL = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+
+
+@dataclass
+class Other:
+    """The other side: answers each question with the path it asked for, or as it is told to."""
+
+    port: int = 0
+    connections: int = 0
+    asked: list[str] = field(default_factory=list)
+    answer: Callable[[str], bytes | None] = lambda path: SMALL % (len(path), path.encode())
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        while head := await _head(reader):
+            path = head.split(" ")[1]
+            self.asked.append(path)
+            answer = self.answer(path)
+            if answer is not None:
+                writer.write(answer)
+        writer.close()
+
+    def hang_up(self) -> None:
+        for writer in self.writers:
+            writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> str:
+    try:
+        return (await reader.readuntil(b"\r\n\r\n")).decode()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return ""
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Other]:
+    found = Other()
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    found.port = server.sockets[0].getsockname()[1]
+    yield found
+    found.hang_up()
+    server.close()
+
+
+@pytest.fixture
+async def client(other: Other) -> AsyncIterator[httpx.AsyncClient]:
+    url = f"http://127.0.0.1:{other.port}"
+    async with httpx.AsyncClient(base_url=url, transport=Wire(2), timeout=20) as found:
+        yield found
+
+
+async def test_questions_one_after_the_other_share_a_connection(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    for path in ("/one?a=b%20c", "/two"):
+        answered = await client.get(path, headers={"Tally-Viewer": "x"})
+        assert (answered.status_code, answered.text) == (200, path)
+    assert other.connections == 1
+
+
+async def test_each_question_gets_its_own_answer_and_so_many_are_asked_at_a_time(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    answers = await asyncio.gather(*(client.get(f"/{n}") for n in range(20)))
+    assert [answer.text for answer in answers] == [f"/{n}" for n in range(20)]
+    assert other.connections == 2
+
+
+async def test_a_question_is_asked_again_where_the_connection_was_lost_while_idle(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    await client.get("/before")
+    other.hang_up()
+    assert (await client.get("/after")).text == "/after"
+    assert other.connections == 2
+
+
+async def test_a_question_whose_connection_is_lost_under_it_is_asked_once_more(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    await client.get("/before")
+    other.answer = lambda path: other.hang_up() if other.connections == 1 else SMALL % (2, b"ok")
+    assert (await client.get("/after")).text == "ok"
+    assert other.asked == ["/before", "/after", "/after"]
+
+
+async def test_an_answer_that_was_given_up_is_nobody_elses(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    await client.get("/before")
+    other.answer = lambda _: None
+    with pytest.raises(httpx.ReadTimeout):
+        await client.get("/slow", timeout=0.05)
+    other.answer = lambda path: SMALL % (len(path), path.encode())
+    assert (await client.get("/next")).text == "/next"
+    assert other.connections == 2
+
+
+async def test_a_body_in_pieces_is_read_whole(client: httpx.AsyncClient, other: Other) -> None:
+    other.answer = lambda _: CHUNKED
+    assert (await client.get("/")).text == "abcde"
+
+
+async def test_what_is_no_answer_is_an_error_of_httpx(
+    client: httpx.AsyncClient, other: Other
+) -> None:
+    other.answer = lambda _: b"SMTP ready\r\n\r\n"
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.get("/")
+    nobody = Wire()
+    async with httpx.AsyncClient(transport=nobody) as alone:
+        with pytest.raises(httpx.ConnectError):
+            await alone.get("http://127.0.0.1:1/")
+
+
+async def test_a_header_cannot_add_a_line(client: httpx.AsyncClient, other: Other) -> None:
+    with pytest.raises(httpx.LocalProtocolError):
+        await client.get("/", headers={"Tally-Viewer": "a\r\nb: c"})
+    assert other.asked == []
