@@ -18,7 +18,7 @@ async def test_money_is_split_claimed_held_and_given_back_and_each_sees_its_own(
 ) -> None:
     story = Story(await whole.people())
     told = [step async for step in story.tell()]
-    assert len({step.title for step in told}) == 9
+    assert len({step.title for step in told}) == 10
     assert all(step.done and step.seen for step in told)
     report = await verify(
         Sources(whole.database.admin_dsn, whole.kafka, schemas=SERVICES), wait_s=60

@@ -22,10 +22,16 @@ SELECT command_id, digest, answer, refusal FROM command WHERE command_id = ANY($
 # Each party that is named, itself or by a task, with what it became and all that became it.
 _PARTIES = """
 WITH RECURSIVE found AS (
-    SELECT p.* FROM party p WHERE p.party_id = ANY($1::text[])
-        OR p.party_id IN (SELECT t.party_id FROM task t WHERE t.task_id = ANY($2::text[]))
+    SELECT p.* FROM party p
+    WHERE p.party_id IN (
+        SELECT unnest($1::text[])
+        UNION ALL
+        SELECT t.party_id FROM task t WHERE t.task_id = ANY($2::text[]))
     UNION
-    SELECT p.* FROM found f JOIN party p ON p.party_id = f.merged_into OR p.merged_into = f.party_id
+    SELECT p.* FROM found f CROSS JOIN LATERAL (
+        SELECT * FROM party WHERE party_id = f.merged_into
+        UNION ALL
+        SELECT * FROM party WHERE merged_into = f.party_id) AS p
 )
 SELECT party_id, tenant, kind, country, merged_into, is_registered, sequence, level, may_remit,
        reasons, valid_until, policy_version

@@ -49,6 +49,7 @@ class Story:
             self.receive_for_somebody_unknown,
             self.name_the_payee,
             self.claim_with_a_code,
+            self.show_who_one_is,
             self.hold_in_escrow,
             self.give_back,
             self.look_across,
@@ -199,6 +200,32 @@ class Story:
                 "winner": "52.50 EUR",
                 "impostor": f"{refused['code']}: {refused['remedy']}",
                 "aggregator": "an alarm: who tried, and when",
+            },
+        )
+
+    async def show_who_one_is(self) -> Step:
+        """F27, F30: credited at level none, the payee shows who it is when it likes to."""
+        people = self.people
+        path = f"/v1/parties/{people.ids['payee']}/identity"
+        before = await people.clients["payee"].see(path)
+        expect("the payee's level while it was credited", before["level"], "none")
+        (task,) = (each["task_id"] for each in before["tasks"])
+        evidence = [{"reference": "vault:payee", "digest": "5b" * 32}]
+        await people.clients["payee"].do(f"/v1/tasks/{task}/submit", {"evidence": evidence})
+        verdict = {"outcome": "passed", "expires_at": _DEADLINE}
+        await people.clients["payee"].refused(f"/v1/tasks/{task}/decide", verdict, "not_permitted")
+        await people.clients["aggregator"].do(f"/v1/tasks/{task}/decide", verdict)
+        level = (await people.clients["payee"].see(path))["level"]
+        expect("the payee's level", level, "basic")
+        hidden = await people.clients["company"].get(path)
+        expect("the payee's identity, to the company", hidden.status_code, 404)
+        return Step(
+            "The payee shows who it is",
+            "Nothing waited for it: its money came at level none. It submits evidence, the aggregator "
+            "passes it, and the level follows.",
+            {
+                "payee": f"level {level}",
+                "company": "not_found, as long as the payee does not consent",
             },
         )
 
