@@ -180,6 +180,17 @@ async def test_f30_what_was_shown_grows_old_with_a_warning_and_the_level_falls(k
     assert await kyc.tick(timedelta(days=1)) == []
 
 
+async def test_a_warning_is_given_once_although_the_party_has_other_things_that_end(
+    kyc: Any,
+) -> None:
+    await kyc.passed("collect_data")
+    await kyc.passed("document", until=LATER + timedelta(days=1))
+    first = await kyc.tick(LATER - START - timedelta(days=30))
+    second = await kyc.tick(timedelta(days=1))
+    assert [event.kind for event in first] == ["collect_data"] * 2
+    assert [event.kind for event in second] == ["document"] * 2
+
+
 async def test_f30_what_is_shown_anew_in_time_keeps_the_level(kyc: Any) -> None:
     await kyc.passed("collect_data")
     await kyc.tick(LATER - START - timedelta(days=9))
