@@ -109,6 +109,10 @@ UNION ALL
 SELECT k.kind, 'program_5:' || n || k.kind, 1, 'program_5', lpad(n::text, 20, '0'), at,
        jsonb_build_object('program_id', 'program_5', 'program', 'rebates', 'version', n)
 FROM item CROSS JOIN (VALUES ('policy'), ('fees'), ('funding_order')) k (kind);
+INSERT INTO hop
+SELECT 'event-' || subject, 'pin_' || n, 'corr-' || n, NULL, 'funding.charge.taken.v1', 'funding.rules.v1',
+       'funding', at, at, told, subject
+FROM thing WHERE kind = 'charge';
 INSERT INTO budget SELECT subject, 1, 9000, 200, 300 FROM thing WHERE kind = 'budget';
 INSERT INTO tier SELECT subject, 200, 300 FROM thing WHERE kind = 'budget';
 INSERT INTO belonging
