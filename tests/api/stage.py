@@ -4,30 +4,23 @@ Whatever a test does, it does as one of its parties, by the public API; the post
 codes that are sent to it.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import httpx
-
+from tally_cli.demo import api
 from tally_cli.demo.api import Client
+from tally_cli.demo.people import People
 from tally_cli.demo.post import Post
+from tally_runtime import Ids
 
 from .api_platform import Platform
-
-WAIT_S = 60
 
 
 async def eventually(question: Callable[[], Awaitable[Any]]) -> Any:
     """The first answer that is one; facts take a moment to reach the views."""
-    async with asyncio.timeout(WAIT_S):
-        answer = await question()
-        while not answer:
-            await asyncio.sleep(0.1)
-            answer = await question()
-        return answer
+    return await api.eventually("what the test waits for", question)
 
 
 def money(amount: str, currency: str = "EUR") -> dict[str, str]:
@@ -35,16 +28,29 @@ def money(amount: str, currency: str = "EUR") -> dict[str, str]:
     return {"currency": currency, "amount": amount}
 
 
+@dataclass(slots=True, kw_only=True)
+class Troupe(People):
+    """People whose keys are put where the gateway keeps them: a test may ask as often as it likes."""
+
+    platform: Platform
+
+    async def key(self, party: str, label: str) -> Client:
+        client = await self.platform.client(party, self.ids["aggregator"])
+        return replace(client, codes=self.post.step_up_code)
+
+
 @dataclass
 class Cast:
     """The parties of one test, by their part in it, with a client for each."""
 
     platform: Platform
-    post: Post
-    root: str
-    ids: dict[str, str] = field(default_factory=dict)
-    clients: dict[str, Client] = field(default_factory=dict)
+    people: People
     _entries: int = 0
+
+    @classmethod
+    def empty(cls, platform: Platform, operator: Client, post: Post) -> Self:
+        """Nobody yet."""
+        return cls(platform, Troupe(Ids().uuid7().hex[-8:], operator, post, platform=platform))
 
     @classmethod
     async def planted(cls, platform: Platform, operator: Client, post: Post) -> Self:
@@ -52,10 +58,8 @@ class Cast:
 
         Money is its beneficiary's, whole, where no rule of the test's own says otherwise.
         """
-        made = await operator.do("/v1/parties", {"kind": "aggregator", "reason": "Signed"})
-        cast = cls(platform, post, made["subject"])
-        cast.ids["aggregator"] = cast.root
-        cast.clients["aggregator"] = await cast.client("aggregator")
+        cast = cls.empty(platform, operator, post)
+        await cast.people.begin()
         await cast.party("company", "company", "aggregator")
         await cast.party("rival", "company", "aggregator")
         await cast.party("partner", "partner", "company")
@@ -64,23 +68,32 @@ class Cast:
         return cast
 
     def __getitem__(self, name: str) -> Client:
-        return self.clients[name]
+        return self.people.clients[name]
 
-    async def client(self, name: str, **more: Any) -> Client:
+    @property
+    def ids(self) -> dict[str, str]:
+        """Parties by their part."""
+        return self.people.ids
+
+    @property
+    def root(self) -> str:
+        """The aggregator, whose tenant this is."""
+        return self.ids["aggregator"]
+
+    @property
+    def post(self) -> Post:
+        """Brings the codes that are sent to them."""
+        return self.people.post
+
+    async def client(self, name: str) -> Client:
         """Another key of a party: another person of it."""
-        client = await self.platform.client(self.ids[name], self.root, **more)
-        return replace(client, codes=self.post.step_up_code)
+        return await self.people.key(self.ids[name], name)
 
     async def party(
-        self, name: str, kind: str, parent: str, *, by: str = "aggregator", **more: Any
+        self, name: str, kind: str, parent: str, *, by: str = "aggregator", **more: str
     ) -> str:
         """Register a party below another; its id."""
-        made = await self[by].do(
-            "/v1/parties", {"kind": kind, "parent": self.ids[parent], "reason": "Signed", **more}
-        )
-        self.ids[name] = made["subject"]
-        self.clients[name] = await self.client(name)
-        return self.ids[name]
+        return await self.people.join(name, kind, under=parent, by=by, **more)
 
     async def rule(
         self, name: str, lines: list[dict[str, Any]], *, rule_id: str = "", **more: Any
@@ -118,52 +131,25 @@ class Cast:
         **more: Any,
     ) -> str:
         """Money in, entered by one person and approved by another (F12); its id, once allocated."""
-        if "second" not in self.clients:
-            self.clients["second"] = await self.client("company")
-        second = self["second"] if company == "company" else await self.client(company)
+        second = f"second of {company}"
+        if second not in self.people.clients:
+            await self.people.colleague(second, of=company)
         self._entries += 1
         external_id = f"{self.root[-8:]}-{self._entries}"
-        proposed = await self[company].do(
-            "/v1/pay-ins",
-            {
-                "external_id": external_id,
-                "amount": amount,
-                "originator": {"reference": "customer-7", "country": "DE"},
-                "company": self.ids[company],
-                "beneficiary": beneficiary,
-                "value_date": "2026-09-21",
-                "why": self.why(event or f"order:{self._entries}"),
-                **more,
-            },
+        why = self.why(event or f"order:{self._entries}")
+        entry = await self.people.enter(
+            external_id, amount, beneficiary, why=why, company=company, **more
         )
-        await second.do(
-            f"/v1/pay-in-entries/{proposed['subject']}/decide", {"approve": True, "note": "Seen"}
-        )
-        return str(await eventually(lambda: self._allocated(company, external_id)))
-
-    async def _allocated(self, company: str, external_id: str) -> str | None:
-        for item in await self.items(company, "/v1/pay-ins", limit=200):
-            if item.get("external_id") == external_id and item["state"] == "allocated":
-                return str(item["pay_in_id"])
-        return None
+        return await self.people.approve(entry, external_id, by=second)
 
     async def items(self, name: str, path: str, **parameters: Any) -> list[dict[str, Any]]:
         """The items of a list, as a party sees them."""
-        answered = await self[name].get(path, **parameters)
-        assert answered.status_code == httpx.codes.OK, f"{path}: {answered.text}"
-        found: list[dict[str, Any]] = answered.json()["items"]
+        found: list[dict[str, Any]] = (await self[name].see(path, **parameters))["items"]
         return found
 
     async def log(self, name: str, *types: str) -> list[dict[str, Any]]:
         """A party's log of events from its beginning, all of it or only these types."""
-        chosen = {"types": ",".join(types)} if types else {}
-        found: list[dict[str, Any]] = []
-        after, more = "0", True
-        while more:
-            page = (await self[name].get("/v1/events", after=after, limit=500, **chosen)).json()
-            found += page["data"]
-            after, more = page["next"], page["has_more"]
-        return found
+        return await self[name].events(*types)
 
     async def told(self, name: str, kind: str, **where: Any) -> dict[str, Any]:
         """The first fact of a kind in a party's log with these fields, once it is there."""
@@ -197,35 +183,12 @@ class Cast:
 
     async def own_wallets(self, name: str) -> list[dict[str, Any]]:
         """A party's own wallets with their balances, as it sees them."""
-        listed = await self.items(name, "/v1/wallets", limit=200)
-        return [item for item in listed if item["owner"] == self.ids[name]]
+        return await self.people.own_wallets(name)
 
     async def holds(self, name: str, amount: str, currency: str = "EUR") -> None:
         """Wait until a party's own wallets hold this much of a currency in all."""
+        await self.people.holds(name, amount, currency)
 
-        async def ask() -> bool:
-            sums = [
-                item["posted"]["amount"]
-                for item in await self.own_wallets(name)
-                if item["currency"] == currency and item["posted"]["amount"].strip("0.")
-            ]
-            return sums == ([amount] if amount.strip("0.") else [])
-
-        await eventually(ask)
-
-    async def verified(self, name: str, address: str, *, by: str | None = None) -> str:
+    async def verified(self, name: str, address: str) -> str:
         """Show that a contact is a party's: the code is sent to it and given back; its token."""
-        client, party = self[by or name], self.ids[name]
-        added = await client.do(
-            f"/v1/parties/{party}/contacts",
-            {"channel": "email", "value": address, "reason": "To be reached"},
-        )
-        begun = await client.do(
-            f"/v1/contacts/{added['subject']}/verifications", {"reason": "To be paid"}
-        )
-        code = await self.post.verification_code(begun["subject"])
-        await self[name].do(
-            f"/v1/verifications/{begun['subject']}/confirm", {"code": code, "reason": "It came"}
-        )
-        token: str = added["outcome"]["data"]["contact"]
-        return token
+        return await self.people.show_contact(name, address)

@@ -73,11 +73,11 @@ async def shop(whole: Whole) -> Cast:
             occurred_at=SystemClock().now(),
         )
         await told_upstream(whole, "directory.commands.v1", command, party)
-    shop = Cast(whole.platform, whole.post(), ROOT, ids={"aggregator": ROOT, "company": SHOP})
-    for name in ("aggregator", "company"):
-        shop.clients[name] = await shop.client(name)
-
     operator = await whole.platform.operator()
+    shop = Cast.empty(whole.platform, operator, whole.post())
+    for name, party in (("aggregator", ROOT), ("company", SHOP)):
+        shop.ids[name] = party
+        shop.people.clients[name] = await shop.client(name)
 
     async def known() -> bool:
         return (await operator.get(f"/v1/parties/{SHOP}")).status_code == 200

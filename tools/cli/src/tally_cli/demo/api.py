@@ -13,7 +13,7 @@ T = TypeVar("T")
 WAIT_S = 25
 """How long a command waits for its outcome before it is answered with 202."""
 EVENTUALLY_S = 60
-_POLL_S = 0.3
+_POLL_S = 0.1
 _OK = 200
 _FORBIDDEN = 403
 

@@ -1,5 +1,6 @@
 """Who is in the story: parties of one aggregator's tree, and a key of the API for each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from tally_cli.demo.post import Post
 from tally_gateway.routes import SCOPES
 
 _CREATED = frozenset({200, 201})
+_APPROVAL = {"approve": True, "note": "Seen on the account"}
 
 
 @dataclass(slots=True)
@@ -28,10 +30,12 @@ class People:
         made = await self.operator.do("/v1/parties", {"kind": "aggregator", "reason": "Signed"})
         await self._known("aggregator", made["subject"])
 
-    async def join(self, name: str, kind: str, *, under: str, by: str | None = None) -> str:
+    async def join(
+        self, name: str, kind: str, *, under: str, by: str | None = None, **more: str
+    ) -> str:
         """A party below another one, registered by `by` (else by the one above); its id."""
         made = await self.clients[by or under].do(
-            "/v1/parties", {"kind": kind, "parent": self.ids[under], "reason": "Signed"}
+            "/v1/parties", {"kind": kind, "parent": self.ids[under], "reason": "Signed", **more}
         )
         await self._known(name, made["subject"])
         return self.ids[name]
@@ -48,8 +52,8 @@ class People:
             raise StoryFailed(f"POST /v1/api-keys: {made.status_code} {made.text}")
         return Client(self.operator.http, made.json()["secret"], self.post.step_up_code)
 
-    async def show_contact(self, name: str, address: str) -> None:
-        """Add a contact, and give the code that comes there back: it is this party's own."""
+    async def show_contact(self, name: str, address: str) -> str:
+        """Add a contact, and give the code that comes there back: it is this party's own; its token."""
         client = self.clients[name]
         added = await client.do(
             f"/v1/parties/{self.ids[name]}/contacts",
@@ -63,37 +67,63 @@ class People:
             f"/v1/verifications/{started['subject']}/confirm",
             {"code": code, "reason": "To be paid"},
         )
+        token: str = added["outcome"]["data"]["contact"]
+        return token
 
     async def pay_in(
         self, external_id: str, amount: dict[str, str], beneficiary: dict[str, str], program: str
     ) -> str:
         """Money of the company that two of its people enter by hand (F12); the pay-in's id."""
-        event = f"order:{external_id}"
-        proposed = await self.clients["company"].do(
+        why = {"program": program, "event": f"order:{external_id}", "reason": "Order paid"}
+        entry = await self.enter(external_id, amount, beneficiary, why=why)
+        await self.clients["company"].refused(_decide(entry), _APPROVAL, "same_person")
+        return await self.approve(entry, external_id, by="colleague")
+
+    async def enter(
+        self,
+        external_id: str,
+        amount: Mapping[str, str],
+        beneficiary: Mapping[str, str] | None,
+        *,
+        why: Mapping[str, str],
+        company: str = "company",
+        **more: Any,
+    ) -> str:
+        """Money of a company, as one of its people says; the entry's id."""
+        proposed = await self.clients[company].do(
             "/v1/pay-ins",
             {
                 "external_id": external_id,
                 "amount": amount,
                 "originator": {"reference": "customer-7", "country": "DE"},
-                "company": self.ids["company"],
+                "company": self.ids[company],
                 "beneficiary": beneficiary,
                 "value_date": "2026-09-21",
-                "why": {"program": program, "event": event, "reason": "Order paid"},
+                "why": why,
+                **more,
             },
         )
-        path = f"/v1/pay-in-entries/{proposed['subject']}/decide"
-        decision = {"approve": True, "note": "Seen on the account"}
-        await self.clients["company"].refused(path, decision, "same_person")
-        await self.clients["colleague"].do(path, decision)
-        return await eventually(f"{external_id} allocated", lambda: self._allocated(external_id))
+        return str(proposed["subject"])
 
-    async def holds(self, name: str, amount: str) -> None:
-        """Wait until a party's own EUR wallet shows this amount."""
+    async def approve(self, entry: str, external_id: str, *, by: str) -> str:
+        """Another of the company's people agrees; the pay-in's id, once it is allocated."""
+        await self.clients[by].do(_decide(entry), _APPROVAL)
+        return await eventually(
+            f"{external_id} allocated", lambda: self._allocated(by, external_id)
+        )
+
+    async def holds(self, name: str, amount: str, currency: str = "EUR") -> None:
+        """Wait until a party's own wallets of a currency show this amount, in one of them."""
 
         async def shown() -> bool:
-            return (await self.balances(name)).get("EUR") == amount
+            found = [
+                item["posted"]["amount"]
+                for item in await self.own_wallets(name)
+                if item["currency"] == currency and item["posted"]["amount"].strip("0.")
+            ]
+            return found == ([amount] if amount.strip("0.") else [])
 
-        await eventually(f"{name} has {amount} EUR", shown)
+        await eventually(f"{name} has {amount} {currency}", shown)
 
     async def has_unclaimed(self, owner: str) -> None:
         """Wait until money of an owner nobody knows can be claimed or designated: its clock runs."""
@@ -106,9 +136,13 @@ class People:
 
     async def balances(self, name: str) -> dict[str, str]:
         """What a party's own wallets hold, by currency."""
-        listed = await self.clients[name].see("/v1/wallets")
-        own = [item for item in listed["items"] if item["owner"] == self.ids[name]]
+        own = await self.own_wallets(name)
         return {item["currency"]: item["posted"]["amount"] for item in own}
+
+    async def own_wallets(self, name: str) -> list[dict[str, Any]]:
+        """A party's own wallets with their balances, as it sees them."""
+        listed = await self.clients[name].see("/v1/wallets", limit=200)
+        return [item for item in listed["items"] if item["owner"] == self.ids[name]]
 
     async def sees_of(self, name: str, pay_in: str) -> dict[str, Any] | None:
         """What a party's log says of a pay-in's allocation; None if it says nothing."""
@@ -120,9 +154,13 @@ class People:
         self.ids[name] = party
         self.clients[name] = await self.key(party, name)
 
-    async def _allocated(self, external_id: str) -> str | None:
-        listed = await self.clients["company"].see("/v1/pay-ins")
+    async def _allocated(self, name: str, external_id: str) -> str | None:
+        listed = await self.clients[name].see("/v1/pay-ins", limit=200)
         for item in listed["items"]:
             if item.get("external_id") == external_id and item["state"] == "allocated":
                 return str(item["pay_in_id"])
         return None
+
+
+def _decide(entry: str) -> str:
+    return f"/v1/pay-in-entries/{entry}/decide"
