@@ -1,6 +1,5 @@
 """F31 on real books: whose a wallet is, by which law its clock runs, and when it begins anew."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -11,10 +10,7 @@ from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_claims import ClaimIssued, DormancyChanged, IssueClaim
 from tally_contracts.funding_unclaimed import NoticeDue, OwnerConfirmed, ReclaimChanged
-from tally_funding.answers.store import for_every_tenant
-from tally_funding.claims import owners
 from tally_funding.claims.worker import ClaimsWorker
-from tally_messaging import Cause, UnitOfWork
 from tally_money import Money, iso_currencies
 from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
@@ -230,34 +226,3 @@ async def test_reclaim_leaves_the_clock_of_money_that_came_since(platform: Platf
     told = await send(platform, reclaim(account), reclaim_decision())
     assert of(told, ReclaimChanged)[-1].state == "moved"
     assert (states(told, anna), await dormancy(platform, anna)) == ([], "active")
-
-
-async def test_what_is_posted_while_the_wallet_is_told_of_is_not_lost(platform: Platform) -> None:
-    """Two replicas: one hears of the journal, the other of whose the account is, at the same moment."""
-    account = BOOKS.wallet(party("anna"), "USD").id
-    posted_to, ended = asyncio.Event(), asyncio.Event()
-
-    async def hears_of_money(uow: UnitOfWork) -> None:
-        await for_every_tenant(uow.conn)
-        await owners.posted(uow, {account: Money.parse("5.00", "USD")}, Cause("payment-1"))
-        posted_to.set()
-        await ended.wait()
-
-    money = asyncio.create_task(platform.funding.transactor.run(hears_of_money))
-    await posted_to.wait()
-    opened = wallet_opened(party("anna"), account)
-    telling = asyncio.create_task(platform.give(opened, topic="directory.wallets.v1"))
-    while not telling.done() and not await waits_for_a_lock(platform):  # noqa: ASYNC110 - it is the server that waits
-        await asyncio.sleep(0.01)
-    ended.set()
-    await asyncio.gather(money, telling)
-    assert await followed(platform, party("anna")) == 500
-
-
-async def waits_for_a_lock(platform: Platform) -> bool:
-    return bool(
-        await platform.rows(
-            "SELECT FROM pg_locks JOIN pg_database d ON d.oid = database"
-            " WHERE NOT granted AND d.datname = current_database()"
-        )
-    )

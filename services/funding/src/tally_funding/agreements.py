@@ -56,14 +56,19 @@ def build_router(claims: Claims) -> Router:
     @router.fold(JournalPosted, JournalReversed, JournalRejected)
     async def posted(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
         await escrow.settle(uow, claims.books, messages)
-        await filings.answer(uow, messages)
-        await reclaims.answer(uow, messages)
-        await following.follow(uow, claims.books, messages)
+        filed = await filings.find_answered(uow, messages)
+        returned = await reclaims.find_answered(uow, messages)
+        touched = await following.find_touched(uow, messages)
+        await following.lock(uow, touched, {kept.reclaim.line.account for kept in returned})
+        await filings.answer(uow, filed, messages)
+        await reclaims.answer(uow, returned, messages)
+        await following.follow(uow, claims.books, touched)
 
     @router.fold(PayInAllocated)
     async def allocated(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]]) -> None:
         await escrow.see(uow, claims.books, messages)
         await for_every_tenant(uow.conn)
+        await following.lock_allocated(uow, messages)
         await following.designate(uow, claims.books, messages)
         await owners.brought(uow, messages)
 

@@ -9,6 +9,7 @@ from typing import Final
 from tally_contracts.base import Amount, Who
 from tally_contracts.funding_claims import DormancyChanged
 from tally_contracts.funding_unclaimed import NoticeDue
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims.domain.dormancy import (
     GONE,
     NEXT,
@@ -221,6 +222,7 @@ async def settle(
 
 async def run_out(uow: UnitOfWork, limit: int) -> int:
     """Move on up to `limit` clocks of each state that time moves; how many were found."""
+    await for_every_tenant(uow.conn)
     due = await wallets.lock_due(uow.conn, uow.now, limit)
     if not due:
         return 0

@@ -126,17 +126,27 @@ async def decide(
     return fact
 
 
-async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Take the ledger's answers to lines: wallets are escheated, the last answer files the report."""
+async def find_answered(
+    uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]
+) -> Sequence[KeptFiling]:
+    """The filings that the ledger answers lines of, locked; their wallets are not yet."""
     ours = answers_to(postings.LINE_PREFIX, messages)
     if not ours:
-        return
+        return ()
     await for_every_tenant(uow.conn)
+    return list((await store.lock(uow.conn, await store.of_lines(uow.conn, ours))).values())
+
+
+async def answer(
+    uow: UnitOfWork, found: Sequence[KeptFiling], messages: Sequence[Received[LedgerFact]]
+) -> None:
+    """Take the ledger's answers to lines: wallets are escheated, the last answer files the report."""
+    ours = answers_to(postings.LINE_PREFIX, messages)
     answers = {
         line_id: message.event.code if isinstance(message.event, JournalRejected) else None
         for line_id, message in ours.items()
     }
-    for kept in (await store.lock(uow.conn, await store.of_lines(uow.conn, ours))).values():
+    for kept in found:
         filing, answered = domain.answer(kept.filing, answers)
         if not answered:
             continue

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tally_contracts.base import Who
 from tally_contracts.funding import Allocation, PayInAllocated
@@ -33,6 +33,14 @@ BY_PAY_INS = ("pin_", "match_")
 """How references of the journals start that pay-ins are allocated by."""
 
 
+async def lock_allocated(uow: UnitOfWork, messages: Sequence[Received[PayInAllocated]]) -> None:
+    """Lock the wallets of known and unknown owners at once, where pay-ins bring money to both."""
+    shares = [share for message in messages for share in message.event.allocations]
+    unknown = {share.owner for share in shares if is_claimable(share.owner)}
+    if unknown and any(share.owner not in unknown for share in shares):
+        await wallets.lock_all(uow.conn, {share.account for share in shares}, unknown)
+
+
 async def designate(
     uow: UnitOfWork, books: Books, messages: Sequence[Received[PayInAllocated]]
 ) -> None:
@@ -57,69 +65,98 @@ async def designate(
     await batch.save()
 
 
-async def follow(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Follow the books: what else moves at wallets of unknown payees, and movements under way.
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What journals touch, as far as it is told: read before any of it is locked.
 
-    What pay-ins bring is told by funding itself, in another order than the ledger's facts come: a
-    wallet may be below zero here until both have come, and then nothing of it is moved.
+    `owners` by account; `unopened` are wallets of unknown payees that are not entered yet, `moving`
+    has the owners of movements that the ledger answers.
     """
+
+    messages: Sequence[Received[LedgerFact]] = ()
+    deltas: Mapping[str, Money] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    unopened: Sequence[Designation] = ()
+    moving: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def claimable(self) -> Mapping[str, str]:
+        """The owners nobody knows, by account."""
+        return {account: owner for account, owner in self.owners.items() if is_claimable(owner)}
+
+    @property
+    def senders(self) -> Mapping[str, Cause]:
+        """Known owners that have moved money of their own."""
+        return {
+            message.event.who.principal: message.cause
+            for message in self.messages
+            for leg in _legs(message.event)
+            if self.owners.get(leg.debit) == message.event.who.principal
+            and not is_claimable(message.event.who.principal)
+        }
+
+
+async def find_touched(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> Touched:
+    """What is to be followed of these journals: what pay-ins bring is told by funding itself."""
     others = [m for m in messages if not m.event.reference.startswith(BY_PAY_INS)]
     if not others:
-        return
+        return Touched()
     await for_every_tenant(uow.conn)
     deltas = _deltas(others)
-    ended = [m for m in others if m.event.reference.startswith(REFERENCE_PREFIX)]
-    owners = await _owners(uow, deltas, others)
-    ours = {account: owner for account, owner in owners.items() if is_claimable(owner)}
-    moving = (
-        await claims.owners_of_moving(uow.conn, {m.event.reference for m in ended}) if ended else {}
+    told = await wallets.owners_of(uow.conn, deltas) if deltas else {}
+    missing = [account for account in deltas if account not in told]
+    found = await wallets.designated(uow.conn, missing) if missing else ()
+    ended = {m.event.reference for m in others if m.event.reference.startswith(REFERENCE_PREFIX)}
+    return Touched(
+        messages=others,
+        deltas=deltas,
+        owners={**told, **{one.account: one.owner for one in found}},
+        unopened=found,
+        moving=await claims.owners_of_moving(uow.conn, ended) if ended else {},
     )
+
+
+async def lock(uow: UnitOfWork, touched: Touched, accounts: Collection[str]) -> None:
+    """Lock all wallets that following these journals may change, and these, in the order of accounts."""
+    owners = {*touched.claimable.values(), *touched.moving.values(), *touched.senders}
+    if touched.deltas or owners or accounts:
+        await wallets.lock_all(uow.conn, {*touched.deltas, *accounts}, owners)
+
+
+async def follow(uow: UnitOfWork, books: Books, touched: Touched) -> None:
+    """Follow the books: what else moves at wallets of unknown payees, and movements under way.
+
+    What pay-ins bring comes in another order than the ledger's facts: a wallet may be below zero here
+    until both have come, and then nothing of it is moved.
+    """
+    if not touched.messages:
+        return
+    cause = touched.messages[-1].cause
+    if touched.unopened:
+        await _open(uow, touched.unopened, cause)
+    ours, moving = touched.claimable, touched.moving
     if ours or moving:
         batch = Batch(uow, books)
         await batch.load({*ours.values(), *moving.values()})
-        minor = {account: deltas[account].minor for account in ours}
-        await _add(batch, minor, others[-1].cause)
-        for message in ended:
+        minor = {account: touched.deltas[account].minor for account in ours}
+        await _add(batch, minor, cause)
+        for message in touched.messages:
             if message.event.reference in moving:
                 _end(batch, moving[message.event.reference], message)
-        _move_on_all(batch, others[-1].cause)
+        _move_on_all(batch, cause)
         await batch.save()
-    await _follow_known(uow, owners, deltas, others)
+    await _follow_known(uow, touched, cause)
 
 
-async def _follow_known(
-    uow: UnitOfWork,
-    owners: Mapping[str, str],
-    deltas: Mapping[str, Money],
-    messages: Sequence[Received[LedgerFact]],
-) -> None:
+async def _follow_known(uow: UnitOfWork, touched: Touched, cause: Cause) -> None:
     """What moved at the wallets of known owners; what an owner itself has sent is a sign of life."""
-    rest = {a: money for a, money in deltas.items() if not is_claimable(owners.get(a, ""))}
+    claimable = touched.claimable
+    rest = {a: money for a, money in touched.deltas.items() if a not in claimable}
     if not rest:
         return
-    senders = {
-        message.event.who.principal: message.cause
-        for message in messages
-        for leg in _legs(message.event)
-        if owners.get(leg.debit) == message.event.who.principal
-    }
-    if senders:
-        await clocks.sign_of_life(uow, senders)
-    await known.posted(uow, rest, messages[-1].cause)
-
-
-async def _owners(
-    uow: UnitOfWork, touched: Collection[str], messages: Sequence[Received[LedgerFact]]
-) -> Mapping[str, str]:
-    """Owners of these accounts as far as told; wallets of unknown payees are opened by now."""
-    if not touched:
-        return {}
-    told = await wallets.owners_of(uow.conn, touched)
-    found = await wallets.designated(uow.conn, [one for one in touched if one not in told])
-    if not found:
-        return told
-    await _open(uow, found, messages[-1].cause)
-    return {**told, **{one.account: one.owner for one in found}}
+    if touched.senders:
+        await clocks.sign_of_life(uow, touched.senders)
+    await known.posted(uow, rest, cause)
 
 
 def _legs(event: LedgerFact) -> Sequence[Leg | ReversedLeg]:
@@ -243,15 +280,14 @@ def _by_itself(batch: Batch, owner: str, cause: Cause) -> Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How much was due in a turn: claims, tries to move on, and clocks."""
+    """How much was due in a turn: claims, and tries to move on."""
 
     claims: int
     tries: int
-    clocks: int
 
 
 async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> Found:
-    """End claims that are over, try again what was refused, make dormant what has run out."""
+    """End claims that are over, try again what was refused."""
     await for_every_tenant(uow.conn)
     over = await claims.due_owners(uow.conn, uow.now, limit)
     again = await claims.retry_owners(uow.conn, uow.now, limit)
@@ -264,7 +300,7 @@ async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> Found:
         await batch.save()
         if put_off:
             await claims.put_off(uow.conn, put_off, uow.now + TRY_AGAIN_AFTER)
-    return Found(len(over), len(again), await clocks.run_out(uow, limit))
+    return Found(len(over), len(again))
 
 
 def _expire(batch: Batch, owner: str) -> bool:

@@ -28,28 +28,31 @@ async def registered(
 
     `holders`: companies that money named before the directory did, which were trees of their own.
     """
-    if owners:
+    if not owners:
+        return
+    if not holders:
         held = await wallets.lock_owners(uow.conn, owners)
         await _bring_up(uow, [(wallet, owners[wallet.owner]) for wallet in held])
-    if holders:
-        tenants = {company: new.place.tenant for company, new in holders.items()}
-        await wallets.rename_holders(uow.conn, tenants)
-        await _bring_up_held(uow, holders)
-
-
-async def _bring_up_held(uow: UnitOfWork, holders: Mapping[str, Newcomer]) -> None:
-    held = await wallets.lock_tenants(uow.conn, holders)
+        return
+    tenants = {company: new.place.tenant for company, new in holders.items()}
+    await wallets.rename_holders(uow.conn, tenants)
+    held = await wallets.lock_held(uow.conn, owners, holders)
     # Owners that are registered stand in their own tree, by the law of their country.
     known = await parties.places(uow.conn, {wallet.owner for wallet in held})
     found = []
     for wallet in held:
-        new = holders[wallet.tenant]
-        if wallet.clock.jurisdiction != ELSEWHERE:
-            # It may be by the law of another company, in a tree whose root is told of only now.
-            new = replace(new, place=replace(new.place, country=None))
-        if wallet.owner not in known:
-            found.append((wallet, new))
+        if wallet.owner in owners:
+            found.append((wallet, owners[wallet.owner]))
+        elif wallet.owner not in known:
+            found.append((wallet, _as_holder(holders[wallet.tenant], wallet)))
     await _bring_up(uow, found)
+
+
+def _as_holder(new: Newcomer, wallet: Wallet) -> Newcomer:
+    """A law that is known may be that of another company, in a tree whose root is told of only now."""
+    if wallet.clock.jurisdiction == ELSEWHERE:
+        return new
+    return replace(new, place=replace(new.place, country=None))
 
 
 async def merged(uow: UnitOfWork, kept: str, former: str, cause: Cause) -> None:

@@ -108,6 +108,8 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
     asked = {m.event.owner: m.cause for m in messages if is_asked_for(m.event)}
     if gone or asked:
         await for_every_tenant(uow.conn)
+    if gone and asked:
+        await wallets.lock_all(uow.conn, gone, asked)
     if asked:
         await clocks.sign_of_life(uow, asked)
     if gone:

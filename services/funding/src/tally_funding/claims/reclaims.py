@@ -107,13 +107,23 @@ async def decide(
     return fact
 
 
-async def answer(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Take the ledger's answers to reclaims: the wallet's money is told as reclaimed."""
+async def find_answered(
+    uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]
+) -> Sequence[KeptReclaim]:
+    """The reclaims that the ledger answers, locked; their wallets are not yet."""
     ours = answers_to(postings.RECLAIM_PREFIX, messages)
     if not ours:
-        return
+        return ()
     await for_every_tenant(uow.conn)
-    for kept in (await store.lock(uow.conn, references=ours)).values():
+    return list((await store.lock(uow.conn, references=ours)).values())
+
+
+async def answer(
+    uow: UnitOfWork, found: Sequence[KeptReclaim], messages: Sequence[Received[LedgerFact]]
+) -> None:
+    """Take the ledger's answers to reclaims: the wallet's money is told as reclaimed."""
+    ours = answers_to(postings.RECLAIM_PREFIX, messages)
+    for kept in found:
         message = ours[kept.reclaim.reference]
         code = message.event.code if isinstance(message.event, JournalRejected) else None
         reclaim = domain.answer(kept.reclaim, code)

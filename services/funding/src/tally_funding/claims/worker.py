@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from tally_funding.claims import following
+from tally_funding.claims import clocks, following
 from tally_funding.postings import Books
 from tally_messaging import Transactor, WorkerContext
 
@@ -26,4 +26,6 @@ class ClaimsWorker:
         found = await transactor.run(
             partial(following.pass_time, books=self.books, limit=self.batch)
         )
-        return max(found.claims, found.tries, found.clocks) >= self.batch
+        # In a unit of its own: each locks its wallets once, in their order.
+        moved = await transactor.run(partial(clocks.run_out, limit=self.batch))
+        return max(found.claims, found.tries, moved) >= self.batch

@@ -51,8 +51,9 @@ SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) ORDER BY ac
 """
 
 # Read whole: a company that money named before the directory did is told of once.
-_LOCK_BY_TENANT = f"""
-SELECT {_WALLET} FROM claimable_wallet WHERE tenant = ANY($1::text[]) ORDER BY account FOR UPDATE
+_LOCK_BY_OWNER_OR_TENANT = f"""
+SELECT {_WALLET} FROM claimable_wallet WHERE owner = ANY($1::text[]) OR tenant = ANY($2::text[])
+ORDER BY account FOR UPDATE
 """
 
 # Asked again of each row once it is locked: another worker may have moved it on meanwhile.
@@ -71,12 +72,20 @@ WHERE {_DUE} AND account IN (
 ORDER BY account FOR UPDATE
 """
 
+_REPORTABLE = "dormancy = 'reportable' AND tenant = $1 AND jurisdiction = $2 AND balance > 0"
 _LOCK_REPORTABLE = f"""
 SELECT {_WALLET} FROM claimable_wallet
-WHERE dormancy = 'reportable' AND tenant = $1 AND jurisdiction = $2 AND balance > 0
-  AND account NOT IN (
-    SELECT account FROM unclaimed_line WHERE state IN ('proposed', 'remitting'))
-ORDER BY last_activity_at, account LIMIT $3 FOR UPDATE
+WHERE {_REPORTABLE} AND account IN (
+    SELECT account FROM claimable_wallet
+    WHERE {_REPORTABLE} AND account NOT IN (
+        SELECT account FROM unclaimed_line WHERE state IN ('proposed', 'remitting'))
+    ORDER BY last_activity_at, account LIMIT $3)
+ORDER BY account FOR UPDATE
+"""
+
+_LOCK_ALL = """
+SELECT FROM claimable_wallet WHERE account = ANY($1::text[]) OR owner = ANY($2::text[])
+ORDER BY account FOR UPDATE
 """
 
 _LOCK_ACCOUNTS = f"""
@@ -265,9 +274,17 @@ async def lock_owners(conn: Connection, owners: Collection[str]) -> Sequence[Wal
     return [_wallet(row) for row in await conn.fetch(_LOCK_BY_OWNER, sorted(owners))]
 
 
-async def lock_tenants(conn: Connection, tenants: Collection[str]) -> Sequence[Wallet]:
-    """The wallets that these tenants hold, locked."""
-    return [_wallet(row) for row in await conn.fetch(_LOCK_BY_TENANT, sorted(tenants))]
+async def lock_held(
+    conn: Connection, owners: Collection[str], tenants: Collection[str]
+) -> Sequence[Wallet]:
+    """The wallets of these owners, and those that these tenants hold, locked."""
+    rows = await conn.fetch(_LOCK_BY_OWNER_OR_TENANT, sorted(owners), sorted(tenants))
+    return [_wallet(row) for row in rows]
+
+
+async def lock_all(conn: Connection, accounts: Collection[str], owners: Collection[str]) -> None:
+    """Lock these wallets and those of these owners, so that what locks some of them later waits for none."""
+    await conn.execute(_LOCK_ALL, sorted(accounts), sorted(owners))
 
 
 async def lock_due(conn: Connection, now: datetime, limit: int) -> Sequence[Wallet]:
