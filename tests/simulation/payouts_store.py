@@ -151,10 +151,12 @@ async def save_policies(conn, policies):
             await conn.insert("program_policy", (policy.program, policy.version), policy)
 
 
-async def load_tables(conn, exits, *, alone):
+async def load_tables(conn, exits, needs):
     """No gate table is published here: everything leaves, after it was asked about."""
-    await conn.statement("gates.lock")
-    await conn.statement("gates.load")
+    if needs.placed:
+        await conn.statement("gates.lock")
+    if needs.placed or needs.choosers:
+        await conn.statement("gates.load")
 
 
 async def load_parties(conn, exits, needs):

@@ -78,6 +78,27 @@ class PayoutHold(Shape):
 Holds = Annotated[tuple[PayoutHold, ...], Field(max_length=32)]
 
 
+class PayoutOption(Shape):
+    """A way out a payee may choose, or why it is closed (F39).
+
+    `answer`: open, open_to (items of at most `limit`), closed. Whatever is not open says which
+    `source` narrows it (program, kyc, limit), its `code`, `remedy` and `must_act`. `table` and
+    `version` are what decided, also where it is open: the program and its policy's version, or the
+    gate or limit table and its version; both are null where nothing was published.
+    """
+
+    rail: Slug
+    endpoint_class: Slug
+    answer: Slug
+    limit: Amount | None
+    source: Slug | None
+    code: Slug | None
+    remedy: Text | None
+    must_act: Slug | None
+    table: Token | None
+    version: Count | None
+
+
 class PayoutChanged(MoneyEvent):
     """A payout moved to a state; `sequence` counts its changes from 1 without a gap.
 
@@ -87,6 +108,7 @@ class PayoutChanged(MoneyEvent):
     `policy_version` is the program's policy it opened with, where the program had one (F40).
     `remedy` is what can be done, where the program closes the payee's method: what it leaves open.
     `holds` are all that hold it, the first of them told by `reason_code`; empty unless it is held.
+    `options` are the installation's rails, as they are open to a payout that waits for a choice.
     """
 
     TYPE: ClassVar[str] = "payouts.payout.changed.v1"
@@ -108,6 +130,7 @@ class PayoutChanged(MoneyEvent):
     policy_version: Count | None = None
     remedy: Text | None = None
     holds: Holds = ()
+    options: Annotated[tuple[PayoutOption, ...], Field(max_length=64)] = ()
 
 
 class PayoutHoldsChanged(MoneyEvent):

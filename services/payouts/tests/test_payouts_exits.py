@@ -289,6 +289,49 @@ async def test_x4_strictest_of_residence_and_place_decides(world, make, ask_agai
     assert (await told(world, "one")).state == "submitting"
 
 
+async def options(world, name):
+    """Answer, source, code, table and version by rail, as last told."""
+    return {
+        one.rail: (one.answer, one.source, one.code, one.table, one.version)
+        for one in (await told(world, name)).options
+    }
+
+
+async def test_f39_x7_options_say_what_closes_each_by_which_version(world, make):
+    capped = gate(answer="open_to", limit=Ceiling(currency="USD", amount="30.00"), code="small")
+    await world.feed(make.gates(gate(found="cash"), capped), make.policy(2, rails=("wallet",)))
+    await world.feed(make.pay_in("one", ANN), make.pay_in("two", ANN, "31.00"))
+    assert await options(world, "one") == {
+        "ach": ("closed", "program", "rail_forbidden_by_program", "rebates", 2),
+        "wallet": ("open_to", "kyc", "small", "default", 1),
+    }
+    assert (await options(world, "two"))["wallet"] == ("closed", "limit", "small", "default", 1)
+    elsewhere = make.pay_in("three", ANN)
+    why = elsewhere.why.model_copy(update={"program": "another"})
+    await world.feed(elsewhere.model_copy(update={"why": why}))
+    assert (await options(world, "three"))["ach"] == (
+        "closed", "kyc", "verify_first", "default", 1)  # fmt: skip
+    for one in (await told(world, "two")).options:
+        assert one.remedy
+        assert one.must_act == "payee"
+
+
+async def test_x7_options_count_what_limits_have_been_used_of_and_the_level_told(world, make):
+    await world.feed(make.limits(limit("day", "30.00"), limit("day", "90.00", "basic")))
+    await reserved(world, "one")
+    await world.feed(make.refused(ANN))
+    await world.feed(make.pay_in("two", ANN))
+    assert (await options(world, "two"))["wallet"][:3] == ("closed", "limit", "limit_day_exceeded")
+    await world.feed(make.level(ANN, "basic"), make.pay_in("three", ANN))
+    assert (await options(world, "three"))["wallet"] == ("open", None, None, None, None)
+
+
+async def test_x7_without_tables_and_policy_every_rail_is_open_and_no_table_named(world, make):
+    await world.feed(make.pay_in("one", ANN))
+    nothing = ("open", None, None, None, None)
+    assert await options(world, "one") == {"ach": nothing, "wallet": nothing}
+
+
 async def test_held_payout_is_called_off_and_its_money_given_back(world, make, ask_again):
     await world.feed(make.gates(*FROM_BASIC))
     await reserved(world, "one")

@@ -149,7 +149,7 @@ class Platform:
 
     def ask_again(self) -> None:
         """Ask about all that is held, as the worker does for parties that are due."""
-        keeper = Keeper(self.batch, self.exits, Outgoing(self.uow, "main"), None)
+        keeper = Keeper(self.service.rails, self.batch, self.exits, Outgoing(self.uow, "main"))
         for tracked in self.batch.payouts.values():
             if tracked.payout.state is PayoutState.HELD:
                 keeper.keep(tracked, decide_again(tracked.payout, self.exits.rule(tracked)))

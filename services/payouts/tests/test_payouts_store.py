@@ -7,14 +7,26 @@ from typing import Any
 
 import pytest
 
+from tally_contracts.kyc import Ceiling, LimitRow
 from tally_payouts import app as payouts_app
 from tally_payouts.domain.states import PayoutState
 from tally_payouts.errors import StaleVersion
 from tally_payouts.store.payouts import load_payouts, save_payouts
 from tally_postgres import in_transaction, lint
 
+from .conftest import tid
+
 MIGRATIONS = Path(payouts_app.__file__).parent / "migrations"
-STATEMENTS_MAX = 20
+STATEMENTS_MAX = 28
+
+
+LIMIT = LimitRow(
+    level="none",
+    act="exit",
+    endpoint_class="any",
+    window="day",
+    limit=Ceiling(currency="USD", amount="25.00"),
+)
 
 
 class Counting:
@@ -70,6 +82,8 @@ def busy_batch(make, ids, size: int, tag: str) -> list[Any]:
             make.attempt(payout, "failed"),
             make.refused(owner, instrument=name),
             make.policy(program=f"p-{name}"),
+            make.level(tid("pty", name), "basic"),
+            make.limits(LIMIT, table=f"t-{name}", jurisdictions=("FR",)),
         ]
     return events
 

@@ -48,6 +48,7 @@ class Needs:
     withdrawn: set[str] = field(default_factory=set)
     programs: set[str] = field(default_factory=set)
     redirected: set[str] = field(default_factory=set)
+    choosers: set[str] = field(default_factory=set)
     placed: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     tables: bool = False
@@ -69,12 +70,14 @@ class Needs:
                 self.openings[event.pay_in_id] = begun
                 self.payouts.update(new.id for new in begun)
                 self.payees.update(new.order.wallet_key for new in begun)
+                self.choosers.update(new.order.owner for new in begun)
                 self.redirected.update(
                     new.order.owner for new in begun if is_unknown(new.order.owner)
                 )
             case RequestPayout():
                 self.payouts.add(event.payout_id)
                 self.payees.add((event.owner, event.amount.currency))
+                self.choosers.add(event.owner)
                 self.withdrawn.add(event.account)
                 self.programs.add(event.why.program)
             case ChooseMethod():
@@ -89,6 +92,7 @@ class Needs:
                 self.redirected |= {event.owner, event.to_owner}
                 codes = {amount.currency for amount in event.amounts}
                 self.payees |= {(event.to_owner, code) for code in codes}
+                self.choosers.add(event.to_owner)
             case LevelChanged() | GateTablePublished() | LimitTablePublished():
                 self._identity(event)
             case HoldPlaced():

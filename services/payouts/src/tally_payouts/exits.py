@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
-from tally_gates import EndpointClass, GateBook, Level, PartyKind, Window, window_starts
+from tally_gates import EndpointClass, GateBook, Level, PartyKind, Question, Window, window_starts
 from tally_money import Money
 from tally_payouts.batch import Needs, Tracked
-from tally_payouts.domain.exits import Party, Ruled, Used, rule
+from tally_payouts.domain.exits import Party, Ruled, Used, class_of, question_of, rule
+from tally_payouts.domain.options import Option, options_of
 from tally_payouts.domain.payout import Payout
+from tally_payouts.domain.policy import Policy
 from tally_payouts.gate_tables import StoredTable, book_of, word
 from tally_payouts.store import exits as exit_store
-from tally_payouts.store.exits import UsedRow
+from tally_payouts.store.exits import UsedRow, lock_tables
 from tally_payouts.store.methods import Key
 from tally_postgres import Connection
 
@@ -73,15 +75,33 @@ class Exits:
     def rule(self, tracked: Tracked) -> Ruled:
         """Ask about a payout whose money is reserved."""
         payout = tracked.payout
+        assert payout.route is not None, f"{payout.id} is asked about before it has a way out"
+        question = self._question(tracked, class_of(payout.route.rail))
+        ruled = rule(self.book, question, self._used(payout))
+        if ruled.again_at is not None:
+            self.due.add((payout.order.owner, ruled.again_at))
+        return ruled
+
+    def options(
+        self, tracked: Tracked, policy: Policy | None, rails: frozenset[str]
+    ) -> tuple[Option, ...]:
+        """The ways out of a payout that waits for a choice; as of now, and no promise."""
+        return options_of(
+            self.book,
+            self._question(tracked, EndpointClass.ANY),
+            self._used(tracked.payout),
+            rails=rails,
+            policy=policy,
+            request=tracked.request,
+        )
+
+    def _question(self, tracked: Tracked, found: EndpointClass) -> Question:
+        order = tracked.payout.order
         touched = {tracked.context.where.country, self.entity_country}
         places = frozenset(place for place in touched if place is not None)
-        owner = payout.order.owner
         # A party is loaded wherever a table is known; no table asks about one that is not.
-        party = self.parties.get(owner) or Party(owner)
-        ruled = rule(self.book, party, payout, places=places, used=self._used(payout), now=self.now)
-        if ruled.again_at is not None:
-            self.due.add((owner, ruled.again_at))
-        return ruled
+        party = self.parties.get(order.owner) or Party(order.owner)
+        return question_of(party, order.amount, found, places, self.now)
 
     def leaves(self, payout: Payout) -> None:
         """Count a payout that has passed the gates."""
@@ -115,9 +135,16 @@ def _add(
         sums[window, counted] = sums.get((window, counted), 0) + minor
 
 
-async def load_tables(conn: Connection, exits: Exits, *, alone: bool) -> None:
-    """Read the tables under their lock; before any other lock."""
-    await exit_store.lock_tables(conn, alone=alone)
+async def load_tables(conn: Connection, exits: Exits, needs: Needs) -> None:
+    """Read the tables where a batch asks them, under their lock where it decides by them."""
+    if needs.placed or needs.tables:
+        await lock_tables(conn, alone=needs.tables)
+    if needs.placed or needs.tables or needs.choosers:
+        await read_tables(conn, exits)
+
+
+async def read_tables(conn: Connection, exits: Exits) -> None:
+    """Read the tables."""
     exits.tables = await exit_store.load_tables(conn, exits.now)
 
 
@@ -126,9 +153,12 @@ async def load_parties(conn: Connection, exits: Exits, needs: Needs) -> None:
     weighed: set[str] = set()
     if exits.tables or needs.tables:
         weighed = await exit_store.owners_of(conn, needs.placed)
+        # What payees may choose among is told them, and promises nothing: no lock, unless they have it.
+        exits.parties = await exit_store.read_parties(conn, needs.choosers)
     # A table of this very batch may limit what none has limited before.
     windows = frozenset(Window) if needs.tables else frozenset[Window]()
-    await load_used(conn, exits, weighed, told=needs.told, windows=windows)
+    used_by = weighed | needs.choosers
+    await load_used(conn, exits, weighed, used_by=used_by, told=needs.told, windows=windows)
 
 
 async def load_used(
@@ -136,19 +166,24 @@ async def load_used(
     exits: Exits,
     weighed: Collection[str],
     *,
+    used_by: Collection[str] | None = None,
     told: Collection[str] = (),
     windows: frozenset[Window] = frozenset(),
 ) -> None:
-    """Lock parties, and read what the weighed ones have used in these windows and in limited ones."""
-    exits.parties = await exit_store.lock_parties(conn, {*weighed, *told})
+    """Lock the parties weighed and told of, and read what has been used in these windows and limited ones.
+
+    Of the weighed, unless `used_by` names others.
+    """
+    exits.parties |= await exit_store.lock_parties(conn, {*weighed, *told})
     windows |= {row.window for table in exits.book.limits for row in table.rows}
-    if not weighed or not windows - {Window.ITEM}:
+    users = weighed if used_by is None else used_by
+    if not users or not windows - {Window.ITEM}:
         return
     starts = _starts(exits.now)
     since = _EVER
     if Window.LIFETIME not in windows:
         since = min(starts[window] for window in windows if window in starts)
-    for row in await exit_store.load_used(conn, weighed, starts, since):
+    for row in await exit_store.load_used(conn, users, starts, since):
         exits.count(row)
 
 

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 from tally_messaging import Received
 from tally_payouts.answers import Answers
 from tally_payouts.batch import Batch, Tracked
+from tally_payouts.domain.options import Option
 from tally_payouts.domain.payout import (
     CaseOpened,
     Command,
@@ -30,10 +31,11 @@ _LOG = get_logger("tally_payouts")
 class Keeper:
     """Takes up decisions that follow from one message; from none where time alone led to them."""
 
+    rails: frozenset[str]
     batch: Batch
     exits: Exits
     outgoing: Outgoing
-    message: Received[Any] | None
+    message: Received[Any] | None = None
 
     def keep(self, tracked: Tracked, decision: Decision) -> None:
         """Keep what was decided and emit what follows from it, in order."""
@@ -46,7 +48,7 @@ class Keeper:
                 case Moved():
                     self.batch.history.append(effect)
                     self._weigh(effect)
-                    self.outgoing.status(effect, context, cause)
+                    self.outgoing.status(effect, context, cause, self._options(tracked))
                 case HoldsChanged():
                     self.outgoing.holds(effect, context, cause)
                 case Command():
@@ -68,6 +70,12 @@ class Keeper:
                     self._answers.refused(effect.code, self._command)
                 case _:
                     assert_never(effect)
+
+    def _options(self, tracked: Tracked) -> tuple[Option, ...]:
+        """What the payee may choose among, where a choice is waited for."""
+        if tracked.payout.state is not PayoutState.CLAIMABLE:
+            return ()
+        return self.exits.options(tracked, self.batch.policy_of(tracked), self.rails)
 
     def _weigh(self, step: Moved) -> None:
         """What leaves counts against limits, what comes back counts no more."""

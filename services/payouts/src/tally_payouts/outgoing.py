@@ -1,5 +1,6 @@
 """Decisions as events: what the payouts service tells the ledger, the rails and the public."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
@@ -13,12 +14,19 @@ from tally_contracts.ledger import (
     PostJournal,
     ReleaseHold,
 )
-from tally_contracts.payouts import PayoutChanged, PayoutHold, PayoutHoldsChanged, PayoutStatus
+from tally_contracts.payouts import (
+    PayoutChanged,
+    PayoutHold,
+    PayoutHoldsChanged,
+    PayoutOption,
+    PayoutStatus,
+)
 from tally_contracts.rails import CancelAttempt, SubmitPayout
 from tally_messaging import Cause, UnitOfWork
 from tally_money import Money
 from tally_payouts.answers import PAYOUT_FACTS
 from tally_payouts.context import Context
+from tally_payouts.domain.options import Option
 from tally_payouts.domain.payout import Command, HoldsChanged, Moved, Payout, Route
 from tally_payouts.domain.states import FINAL, RANK, HoldState, PayoutState
 from tally_runtime import derived_id
@@ -51,7 +59,9 @@ class Outgoing:
     uow: UnitOfWork
     tenant: str
 
-    def status(self, step: Moved, context: Context, cause: Cause) -> None:
+    def status(
+        self, step: Moved, context: Context, cause: Cause, options: Sequence[Option] = ()
+    ) -> None:
         """Tell the inside (PayoutChanged) and the public (PayoutStatus) of one state."""
         payout, order = step.payout, step.payout.order
         rail = None if payout.route is None else payout.route.rail
@@ -74,6 +84,7 @@ class Outgoing:
             policy_version=payout.policy_version,
             remedy=payout.standing.remedy,
             holds=_holds(payout) if payout.state is PayoutState.HELD else (),
+            options=tuple(_option(option) for option in options),
             **self._five_ws(context),
         )
         self.uow.emit(changed, topic=PAYOUT_FACTS, key=payout.id, cause=cause)
@@ -257,6 +268,24 @@ def _holds(payout: Payout) -> tuple[PayoutHold, ...]:
             version=hold.version,
         )
         for hold in payout.holds
+    )
+
+
+def _option(option: Option) -> PayoutOption:
+    by, ruling = option.closed_by, option.ruling
+    table = None if ruling is None else ruling.table
+    version = None if ruling is None else ruling.version
+    return PayoutOption(
+        rail=option.rail,
+        endpoint_class=option.endpoint_class,
+        answer=option.answer,
+        limit=None if option.limit is None else Amount.of(option.limit),
+        source=None if by is None else by.source,
+        code=None if by is None else by.code,
+        remedy=None if by is None else by.remedy,
+        must_act=None if by is None else by.must_act,
+        table=table if by is None else by.table,
+        version=version if by is None else by.version,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tally_messaging import Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs, Tracked
 from tally_payouts.domain.exits import decide_again
-from tally_payouts.exits import Exits, load_parties, load_tables, load_used
+from tally_payouts.exits import Exits, load_parties, load_tables, load_used, read_tables
 from tally_payouts.exits import save as save_exits
 from tally_payouts.keeping import Keeper
 from tally_payouts.outgoing import Outgoing
@@ -41,14 +41,17 @@ class PayoutService:
         Those that have waited longest are asked about first.
         """
         exits = self._exits(uow)
-        await load_tables(uow.conn, exits, alone=False)
+        await exit_store.lock_tables(uow.conn, alone=False)
+        await read_tables(uow.conn, exits)
         due = await exit_store.take_due(uow.conn, uow.now, limit)
         if not due:
             return 0
         await load_used(uow.conn, exits, set(due))
         stored = await payout_store.load_held(uow.conn, set(due))
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})
-        keeper = Keeper(batch, exits, Outgoing(uow, self.installation.tenant), None)
+        keeper = Keeper(
+            self.installation.rails, batch, exits, Outgoing(uow, self.installation.tenant)
+        )
         for tracked in sorted(batch.payouts.values(), key=_waiting_since):
             keeper.keep(tracked, decide_again(tracked.payout, exits.rule(tracked)))
         await self._save(uow, batch, exits)
@@ -61,8 +64,7 @@ class PayoutService:
         # Locks are taken in one order everywhere: gate tables, designations, instruments, payees,
         # parties, payouts, each by id.
         conn = uow.conn
-        if needs.placed or needs.tables:
-            await load_tables(conn, exits, alone=needs.tables)
+        await load_tables(conn, exits, needs)
         designations = await designation_store.lock(conn, needs.redirected)
         waiting_keys = await designation_store.waiting(conn, needs.redirected)
         instruments = await method_store.lock_instruments(conn, needs.instruments)

@@ -302,7 +302,9 @@ class Turn:
 
     def _take_up(self, tracked: Tracked, decision: Decision) -> None:
         """Keep what was decided and emit what follows from it, in order."""
-        Keeper(self.batch, self.exits, self.outgoing, self.message).keep(tracked, decision)
+        rails = self.installation.rails
+        keeper = Keeper(rails, self.batch, self.exits, self.outgoing, self.message)
+        keeper.keep(tracked, decision)
 
     @property
     def _following(self) -> Following:

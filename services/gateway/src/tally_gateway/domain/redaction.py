@@ -34,7 +34,7 @@ released remedy return_id returns reverses role sequence settled_by settlement_i
 to_owner to_party value_date value_kind verification_id verified version views virtual_account
 wallet wallet_id where why answer_by asked_at filing_id notice_id reclaim_id report_id reportable_at sign
 external_ids challenge_id asked basis tokens view_id viewer task_id level party_kind valid_until
-may_remit reasons who_must_act changed reopened
+may_remit reasons who_must_act changed reopened holds options
 """
 _FOR_PARTNERS: Final = """
 allocated budget_id change changed_by draws evidence external_id limit parent reservation_id

@@ -103,28 +103,23 @@ class Ruled:
     again_at: datetime | None = None
 
 
-def rule(
-    book: GateBook,
-    party: Party,
-    payout: Payout,
-    *,
-    places: frozenset[str],
-    used: Used,
-    now: datetime,
-) -> Ruled:
-    """Put the payout's exit to the book; `places` are the countries it touches but its party's."""
-    assert payout.route is not None, f"{payout.id} is asked about before it has a way out"
-    found = class_of(payout.route.rail)
+def question_of(
+    party: Party, amount: Money, found: EndpointClass, places: frozenset[str], now: datetime
+) -> Question:
+    """What is asked of an exit; `places` are the countries it touches but its party's."""
+    own = frozenset[str]() if party.jurisdiction is None else frozenset({party.jurisdiction})
+    return Question(places | own, party.kind, party.level_at(now), Act.EXIT, found, amount, now)
+
+
+def rule(book: GateBook, question: Question, used: Used) -> Ruled:
+    """Put a payout's exit to the book."""
     if book.empty:
-        return Ruled(Asked(now, found))
-    level = party.level_at(now)
-    if party.jurisdiction is not None:
-        places |= {party.jurisdiction}
-    question = Question(places, party.kind, level, Act.EXIT, found, payout.order.amount, now)
+        return Ruled(Asked(question.at, question.endpoint_class))
     holds, ends = holds_of(book, question, used)
-    moments = [ends, book.next_change(now)] if holds else []
+    moments = [ends, book.next_change(question.at)] if holds else []
+    places = tuple(sorted(question.jurisdictions))
     return Ruled(
-        Asked(now, found, party.kind, level, tuple(sorted(places))),
+        Asked(question.at, question.endpoint_class, question.party_kind, question.level, places),
         holds,
         min((moment for moment in moments if moment is not None), default=None),
     )
@@ -137,18 +132,19 @@ def holds_of(
     holds: list[ExitHold] = []
     answer = ask(book, question)
     if isinstance(answer, Closed):
-        holds.append(_hold(HoldSource.KYC, answer))
+        holds.append(hold_by(HoldSource.KYC, answer))
     elif isinstance(answer, OpenTo) and not answer.covers(question.amount):
-        holds.append(_hold(HoldSource.LIMIT, answer))
+        holds.append(hold_by(HoldSource.LIMIT, answer))
     over = exceeded(binding(book, question), question.amount, used)
     if over is None:
         return tuple(holds), None
     limit, closed = over
-    holds.append(_hold(HoldSource.LIMIT, closed))
+    holds.append(hold_by(HoldSource.LIMIT, closed))
     return tuple(holds), window_ends(limit.window, question.at)
 
 
-def _hold(source: HoldSource, said: Closed | OpenTo) -> ExitHold:
+def hold_by(source: HoldSource, said: Closed | OpenTo) -> ExitHold:
+    """An answer as what it holds by."""
     ruling = said.ruling
     must_act = _MUST_ACT[said.who_must_act]
     return ExitHold(source, said.code, said.remedy, must_act, ruling.table, ruling.version)

@@ -7,7 +7,7 @@ from tally_gates import EndpointClass, Level, PartyKind, Window
 from tally_payouts.domain.exits import Party
 from tally_payouts.domain.states import LEAVING
 from tally_payouts.gate_tables import StoredTable
-from tally_postgres import Connection, Pool
+from tally_postgres import Connection, Pool, Record
 
 # Whoever asks shares it and whoever publishes a table has it alone: what is held by the tables before
 # is there to be seen when the new one is.
@@ -45,6 +45,11 @@ ON CONFLICT DO NOTHING
 _LOCK = """
 SELECT owner, party_kind, level, jurisdiction, valid_until, sequence
 FROM party_level WHERE owner = ANY($1::text[]) ORDER BY owner FOR UPDATE
+"""
+
+_READ = """
+SELECT owner, party_kind, level, jurisdiction, valid_until, sequence
+FROM party_level WHERE owner = ANY($1::text[])
 """
 
 _SAVE_PARTIES = """
@@ -126,9 +131,20 @@ async def lock_parties(conn: Connection, owners: Collection[str]) -> dict[str, P
         return {}
     wanted = sorted(owners)
     await conn.execute(_EXPECT, wanted)
+    return _parties(await conn.fetch(_LOCK, wanted))
+
+
+async def read_parties(conn: Connection, owners: Collection[str]) -> dict[str, Party]:
+    """What was told of these parties, without a lock."""
+    if not owners:
+        return {}
+    return _parties(await conn.fetch(_READ, sorted(owners)))
+
+
+def _parties(rows: Iterable[Record]) -> dict[str, Party]:
     return {
         owner: Party(owner, PartyKind(kind), Level(level), *rest)
-        for owner, kind, level, *rest in await conn.fetch(_LOCK, wanted)
+        for owner, kind, level, *rest in rows
     }
 
 
