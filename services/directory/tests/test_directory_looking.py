@@ -95,6 +95,20 @@ async def test_f26_a_party_reads_its_own_contacts_in_clear_and_the_look_is_told(
     assert kept == [(told.view_id, party_id("agg"), "key_of_ann", "To announce a payout")]
 
 
+async def test_f26_contacts_of_whom_was_merged_into_a_party_are_its_own(reader: Reader) -> None:
+    other, bench = "twin@planted.example", reader.bench
+    merge = {"approval_id": tid("appr", "m"), "kept": party_id("ann"), "merged": party_id("bob")}
+    decision = {"approval_id": tid("appr", "m"), "approve": True, "by": "agg"}
+    await bench.send(
+        bench.add_contact("bob", other, by="bob"),
+        bench.command(asked.MergeParties, **merge),
+        bench.command(asked.DecideApproval, **decision),
+    )
+    for party in ("ann", "bob"):
+        basis, values = await reader.basis("ann", party=party)
+        assert (basis, set(values)) == ("own", {MAIL, other})
+
+
 @pytest.mark.parametrize("who", ["acme", "agg", "operator"])
 async def test_f26_without_consent_there_is_the_alias_and_the_token_alone(
     reader: Reader, who: str

@@ -311,3 +311,42 @@ async def test_f32_a_name_that_is_taken_or_not_ones_own_to_give_is_refused(
         external_id="crm-4711",
     )
     assert await planted.refusal(command) == expected
+
+
+async def test_f32_the_name_of_a_merged_payee_goes_over_to_the_one_it_became(planted: Any) -> None:
+    def call(name: str, external_id: str) -> Any:
+        return planted.command(
+            asked.SetExternalId,
+            by="acme",
+            party_id=pid(name),
+            known_to=pid("acme"),
+            external_id=external_id,
+        )
+
+    merge = {
+        "approval_id": derived_id("appr", "test", "m"),
+        "kept": pid("ann"),
+        "merged": pid("sam"),
+    }
+    decision = {"approval_id": derived_id("appr", "test", "m"), "approve": True, "by": "agg"}
+    await planted.send(
+        *(planted.register(name, parent="acme") for name in ("cat", "dan")),
+        call("ann", "crm-1"),
+        call("sam", "crm-2"),
+        named(planted, "shop", "003XX"),
+        planted.command(asked.MergeParties, **merge),
+        planted.command(asked.DecideApproval, **decision),
+    )
+    assert await planted.refusal(call("cat", "crm-2")) == ("external_id_taken", "/external_id")
+    (fact,) = await planted.send(call("ann", "crm-2"))
+    names = {each.known_to: each.external_id for each in fact.external_ids}
+    assert (fact.party_id, names) == (pid("ann"), {pid("acme"): "crm-2", pid("shop"): "003XX"})
+    # Both are free again, and in one batch.
+    third, other, again = await planted.send(
+        call("sam", "crm-3"), call("cat", "crm-2"), call("dan", "crm-1")
+    )
+    assert {each.external_id for each in third.external_ids} == {"crm-3", "003XX"}
+    assert {each.external_id for each in (*other.external_ids, *again.external_ids)} == {
+        "crm-1",
+        "crm-2",
+    }

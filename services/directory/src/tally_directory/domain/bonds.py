@@ -210,18 +210,39 @@ def name_party(
     need_access(world, act, party, "/party_id")
     need_own(world, act, knowing, "/known_to")
     for (by, other), naming in world.namings.items():
+        holder = world.find_party(other)
         theirs = by == knowing.party_id and naming.external_id == external_id
-        if theirs and other != party.party_id:
+        if theirs and (holder is None or holder.party_id != party.party_id):
             refuse(
                 "external_id_taken",
                 "/external_id",
                 f"{other} has this external id",
                 "use that party, or another external id",
             )
+    inherited = {
+        (by, of): naming
+        for (by, of), naming in world.namings.items()
+        if of != party.party_id and _becomes(world, of, party)
+    }
+    for (by, of), naming in inherited.items():
+        if by == knowing.party_id:
+            world.namings.put((by, of), replace(naming, external_id=None))
     row = Naming(party.tenant, external_id)
     world.namings.put((knowing.party_id, party.party_id), row)
-    names = {by: n.external_id for (by, of), n in world.namings.items() if of == party.party_id}
+    own = {(by, of): n for (by, of), n in world.namings.items() if of == party.party_id}
+    # A name of its own goes before one it has from whom it was merged with.
+    names = {
+        by: naming.external_id
+        for (by, _), naming in (*inherited.items(), *own.items())
+        if naming.external_id is not None
+    }
     return party, names
+
+
+def _becomes(world: World, party_id: str, party: Party) -> bool:
+    """Whether this id stands for the party."""
+    found = world.find_party(party_id)
+    return found is not None and found.party_id == party.party_id
 
 
 def consent(

@@ -166,10 +166,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How a party is called in the systems of another."""
+    """How a party is called in the systems of another; None if the one it became is called so now."""
 
     tenant: str
-    external_id: str
+    external_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

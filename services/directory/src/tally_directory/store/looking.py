@@ -23,8 +23,14 @@ SELECT EXISTS (
              AND 'contacts' = ANY(g.fields)) AS granted
 """
 _CONTACTS = f"""
-SELECT contact_id, tenant, channel, token, sealed, verified_at FROM contact
-WHERE party_id = $1 AND sealed IS NOT NULL ORDER BY contact_id LIMIT {CONTACTS_MAX}
+WITH RECURSIVE became AS (
+    SELECT $1::text COLLATE "C" AS party_id
+    UNION
+    SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
+)
+SELECT c.contact_id, c.tenant, c.channel, c.token, c.sealed, c.verified_at
+FROM became JOIN contact c USING (party_id)
+WHERE c.sealed IS NOT NULL ORDER BY c.contact_id LIMIT {CONTACTS_MAX}
 """
 _NTH_LAST = """
 SELECT viewed_at FROM contact_view WHERE viewer = $1 AND viewed_at > $2
@@ -75,7 +81,7 @@ async def opened(conn: Session, party_id: str, viewer: str) -> Opened:
 
 
 async def contacts_of(conn: Session, party_id: str) -> Sequence[KeptContact]:
-    """The party's contacts, CONTACTS_MAX at most."""
+    """The contacts of the party and of whom was merged into it, CONTACTS_MAX at most."""
     return [KeptContact(*row.values()) for row in await conn.fetch(_CONTACTS, party_id)]
 
 

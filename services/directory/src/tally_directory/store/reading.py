@@ -123,9 +123,15 @@ _MEMBERSHIPS = """
 SELECT group_id, party, tenant, member, version FROM membership
 WHERE group_id = ANY($1::text[]) AND party = ANY($1::text[])
 """
+# Of whom was merged into a party too.
 _NAMINGS = """
-SELECT known_to, party_id, tenant, external_id FROM external_reference
-WHERE party_id = ANY($1::text[])
+WITH RECURSIVE became AS (
+    SELECT unnest($1::text[]) COLLATE "C" AS party_id
+    UNION
+    SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
+)
+SELECT e.known_to, e.party_id, e.tenant, e.external_id
+FROM became JOIN external_reference e USING (party_id)
 UNION
 SELECT known_to, party_id, tenant, external_id FROM external_reference
 WHERE known_to = ANY($1::text[]) AND external_id = ANY($2::text[])
@@ -192,8 +198,17 @@ async def read(conn: Session, asked: Asked) -> World:
     approvals = await _shelf(conn, _APPROVALS, _approval, ids)
     named = asked.references | {f"contact:{contact.token}" for contact in contacts.values()}
     references = await _shelf(conn, _REFERENCES, _reference, sorted(named.union(ids)))
+    # Only where somebody is named: nearly no batch asks.
+    namings = (
+        await _shelf(conn, _NAMINGS, _naming, ids, sorted(asked.names))
+        if asked.names
+        else Shelf[tuple[str, str], Naming]()
+    )
     rows = (contacts, connections, wallets, grants, approvals, references)
-    in_rows = _parties_in(chain.from_iterable(shelf.values() for shelf in rows))
+    in_rows = {
+        *_parties_in(chain.from_iterable(shelf.values() for shelf in rows)),
+        *(party_id for (_, party_id), _ in namings.items()),
+    }
     parties = await _shelf(
         conn,
         _PARTIES,
@@ -205,12 +220,6 @@ async def read(conn: Session, asked: Asked) -> World:
     tenants = sorted(asked.tenants | {EVERY_TENANT, *(p.tenant for p in parties.values())})
     known = sorted(party_id for party_id, _ in parties.items())
     codes = sorted(asked.currencies)
-    # Only where somebody is named: nearly no batch asks.
-    namings = (
-        await _shelf(conn, _NAMINGS, _naming, known, sorted(asked.names))
-        if asked.names
-        else Shelf[tuple[str, str], Naming]()
-    )
     return World(
         parties=parties,
         namings=namings,
