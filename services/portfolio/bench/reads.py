@@ -119,7 +119,9 @@ def questions(movements: int) -> list[Asked]:
         Asked("/payouts?state= (rare)", root, ["/payouts?state=claimable"]),
         Asked("/parties?kind= (rare)", root, ["/parties?kind=company"]),
         Asked("/events/{id}/money", root, [f"/events/order:{n}/money" for n in some_items]),
-        Asked("/events/{id}/money (large)", company, ["/events/campaign/money"]),
+        Asked(
+            "/events/{id}/money (large)", viewer("c8", Persona.COMPANY), ["/events/campaign/money"]
+        ),
         Asked("/wallets/{id}", root, [f"/wallets/{account(n)}" for n in some_payees]),
         Asked("/movements", root, [f"/wallets/{account(n)}/movements" for n in some_payees]),
         Asked("/movements (hot)", hot, [f"/wallets/{account(0)}/movements"]),

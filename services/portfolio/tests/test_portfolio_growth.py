@@ -130,3 +130,9 @@ async def test_no_read_looks_at_more_because_there_are_ten_times_as_many_movemen
             a_row = 3 if name in CHOOSING else 2.5
             pages = max(small[name].pages * 2.5, effort.rows * a_row, 150)
             assert effort.pages <= pages, compared
+    rare = CHOOSING["payouts that wait for their payee"]
+    async with reading(many.pool, ROOT) as conn:
+        seat = Seat(conn, Viewer(ROOT, ROOT, Persona.AGGREGATOR, frozenset()), ROOT)
+        page = await _choosing(*rare)(Explained(conn), seat)
+    assert [one["payout_id"] for one in page.items] == ["po_5001", "po_1"], "the oldest of all too"
+    assert page.after is None

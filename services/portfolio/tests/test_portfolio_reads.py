@@ -376,3 +376,27 @@ async def test_sparse_fields_and_filters_narrow_what_is_answered(
     assert await _ids(portfolio, root, f"/payouts?under={under}", "payout_id") == {
         told.bob.payout_id
     }
+
+
+async def test_each_filter_takes_what_has_the_value_and_a_hidden_field_has_none(
+    portfolio: Any, told: Any, viewer_of: Any
+) -> None:
+    root = viewer_of(told, "root", "aggregator")
+    for path, name, value in (
+        ("/wallets", "currency", "USD"),
+        ("/pay-ins", "source", "cards"),
+        ("/pay-ins", "state", "allocated"),
+        ("/payouts", "rail", "wallet"),
+        ("/parties", "kind", "payee"),
+    ):
+        items = (await _answer(portfolio, root, path))["items"]
+        expected = [item for item in items if item[name] == value]
+        assert expected, (path, name)
+        page = await _answer(portfolio, root, f"{path}?{name}={value}")
+        assert (page["items"], page["next"]) == (expected, None), (path, name)
+        page = await _answer(portfolio, root, f"{path}?{name}=another")
+        assert (page["items"], page["next"]) == ([], None), (path, name)
+    payee = viewer_of(told, "ann", "payee")
+    assert (await _answer(portfolio, payee, "/pay-ins"))["items"]
+    page = await _answer(portfolio, payee, "/pay-ins?source=cards")
+    assert (page["items"], page["next"]) == ([], None)
