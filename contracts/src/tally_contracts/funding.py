@@ -154,7 +154,7 @@ Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max
 
 
 class ImportStatement(Event):
-    """Command: import one bank statement file (camt.053, BAI2 or MT940), whole or not at all.
+    """Command: import a bank statement file (camt.053, camt.054, BAI2, MT940), whole or not at all.
 
     `content` is the file, gzip-compressed, in base64; at most 32 MiB once unpacked.
     """
