@@ -99,3 +99,38 @@ def up_to(number: int, directory: Path) -> Schema:
 
 def session_of(dsn: str) -> psycopg.Connection:
     return psycopg.connect(dsn, options="-c search_path=funding")
+
+
+WALLETS = """
+SELECT set_config('tally.tenant', '*', true);
+INSERT INTO allocation (pay_in_id, position, account, owner, role, amount, pay_out)
+VALUES ('pin_party_c', 0, 'acc_t', 'contact:t', 'beneficiary', 50, false),
+       ('pin_party_c', 1, 'acc_p', 'party_p', 'beneficiary', 50, false);
+INSERT INTO claimable_wallet (
+    account, tenant, owner, currency, balance, program, circumstances, cause, jurisdiction, period,
+    dormancy, last_activity_at, dormant_at, opened_at)
+SELECT account, 'party_c', 'party_p', 'USD', 0, 'x', '{}', '', 'us', 'us:wallet:2000-01-01', 'active',
+       now(), now(), now()
+FROM allocation
+"""
+
+
+def test_x3_wallet_of_a_contact_is_the_contacts_again_after_the_upgrade(
+    fresh_database: Callable[..., ServiceDatabase], tmp_path: Path
+) -> None:
+    before = up_to(14, tmp_path)
+    dsn = fresh_database(Schema("beside", (MESSAGING_MIGRATIONS,))).admin_dsn
+    provision(dsn, [before], {"funding": "for-tests-only"})
+    migrate(dsn, before)
+    with session_of(dsn) as session:
+        session.execute(MONEY.encode())
+        session.execute(WALLETS.encode())
+    migrate(dsn, SCHEMA)
+    with session_of(dsn) as session:
+        found = session.execute(
+            "SELECT account, owner, period FROM claimable_wallet ORDER BY account"
+        ).fetchall()
+    assert found == [
+        ("acc_p", "party_p", "us:wallet:2000-01-01"),
+        ("acc_t", "contact:t", "us:payment:2000-01-01"),
+    ]

@@ -1,8 +1,11 @@
 """F31 on real books: whose a wallet is, by which law its clock runs, and when it begins anew."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from tally_contracts.base import Amount
@@ -226,3 +229,20 @@ async def test_reclaim_leaves_the_clock_of_money_that_came_since(platform: Platf
     told = await send(platform, reclaim(account), reclaim_decision())
     assert of(told, ReclaimChanged)[-1].state == "moved"
     assert (states(told, anna), await dormancy(platform, anna)) == ([], "active")
+
+
+async def test_balances_of_before_are_taken_over_as_the_docs_say(platform: Platform) -> None:
+    """One wallet was entered at nothing, one is told of only afterwards."""
+    anna, ben = party("anna"), party("ben")
+    await to_anna(platform, 1)
+    await pay_in(platform, 2, Beneficiary(party=ben))
+    account = BOOKS.wallet(ben, "USD").id
+    page = Path(__file__).parents[3] / "docs/how-to/take-over-balances.md"
+    (script,) = re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL)
+    with psycopg.connect(platform.database.admin_dsn, autocommit=True) as session:
+        session.execute("UPDATE funding.claimable_wallet SET balance = 0")
+        session.execute("DELETE FROM funding.claimable_wallet WHERE account = %s", [account])
+        session.execute(script.encode())
+    await platform.send(wallet_opened(ben, account), topic="directory.wallets.v1")
+    for owner in (anna, ben):
+        assert await followed(platform, owner) == await held(platform, owner) > 0
