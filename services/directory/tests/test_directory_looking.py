@@ -10,6 +10,7 @@ import pytest
 from tally_contracts import directory as asked
 from tally_contracts.directory_facts import ContactsViewed
 from tally_directory.api import ReadApi, build_api
+from tally_directory.store import looking as store
 from tally_messaging import Transactor
 from tally_runtime import SeededIds
 from tally_security.internal import VIEWER_HEADER, InternalKeys, Persona, Viewer, sign_viewer
@@ -178,6 +179,12 @@ async def test_f26_a_stranger_learns_nothing_not_even_that_there_is_somebody(
     assert {answered.status_code for answered in answers} == {404}
     assert len({answered.text for answered in answers}) == 1
     assert await reader.bench.told() == []
+
+
+async def test_who_sees_nothing_does_not_wait_for_looks_of_its_own(reader: Reader) -> None:
+    async with reader.bench.pool.acquire() as conn, conn.transaction():
+        await store.take_turn_of(conn, party_id("beta"))
+        assert (await reader.get("beta")).status_code == 404
 
 
 async def test_f26_a_person_without_a_role_that_manages_sees_the_tokens_alone(

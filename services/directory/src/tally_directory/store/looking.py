@@ -11,9 +11,8 @@ CONTACTS_MAX: Final = 200
 """One answer holds this many contacts at most, the oldest first."""
 
 _TURN_CLASS: Final = 7_020
-_TAKE_TURN = f"""
-SELECT set_config('tally.tenant', '*', true), pg_advisory_xact_lock({_TURN_CLASS}, hashtext($1))
-"""
+_SEE = "SELECT set_config('tally.tenant', '*', true)"
+_TAKE_TURN = f"SELECT pg_advisory_xact_lock({_TURN_CLASS}, hashtext($1))"
 _OPENED = """
 SELECT EXISTS (
            SELECT FROM consent WHERE party_id = $1 AND company = $2 AND given) AS consent,
@@ -68,8 +67,13 @@ class ContactView(NamedTuple):
     viewed_at: datetime
 
 
+async def see_all_tenants(conn: Session) -> None:
+    """Let the unit of work see every tenant's rows."""
+    await conn.execute(_SEE)
+
+
 async def take_turn_of(conn: Session, viewer: str) -> None:
-    """Wait until no other look of this viewer is under way; see all tenants, until the unit ends."""
+    """Wait until no other look of this viewer is under way, and let none begin until the unit ends."""
     await conn.execute(_TAKE_TURN, viewer)
 
 
