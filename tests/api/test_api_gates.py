@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tally_reconciliation import Sources, Verdict, verify
 from tally_runtime import SystemClock
 
-from .conftest import Whole
+from .conftest import SERVICES, Whole
 from .stage import Cast, eventually, money
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -189,3 +190,32 @@ async def test_f39_x7_the_options_say_which_way_is_closed_by_which_version_and_w
     # What is open is chosen, and goes.
     await payee.chooses_a_wallet()
     await payee.stands(payout, "paid")
+
+
+async def test_f30_a_level_takes_away_what_identity_holds_and_nothing_else_and_the_books_are_in_order(
+    whole: Whole, cast: Cast
+) -> None:
+    await publish(
+        whole, "/v1/gates/f30-norway", "NO", [exit_row("none", "closed"), exit_row("basic", "open")]
+    )
+    limit = {
+        "level": "none",
+        "act": "exit",
+        "endpoint_class": "any",
+        "window": "item",
+        "limit": money("20.00"),
+    }
+    await publish(whole, "/v1/limits/f30-norway", "NO", [limit])
+    payee = await Payee.paid_in(cast, "norwegian", "NO", "30.00")
+    await payee.chooses_a_wallet()
+    payout = await payee.withdraws("30.00")
+    told = await cast.told("norwegian", PAYOUT, payout_id=payout, state="held")
+    assert [hold["source"] for hold in told["holds"]] == ["kyc", "limit"]
+    await payee.reaches_basic()
+    changed = await cast.told("norwegian", "payouts.payout.holds_changed.v1", payout_id=payout)
+    assert [hold["code"] for hold in changed["holds"]] == ["limit_item_exceeded"]
+    sources = Sources(whole.database.admin_dsn, whole.kafka, schemas=SERVICES)
+    report = await verify(sources, wait_s=60)
+    faults = [(check.id, one.what, one.row) for check in report.checks for one in check.faults]
+    assert faults == []
+    assert report.verdict is Verdict.GREEN

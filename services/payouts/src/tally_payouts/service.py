@@ -41,11 +41,12 @@ class PayoutService:
         Those that have waited longest are asked about first.
         """
         exits = self._exits(uow)
-        await exit_store.lock_tables(uow.conn, alone=False)
-        await read_tables(uow.conn, exits)
+        # Notes that another one has taken are passed over: they wait for nobody.
         due = await exit_store.take_due(uow.conn, uow.now, limit)
         if not due:
             return 0
+        await exit_store.lock_tables(uow.conn, alone=False)
+        await read_tables(uow.conn, exits)
         await load_used(uow.conn, exits, set(due))
         stored = await payout_store.load_held(uow.conn, set(due))
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})

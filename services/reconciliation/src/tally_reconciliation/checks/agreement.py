@@ -75,6 +75,8 @@ CASE WHEN h.state = 'open' THEN t.expires_at END AS due
 FROM ledger.hold h JOIN ledger.transfer t ON t.id = h.id AND t.kind = 'pending'
 JOIN ledger.journal j ON j.id = t.journal_id"""
 _SETTLED = "SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')"
+# While a payout is held its row says what holds it now; its state was told with what held it first.
+_TOLD = "SELECT * FROM payouts.payout WHERE state <> 'held'"
 _SUBMITTED = "SELECT * FROM payouts.payout WHERE attempt IS NOT NULL"
 _RETURNED = "SELECT * FROM payouts.payout WHERE return_reference IS NOT NULL"
 # The portfolio counts registered assets in decimals of its own, and knows nothing of money that
@@ -149,8 +151,11 @@ PAIRS = (
     ),
     Pair(
         "payouts.payout", "portfolio.payout", {"id": "payout_id"},
-        _alike("pay_in_id", "owner", "company", "account", "rail", "reason_code", "must_act",
-               "changed_at"),
+        _alike("pay_in_id", "owner", "company", "account", "rail"),
+    ),
+    Pair(
+        _TOLD, "portfolio.payout", {"id": "payout_id"},
+        _alike("reason_code", "must_act", "changed_at"), here_is="payouts.payout",
     ),
     Pair(
         "funding.pay_in", "portfolio.pay_in", {"pay_in_id": "pay_in_id"},
@@ -214,8 +219,9 @@ PAIRS = (
         _alike("versions"), here_is="payouts.method",
     ),
     Pair(
-        "payouts.payout", _LAST_STEP, {"id": "payout_id"},
-        _alike("reason_code", "must_act", changed_at="at"), there_is="payouts.payout_history",
+        _TOLD, _LAST_STEP, {"id": "payout_id"},
+        _alike("reason_code", "must_act", changed_at="at"), here_is="payouts.payout",
+        there_is="payouts.payout_history",
     ),
     Pair(
         "rails.attempt", _LAST_ATTEMPT_STEP, {"id": "attempt_id"},

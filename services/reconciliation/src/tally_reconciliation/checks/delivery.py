@@ -46,6 +46,9 @@ MUST_READ: Mapping[str, frozenset[str]] = {
             "rails.attempt.changed.v1",
             "rails.instrument.registered.v1",
             "rails.instrument.refused.v1",
+            "kyc.level.changed.v1",
+            "kyc.gate_table.published.v1",
+            "kyc.limit_table.published.v1",
         }
     ),
     "rails": frozenset({"rails.payout.submit.v1", "rails.payout.cancel.v1"}),
