@@ -18,6 +18,7 @@ from tally_gates import (
     ask,
     binding,
 )
+from tally_kyc.domain.tables import Amount, Gate, Limit, check_gates, check_limits
 from tally_money import Money
 from tally_payouts.gate_tables import StoredTable, book_of
 
@@ -78,3 +79,15 @@ def test_limits_of_an_example_rise_with_the_level():
     for lower, higher in itertools.pairwise(found):
         assert all(higher[window] >= lower[window] for window in lower)
     assert found[0] != found[2]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_examples_are_tables_that_kyc_takes(path):
+    rows = json.loads(path.read_text())["rows"]
+    for row in rows:
+        row["limit"] = Amount(**row["limit"]) if "limit" in row else None
+    if path.stem.startswith("gates"):
+        optional = dict.fromkeys(("code", "remedy", "who_must_act"))
+        check_gates([Gate(**(optional | row)) for row in rows])
+    else:
+        check_limits([Limit(**row) for row in rows])
