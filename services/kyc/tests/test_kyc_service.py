@@ -1,10 +1,14 @@
 """Tasks, levels and tables by commands, facts of the directory, and the clock (F30)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from tally_contracts import directory_facts as facts
 from tally_contracts import kyc as wire
+from tally_kyc.domain.policy import Level, PartyKind
+from tally_kyc.domain.tasks import TaskKind
+from tally_kyc.service import Identity
 
 from .conftest import LATER, SHOWN, START, party_id, tid
 
@@ -189,6 +193,39 @@ async def test_a_warning_is_given_once_although_the_party_has_other_things_that_
     second = await kyc.tick(timedelta(days=1))
     assert [event.kind for event in first] == ["collect_data"] * 2
     assert [event.kind for event in second] == ["document"] * 2
+
+
+async def test_what_was_not_shown_anew_in_time_is_asked_once_it_is_over(kyc: Any) -> None:
+    await kyc.passed("collect_data", until=START + timedelta(days=9))
+    await kyc.tick(timedelta(0))
+    renewal = await kyc.first_task()
+    await kyc.send(kyc.submit(renewal), kyc.decide(renewal, "failed", reason="blurred"))
+    expired, opened, changed = await kyc.tick(timedelta(days=9))
+    assert (expired.code, opened.code, opened.kind) == ("time_passed", "expired", "collect_data")
+    assert changed.level == "none"
+
+
+async def test_x8_levels_are_derived_anew_when_a_version_of_the_policy_begins(kyc: Any) -> None:
+    await kyc.passed("collect_data")
+    (first,) = kyc.identity.policies
+    stricter = replace(
+        first.tracks[PartyKind.PERSON],
+        needs={**first.tracks[PartyKind.PERSON].needs, Level.BASIC: {TaskKind.DOCUMENT}},
+    )
+    second = replace(
+        first,
+        version=2,
+        valid_from=START + timedelta(days=1),
+        tracks={**first.tracks, PartyKind.PERSON: stricter},
+    )
+    kyc.identity = Identity((first, second))
+    assert await kyc.tick(timedelta(0)) == []
+    told = {event.party_id: event for event in await kyc.tick(timedelta(days=1))}
+    assert {event.policy_version for event in told.values()} == {2}
+    assert told.keys() == {party_id(name) for name in ("agg", "acme", "ann")}
+    ann = told[party_id("ann")]
+    assert (ann.previous, ann.level, ann.reasons) == ("basic", "none", ("missing:document",))
+    assert await kyc.tick(timedelta(days=1)) == []
 
 
 async def test_f30_what_is_shown_anew_in_time_keeps_the_level(kyc: Any) -> None:
