@@ -253,6 +253,8 @@ EMPTY: Mapping[str, str] = {
     "payouts.designation": _ASKED,
     "payouts.payout_case": _CASE,
     "payouts.program_policy": "a copy of the document that programs published",
+    "payouts.gate_table": "a copy of the table that kyc published",
+    "payouts.party_level": "a copy of the level that kyc told",
     **{
         f"portfolio.{table}": _VIEW
         for table in (
