@@ -83,7 +83,6 @@ class Operation:
     is_command: bool = False
     step_up: bool = False
     problems: tuple[str, ...] = ()
-    path_patterns: Mapping[str, str] = field(default_factory=dict)
     slashes: bool = False
 
     @property
