@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-import httpx
 import uvicorn
 
 from tally_gateway.api.app import build_api
@@ -20,7 +19,7 @@ from tally_gateway.sealers import Sealers
 from tally_gateway.settings import GatewaySettings
 from tally_gateway.step_up import StepUp
 from tally_gateway.store import EVERY_TENANT, commands, scoped, step_up
-from tally_gateway.wire import Wire
+from tally_gateway.wire import asking
 from tally_messaging import WorkerContext
 from tally_postgres import Connection, in_transaction
 from tally_reads import SignalFreeServer
@@ -73,21 +72,11 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
             intake, context.transactor, settings.intake_batch_max, settings.intake_waiting_max
         ),
         bell=bell,
-        reads=_asking(settings.portfolio_url),
-        contacts=_asking(settings.directory_url),
-        identities=_asking(settings.kyc_url),
+        reads=asking(settings.portfolio_url, _READ_TIMEOUT_S),
+        contacts=asking(settings.directory_url, _READ_TIMEOUT_S),
+        identities=asking(settings.kyc_url, _READ_TIMEOUT_S),
         internal_keys=InternalKeys(internal, tuple(internal_previous)),
         stopping=context.stopping,
-    )
-
-
-def _asking(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=url,
-        timeout=_READ_TIMEOUT_S,
-        trust_env=False,
-        transport=Wire(),
-        headers={"Accept-Encoding": "identity"},
     )
 
 
