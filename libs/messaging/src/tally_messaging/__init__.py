@@ -19,6 +19,7 @@ from tally_messaging.service import (
 )
 from tally_messaging.settings import MessagingSettings
 from tally_messaging.unit_of_work import Transactor, UnitOfWork
+from tally_messaging.watch import Watch
 
 __all__ = [
     "MESSAGING_MIGRATIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "Transactor",
     "TransientFault",
     "UnitOfWork",
+    "Watch",
     "Worker",
     "WorkerContext",
     "encode_headers",

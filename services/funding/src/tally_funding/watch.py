@@ -4,17 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import ClassVar
 
 from prometheus_client import Gauge
 
 from tally_funding import store
 from tally_funding.answers.store import for_every_tenant
-from tally_messaging import WorkerContext
+from tally_messaging import Watch
 from tally_postgres import Connection, Pool, in_transaction
 from tally_runtime import Metrics
-
-_INTERVAL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +41,11 @@ class FundingMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class SuspenseWatch:
-    """Measures every ten seconds, as long as the service runs."""
+class SuspenseWatch(Watch):
+    """Measures what waits."""
 
     metrics: FundingMetrics
-    name: str = "suspense_watch"
-    within_s: float = 60.0
-
-    async def run(self, context: WorkerContext) -> None:
-        async def turn() -> bool:
-            await self.measure(context.pool, context.clock.now())
-            return False
-
-        await context.take_turns(self.name, _INTERVAL_S, turn)
+    name: ClassVar[str] = "suspense_watch"
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database."""

@@ -8,11 +8,10 @@ from typing import Final
 from prometheus_client import Gauge
 
 from tally_kyc.store.standing import standing
-from tally_messaging import WorkerContext
+from tally_messaging import Watch
 from tally_postgres import Pool, in_transaction
 from tally_runtime import Metrics
 
-_INTERVAL_S: Final = 10.0
 _WAITING: Final = ("open", "submitted", "in_review")
 
 
@@ -35,19 +34,10 @@ class KycMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingWatch:
-    """Measures every ten seconds, as long as the service runs."""
+class StandingWatch(Watch):
+    """Measures what waits."""
 
     metrics: KycMetrics
-    name: str = "standing_watch"
-    within_s: float = 60.0
-
-    async def run(self, context: WorkerContext) -> None:
-        async def turn() -> bool:
-            await self.measure(context.pool, context.clock.now())
-            return False
-
-        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what waits in the database; what nothing waits in is zero."""

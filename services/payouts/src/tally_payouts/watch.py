@@ -8,13 +8,12 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from tally_messaging import WorkerContext
+from tally_messaging import Watch
 from tally_payouts.domain.states import ENDED, MustAct, PayoutState
 from tally_payouts.store.standing import cases, standing
 from tally_postgres import Pool
 from tally_runtime import Metrics
 
-_INTERVAL_S: Final = 10.0
 _STANDING: Final = tuple(state for state in PayoutState if state not in ENDED)
 
 
@@ -45,19 +44,10 @@ class PayoutMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingWatch:
-    """Measures every ten seconds, as long as the service runs."""
+class StandingWatch(Watch):
+    """Measures what waits."""
 
     metrics: PayoutMetrics
-    name: str = "standing_watch"
-    within_s: float = 60.0
-
-    async def run(self, context: WorkerContext) -> None:
-        async def turn() -> bool:
-            await self.measure(context.pool, context.clock.now())
-            return False
-
-        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database; a state nobody stands in is zero."""

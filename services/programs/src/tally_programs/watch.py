@@ -7,12 +7,11 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from tally_messaging import WorkerContext
+from tally_messaging import Watch
 from tally_postgres import Pool
 from tally_programs.store.standing import standing
 from tally_runtime import Metrics
 
-_INTERVAL_S: Final = 10.0
 _WAITING: Final = ("payment_proposed", "payment_approved", "claim_submitted")
 
 
@@ -39,19 +38,10 @@ class ProgramMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingWatch:
-    """Measures every ten seconds, as long as the service runs."""
+class StandingWatch(Watch):
+    """Measures what waits."""
 
     metrics: ProgramMetrics
-    name: str = "standing_watch"
-    within_s: float = 60.0
-
-    async def run(self, context: WorkerContext) -> None:
-        async def turn() -> bool:
-            await self.measure(context.pool, context.clock.now())
-            return False
-
-        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what waits in the database; what nothing waits in is zero."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import ClassVar
 
 from prometheus_client import Gauge
 
@@ -12,11 +12,9 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.refunds.receivable_store import open_receivables
 from tally_funding.refunds.store import open_returns
 from tally_funding.sources.entry_store import waiting
-from tally_messaging import WorkerContext
+from tally_messaging import Watch
 from tally_postgres import Connection, Pool, in_transaction
 from tally_runtime import Metrics
-
-_INTERVAL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +48,12 @@ class SourcesMetrics:
 
 
 @dataclass(slots=True)
-class SourcesWatch:
-    """Measures every ten seconds, as long as the service runs."""
+class SourcesWatch(Watch):
+    """Measures what waits."""
 
     metrics: SourcesMetrics
-    name: str = "sources_watch"
-    within_s: float = 60.0
+    name: ClassVar[str] = "sources_watch"
     _currencies: frozenset[str] = frozenset()
-
-    async def run(self, context: WorkerContext) -> None:
-        async def turn() -> bool:
-            await self.measure(context.pool, context.clock.now())
-            return False
-
-        await context.take_turns(self.name, _INTERVAL_S, turn)
 
     async def measure(self, pool: Pool, now: datetime) -> None:
         """Set the gauges to what stands in the database; a currency with no debt left is zero."""
