@@ -31,6 +31,8 @@ START = datetime(2026, 9, 21, 8, tzinfo=UTC)
 BOOKS = Books("main", "main")
 WHY = Why(program="trade", event="order:7", reason="Delivery of order 7")
 WHERE = Where(channel="api", country="DE")
+ROUNDS_MAX = 100
+"""Far more than any order takes: services that hand each other so much never come to rest."""
 
 
 def party(name: str) -> str:
@@ -98,7 +100,10 @@ class Platform:
         What is told on topics `without` is heard by nobody.
         """
         told: list[Any] = []
+        rounds = 0
         while batch := [*await self._read(self.funding), *await self._read(self.ledger)]:
+            rounds += 1
+            assert rounds <= ROUNDS_MAX, f"asked without end: {[type(e) for e, _ in batch]}"
             for event, raw in batch:
                 told.append(event)
                 self.told.append(event)

@@ -26,6 +26,7 @@ from tally_funding.claims.domain.estate import (
     Refused,
     decide_answer,
     decide_follow,
+    decide_retry,
 )
 from tally_funding.claims.domain.orders import (
     Claimant,
@@ -36,6 +37,7 @@ from tally_funding.claims.domain.orders import (
     decide_redeem,
     decide_redesignation,
 )
+from tally_funding.retrying import SPREAD, TRY_AGAIN_AFTER
 from tally_money import Money
 
 NOW = datetime(2026, 9, 21, 8, tzinfo=UTC)
@@ -100,7 +102,9 @@ def answer(at: Estate, refused: str | None = None) -> Change:
     gone: dict[str, Money] = {} if refused is None else dict(at.balances)
     moved = replace(at, balances=gone)
     movement_id = at.movement.movement_id
-    return done(decide_answer(moved, movement_id=movement_id, refused=refused, follow_id="f1"))
+    return done(
+        decide_answer(moved, movement_id=movement_id, refused=refused, follow_id="f1", now=NOW)
+    )
 
 
 def test_claim_moves_all_there_is_to_the_claimant_once() -> None:
@@ -118,14 +122,14 @@ def test_claim_of_an_empty_wallet_binds_what_comes_later() -> None:
     claimed = done(redeem(issued(estate(0)))).estate
     assert (claimed.to_owner, claimed.movement, claimed.claim) == ("anna", None, None)
     later = replace(claimed, balances={"USD": usd(5_00)})
-    followed = done(decide_follow(later, "m2")).estate
+    followed = done(decide_follow(later, "m2", NOW)).estate
     assert followed.movement == Movement("m2", "anna", Reason.FOLLOWED, (usd(5_00),))
 
 
 def test_money_that_came_while_the_ledger_was_asked_follows_at_once() -> None:
     asked = done(redeem(issued())).estate
     left = replace(asked, balances={"USD": usd(7_00)})
-    settled = done(decide_answer(left, movement_id="m1", refused=None, follow_id="f1"))
+    settled = done(decide_answer(left, movement_id="m1", refused=None, follow_id="f1", now=NOW))
     assert settled.estate.movement == Movement("f1", "anna", Reason.FOLLOWED, (usd(7_00),))
 
 
@@ -137,10 +141,32 @@ def test_refusal_of_the_ledger_leaves_the_claim_to_be_redeemed_again() -> None:
     assert done(redeem(back.estate, move="m2")).estate.movement is not None
 
 
+def test_what_the_ledger_refused_to_let_follow_waits_for_its_time() -> None:
+    settled = answer(done(redeem(issued())).estate).estate
+    late = replace(settled, balances={"USD": usd(5_00)})
+    waits = answer(done(decide_follow(late, "m2", NOW)).estate, refused="account_frozen").estate
+    due = waits.not_before
+    assert due is not None
+    assert NOW + TRY_AGAIN_AFTER <= due < NOW + TRY_AGAIN_AFTER + SPREAD
+    more = replace(waits, balances={"USD": usd(9_00)})
+    just_before = due - timedelta(microseconds=1)
+    assert decide_follow(more, "m3", just_before) is None
+    assert decide_retry(more, "m3", just_before) is None
+    tried = done(decide_retry(more, "m3", due)).estate
+    assert tried.movement == Movement("m3", "anna", Reason.FOLLOWED, (usd(9_00),))
+    assert tried.not_before is None
+
+
+def test_money_that_went_another_way_is_not_waited_for_any_longer() -> None:
+    gone = estate(0, to_owner="anna", not_before=NOW)
+    assert done(decide_retry(gone, "m1", NOW)) == Change(replace(gone, not_before=None), ())
+    assert decide_retry(replace(gone, not_before=None), "m1", NOW) is None
+
+
 def test_answer_to_another_movement_changes_nothing() -> None:
     asked = done(redeem(issued())).estate
-    assert decide_answer(asked, movement_id="m0", refused=None, follow_id="f1") is None
-    assert decide_answer(estate(), movement_id="m1", refused=None, follow_id="f1") is None
+    assert decide_answer(asked, movement_id="m0", refused=None, follow_id="f1", now=NOW) is None
+    assert decide_answer(estate(), movement_id="m1", refused=None, follow_id="f1", now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -346,7 +372,7 @@ def _apply(at: Estate, happens: Any, name: str, now: datetime, claims: dict[str,
         case Days():
             return decide_expiry(at, name, now)
         case _:
-            return decide_follow(at, name)
+            return decide_follow(at, name, now)
 
 
 @given(history=st.lists(HAPPENS, max_size=40))
@@ -376,6 +402,7 @@ def test_any_history_gives_the_money_to_one_owner_and_loses_none(history: list[A
                 movement_id=movement.movement_id,
                 refused=happens.refused,
                 follow_id=name,
+                now=now,
             )
             assert isinstance(outcome, Change)
         else:
@@ -398,6 +425,7 @@ def test_any_history_gives_the_money_to_one_owner_and_loses_none(history: list[A
             [] if at.claim is None else [at.claim]
         )
         if at.movement is None and at.to_owner is not None and isinstance(happens, Credit | Days):
-            assert not at.amounts or decide_follow(at, "later") is not None
+            due = at.not_before or now
+            assert not at.amounts or decide_follow(at, "later", due) is not None
     if at.to_owner is not None:
         assert {owner for owner in books if books[owner] and owner != OWNER} <= {at.to_owner}

@@ -27,6 +27,7 @@ from tally_contracts.funding_claims import (
 )
 from tally_contracts.ledger import FreezeAccount, JournalPosted, PostJournal, UnfreezeAccount
 from tally_funding.claims.worker import ClaimsWorker
+from tally_funding.retrying import SPREAD, TRY_AGAIN_AFTER
 from tally_runtime import derived_id
 from tally_security.sealing import Keyring, Place, SealingKey, unseal
 from tally_testkit import ServiceDatabase
@@ -461,7 +462,7 @@ async def test_ledger_refusal_leaves_the_claim_to_be_redeemed_again(platform: Pl
     assert await held(platform, party("anna")) == money + had
 
 
-async def test_expiry_and_late_money_refused_by_the_ledger_are_tried_again(
+async def test_expiry_refused_by_the_ledger_is_tried_again_an_hour_later(
     platform: Platform,
 ) -> None:
     await pay_in(platform, 1)
@@ -473,9 +474,10 @@ async def test_expiry_and_late_money_refused_by_the_ledger_are_tried_again(
     platform.later(days=30)
     states = [change.state for change in of(await work(platform), ClaimChanged)]
     assert states == ["expiring", "issued"]
+    platform.clock.advance(TRY_AGAIN_AFTER - timedelta(seconds=1))
     assert await work(platform) == []
     await freeze(platform, UnfreezeAccount, party("co"))
-    platform.later(hours=1)
+    platform.clock.advance(SPREAD + timedelta(seconds=1))
     assert of(await work(platform), DesignationMoved)
     assert await held(platform, party("co")) == money + had
 

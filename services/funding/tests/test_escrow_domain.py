@@ -32,12 +32,12 @@ from tally_funding.escrow.domain.orders import (
     decide,
 )
 from tally_funding.escrow.domain.progress import (
-    TRY_AGAIN_AFTER,
     decide_answer,
     decide_event,
     decide_time,
 )
 from tally_funding.escrow.domain.proposal import Proposal, decide_proposal
+from tally_funding.retrying import SPREAD, TRY_AGAIN_AFTER
 from tally_money import Money
 
 NOW = datetime(2026, 9, 21, 8, tzinfo=UTC)
@@ -181,8 +181,10 @@ def test_refusal_of_the_ledger_leads_back_with_its_reason_and_is_tried_again_lat
     (back,) = decide_answer(agreement, number=2, refused="account_frozen", now=NOW)
     assert (back.after.state, back.reason) == (State.FUNDED, "account_frozen")
     assert back.after.held == usd("100.00")
-    assert back.after.due_at == NOW + TRY_AGAIN_AFTER
-    again = steps(decide_time(back.after, NOW + TRY_AGAIN_AFTER))
+    again_at = back.after.due_at
+    assert again_at is not None
+    assert NOW + TRY_AGAIN_AFTER <= again_at < NOW + TRY_AGAIN_AFTER + SPREAD
+    again = steps(decide_time(back.after, again_at))
     assert (again.state, again.movements) == (State.RELEASING, 3)
 
 

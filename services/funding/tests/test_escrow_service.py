@@ -26,6 +26,7 @@ from tally_contracts.funding_escrow import (
 from tally_contracts.ledger import FreezeAccount, PostJournal, UnfreezeAccount
 from tally_contracts.payouts import PayoutChanged
 from tally_funding.escrow.worker import DeadlineWorker
+from tally_funding.retrying import SPREAD, TRY_AGAIN_AFTER
 from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
@@ -309,8 +310,9 @@ async def test_release_to_a_frozen_wallet_comes_back_and_goes_through_by_itself_
     assert states(told) == ["funded", "releasing", "funded"]
     assert await money(platform) == (50_00, 100_00, 1_00)
     await _freeze(platform, UnfreezeAccount, wallet.id)
+    platform.clock.advance(TRY_AGAIN_AFTER - timedelta(seconds=1))
     assert await work(platform) == []
-    platform.later(hours=1)
+    platform.clock.advance(SPREAD + timedelta(seconds=1))
     assert states(await work(platform)) == ["releasing", "released"]
     assert await money(platform) == (50_00, 0, 101_00)
 

@@ -248,7 +248,7 @@ def payout(state: str, *, by: str, pay_in_id: str | None = None, sequence: int =
     )
 
 
-async def transfer(platform: Platform, *, by: str, to: Any, number: int) -> None:
+async def transfer(platform: Platform, *, by: str, to: Any, number: int) -> PostJournal:
     """The owner moves 5.00 out of its wallet."""
     journal = PostJournal(
         who=who(by),
@@ -271,6 +271,7 @@ async def transfer(platform: Platform, *, by: str, to: Any, number: int) -> None
         effective_at=platform.clock.now(),
     )
     await platform.command_ledger(journal)
+    return journal
 
 
 def wallet_opened(owner: str, account: str, **changes: Any) -> WalletOpened:

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Final, assert_never
+from datetime import datetime
+from typing import assert_never
 
 from tally_contracts.base import Amount
 from tally_contracts.funding_claims import (
@@ -42,10 +42,8 @@ from tally_funding.claims.store.wallets import Circumstances, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.retrying import try_again_at
 from tally_messaging import UnitOfWork
-
-TRY_AGAIN_AFTER: Final = timedelta(hours=1)
-"""How long what runs by itself waits after the ledger refused it."""
 
 Fact = ClaimChanged | DesignationAsked | DesignationMoved | DesignationRefused
 
@@ -79,7 +77,7 @@ class Batch:
             self.held.setdefault(wallet.owner, []).append(wallet)
         opened = await claims.open_of(conn, owners)
         moving = await claims.moving_of(conn, owners)
-        redirects = await claims.redirects(conn, owners)
+        led = await claims.led(conn, owners)
         companies = await claims.companies(conn, owners)
         contacts = {o.removeprefix(CONTACT) for o in owners if o.startswith(CONTACT)}
         shown = await parties.shown(conn, contacts) if contacts else frozenset()
@@ -89,6 +87,7 @@ class Batch:
             if kept is not None:
                 self.known[kept.claim.claim_id] = kept
             movement = moving.get(owner)
+            to_owner, not_before = led.get(owner, (None, None))
             if movement is not None:
                 self.moving[owner] = movement[1]
                 self._asked_at[movement[0].movement_id] = movement[2]
@@ -99,7 +98,8 @@ class Batch:
                 programs=frozenset(wallet.program for wallet in held),
                 claim=None if kept is None else kept.claim,
                 movement=None if movement is None else movement[0],
-                to_owner=redirects.get(owner),
+                to_owner=to_owner,
+                not_before=not_before,
                 shown=owner.startswith(CONTACT) and owner.removeprefix(CONTACT) in shown,
             )
 
@@ -115,6 +115,8 @@ class Batch:
         """Make a change: tell of each effect, ask the ledger; the first fact told, if any."""
         before = self.estates[change.estate.owner]
         self.estates[change.estate.owner] = change.estate
+        if change.estate.not_before != before.not_before:
+            self._retry[change.estate.owner] = change.estate.not_before
         first: Fact | None = None
         for effect in change.effects:
             fact = self._effect(before, change.estate, effect, told)
@@ -170,7 +172,7 @@ class Batch:
             return None
         # Taken back after its time was over: tried again later, not at once.
         over = self.uow.now >= claim.expires_at
-        return self.uow.now + TRY_AGAIN_AFTER if over else claim.expires_at
+        return try_again_at(self.uow.now, claim.claim_id) if over else claim.expires_at
 
     def _asked(self, owner: str, movement: Movement, told: Circumstances) -> DesignationAsked:
         fact = DesignationAsked(
@@ -182,8 +184,6 @@ class Batch:
         )
         self._started[movement.movement_id] = kept
         self._asked_at[movement.movement_id] = self.uow.now
-        if movement.reason is Reason.FOLLOWED:
-            self._retry[owner] = None
         if is_claimable(movement.to_owner):
             self._open(owner, movement, told)
         if movement.amounts:
@@ -241,8 +241,6 @@ class Batch:
         )
         self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
         self._ended[movement.movement_id] = Ending(movement.movement_id, "refused")
-        if movement.reason is Reason.FOLLOWED:
-            self._retry[owner] = self.uow.now + TRY_AGAIN_AFTER
         return fact
 
     def _common(self, owner: str, movement: Movement, told: Circumstances) -> Mapping[str, object]:

@@ -14,9 +14,15 @@ from tally_contracts.ledger import (
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
 from tally_funding.claims import owners as known
-from tally_funding.claims.batch import TRY_AGAIN_AFTER, Batch
+from tally_funding.claims.batch import Batch
 from tally_funding.claims.clocks import Opening
-from tally_funding.claims.domain.estate import decide_answer, decide_follow, is_claimable
+from tally_funding.claims.domain.estate import (
+    Change,
+    decide_answer,
+    decide_follow,
+    decide_retry,
+    is_claimable,
+)
 from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
 from tally_funding.claims.store import claims, wallets
@@ -24,6 +30,7 @@ from tally_funding.claims.store.wallets import Circumstances, Designation, Walle
 from tally_funding.claims.topics import LedgerFact
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.retrying import TRY_AGAIN_AFTER
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, currency, iso_currencies
 from tally_runtime import get_logger
@@ -248,6 +255,7 @@ def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:
         movement_id=event.reference,
         refused=refused,
         follow_id=batch.uow.ids.new("mov"),
+        now=batch.uow.now,
     )
     if change is None:
         return
@@ -262,13 +270,13 @@ def _end(batch: Batch, owner: str, message: Received[LedgerFact]) -> None:
 
 
 def _move_on_all(batch: Batch, cause: Cause) -> None:
+    """What came after the owners were known goes where the rest went."""
     for owner in sorted(batch.estates):
-        _move_on(batch, owner, cause)
+        change = decide_follow(batch.estates[owner], batch.uow.ids.new("mov"), batch.uow.now)
+        _take(batch, owner, change, cause)
 
 
-def _move_on(batch: Batch, owner: str, cause: Cause) -> None:
-    """What came after the owner was known goes where the rest went."""
-    change = decide_follow(batch.estates[owner], batch.uow.ids.new("mov"))
+def _take(batch: Batch, owner: str, change: Change | None, cause: Cause) -> None:
     if change is not None:
         batch.take(change, _by_itself(batch, owner, cause))
 
@@ -287,16 +295,21 @@ class Found:
 
 
 async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> Found:
-    """End claims that are over, try again what was refused."""
+    """End claims that are over, try again what was refused.
+
+    What is due is looked at again once it is locked: another turn may have been faster.
+    """
     await for_every_tenant(uow.conn)
     over = await claims.due_owners(uow.conn, uow.now, limit)
     again = await claims.retry_owners(uow.conn, uow.now, limit)
     if over or again:
         batch = Batch(uow, books)
         await batch.load({*over, *again})
-        put_off = [owner for owner in over if not _expire(batch, owner)]
+        due = await claims.still_due(uow.conn, over, uow.now) if over else frozenset()
+        put_off = [owner for owner in over if owner in due and not _expire(batch, owner)]
         for owner in again:
-            _move_on(batch, owner, batch.told(owner).cause)
+            change = decide_retry(batch.estates[owner], uow.ids.new("mov"), uow.now)
+            _take(batch, owner, change, batch.told(owner).cause)
         await batch.save()
         if put_off:
             await claims.put_off(uow.conn, put_off, uow.now + TRY_AGAIN_AFTER)

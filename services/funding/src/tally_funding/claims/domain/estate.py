@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from tally_funding.retrying import try_again_at
 from tally_money import Money
 
 CONTACT: Final = "contact:"
@@ -88,8 +89,9 @@ class Estate:
 
     `balances` by currency code, by what the ledger has told. `companies`: whose money it was, each
     with itself and the parties above it. `claim` is the open one. `to_owner`: where the money goes
-    since it was claimed, re-designated or expired; what still comes follows it. `shown`: a party has
-    shown that the contact the money is for is its own.
+    since it was claimed, re-designated or expired; what still comes follows it, but not before
+    `not_before` once the ledger has refused that. `shown`: a party has shown that the contact the money
+    is for is its own.
     """
 
     owner: str
@@ -99,6 +101,7 @@ class Estate:
     claim: Claim | None = None
     movement: Movement | None = None
     to_owner: str | None = None
+    not_before: datetime | None = None
     shown: bool = False
 
     @property
@@ -173,7 +176,7 @@ def start(estate: Estate, movement: Movement, claim_step: ClaimMoved | None) -> 
 
 
 def decide_answer(
-    estate: Estate, *, movement_id: str, refused: str | None, follow_id: str
+    estate: Estate, *, movement_id: str, refused: str | None, follow_id: str, now: datetime
 ) -> Change | None:
     """Read the ledger's answer to a movement; None for any but the one under way.
 
@@ -183,20 +186,35 @@ def decide_answer(
     if movement is None or movement.movement_id != movement_id:
         return None
     if refused is not None:
-        return _taken_back(estate, movement, refused)
+        return _taken_back(estate, movement, refused, now)
     settled = _settled(estate, movement)
-    following = decide_follow(settled.estate, follow_id)
+    following = decide_follow(settled.estate, follow_id, now)
     if following is None:
         return settled
     return Change(following.estate, (*settled.effects, *following.effects))
 
 
-def decide_follow(estate: Estate, movement_id: str) -> Change | None:
-    """Move on what came after the owner was known; None if there is nothing to do now."""
+def decide_follow(estate: Estate, movement_id: str, now: datetime) -> Change | None:
+    """Move on what came after the owner was known; None if there is nothing to do now.
+
+    What the ledger has refused is not asked for again before its time, whatever else comes meanwhile.
+    """
     if estate.to_owner is None or estate.movement is not None or not estate.amounts:
         return None
+    if estate.not_before is not None and now < estate.not_before:
+        return None
     movement = Movement(movement_id, estate.to_owner, Reason.FOLLOWED, estate.amounts)
-    return start(estate, movement, None)
+    return start(replace(estate, not_before=None), movement, None)
+
+
+def decide_retry(estate: Estate, movement_id: str, now: datetime) -> Change | None:
+    """Ask again for what the ledger refused; where nothing is left to move, that is over.
+
+    None if no try is due.
+    """
+    if estate.not_before is None or now < estate.not_before:
+        return None
+    return decide_follow(estate, movement_id, now) or Change(replace(estate, not_before=None), ())
 
 
 _ENDS: Mapping[Reason, ClaimState] = {
@@ -218,11 +236,15 @@ def _settled(estate: Estate, movement: Movement) -> Change:
     )
 
 
-def _taken_back(estate: Estate, movement: Movement, code: str) -> Change:
+def _taken_back(estate: Estate, movement: Movement, code: str, now: datetime) -> Change:
     effects: list[Effect] = [Refused(movement, code)]
     claim = estate.claim
     if claim is not None and claim.state is not ClaimState.ISSUED:
         back = step_claim(claim, ClaimState.ISSUED, code)
         effects.insert(0, back)
         claim = back.claim
-    return Change(replace(estate, movement=None, claim=claim), tuple(effects))
+    # What began with an order is ordered again; what follows by itself is tried again by itself.
+    follows = movement.reason is Reason.FOLLOWED
+    not_before = try_again_at(now, movement.movement_id) if follows else None
+    after = replace(estate, movement=None, claim=claim, not_before=not_before)
+    return Change(after, tuple(effects))

@@ -42,6 +42,8 @@ ORDER BY claim_id FOR UPDATE
 
 _DUE_OWNERS = "SELECT owner FROM claim WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
 
+_STILL_DUE = "SELECT owner FROM claim WHERE owner = ANY($1::text[]) AND due_at <= $2"
+
 _PUT_OFF = """
 UPDATE claim SET due_at = $2
 WHERE owner = ANY($1::text[]) AND due_at IS NOT NULL AND due_at < $2
@@ -90,6 +92,8 @@ FROM redirect r WHERE r.owner = led.to_owner AND r.owner = ANY($1::text[])
 """
 
 _REDIRECTS = "SELECT owner, to_owner FROM redirect WHERE owner = ANY($1::text[])"
+
+_LED = "SELECT owner, to_owner, retry_at FROM redirect WHERE owner = ANY($1::text[])"
 
 _RETRY = """
 UPDATE redirect r SET retry_at = t.retry_at
@@ -210,6 +214,11 @@ async def due_owners(conn: Connection, now: datetime, limit: int) -> Sequence[st
     return [row[0] for row in await conn.fetch(_DUE_OWNERS, now, limit)]
 
 
+async def still_due(conn: Connection, owners: Collection[str], now: datetime) -> frozenset[str]:
+    """Those of these owners whose claim is due by now; the caller holds their locks."""
+    return frozenset(row[0] for row in await conn.fetch(_STILL_DUE, sorted(owners), now))
+
+
 async def put_off(conn: Connection, owners: Collection[str], until: datetime) -> None:
     """Look at the due claims of these owners again at that time."""
     await conn.execute(_PUT_OFF, sorted(owners), until)
@@ -280,6 +289,14 @@ async def redirect(conn: Connection, redirects: Sequence[Redirect], now: datetim
 async def redirects(conn: Connection, owners: Collection[str]) -> Mapping[str, str]:
     """Where the money of those owners goes that are redirected."""
     return {row[0]: row[1] for row in await conn.fetch(_REDIRECTS, sorted(owners))}
+
+
+async def led(
+    conn: Connection, owners: Collection[str]
+) -> Mapping[str, tuple[str, datetime | None]]:
+    """Where the money of redirected owners goes, and before when that is not to be tried again."""
+    rows = await conn.fetch(_LED, sorted(owners))
+    return {row["owner"]: (row["to_owner"], row["retry_at"]) for row in rows}
 
 
 async def retry(conn: Connection, times: Mapping[str, datetime | None]) -> None:

@@ -1,8 +1,7 @@
 """What moves an agreement besides its parties: facts seen, time, and the ledger's answers."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from tally_funding.escrow.domain.agreement import (
     AT_REST,
@@ -15,9 +14,7 @@ from tally_funding.escrow.domain.agreement import (
     met,
     step,
 )
-
-TRY_AGAIN_AFTER: Final = timedelta(hours=1)
-"""How long a step that runs by itself waits after the ledger refused it."""
+from tally_funding.retrying import try_again_at
 
 
 def decide_event(agreement: Agreement, event: str, references: frozenset[str]) -> Steps:
@@ -58,7 +55,8 @@ def decide_answer(
         return ()
     assert agreement.state in MOVING, f"{agreement.state} waits for no answer"
     if refused is not None:
-        back = replace(agreement, movement=None, not_before=now + TRY_AGAIN_AFTER)
+        again_at = try_again_at(now, f"{agreement.agreement_id}/{number}")
+        back = replace(agreement, movement=None, not_before=again_at)
         return (step(agreement, movement.resting, refused, back),)
     settled = replace(
         agreement,
