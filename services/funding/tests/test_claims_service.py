@@ -476,6 +476,11 @@ async def test_expiry_refused_by_the_ledger_is_tried_again_an_hour_later(
     assert states == ["expiring", "issued"]
     platform.clock.advance(TRY_AGAIN_AFTER - timedelta(seconds=1))
     assert await work(platform) == []
+    platform.clock.advance(SPREAD + timedelta(seconds=1))
+    states = [change.state for change in of(await work(platform), ClaimChanged)]
+    assert states == ["expiring", "issued"]
+    platform.clock.advance(TRY_AGAIN_AFTER - timedelta(seconds=1))
+    assert await work(platform) == []
     await freeze(platform, UnfreezeAccount, party("co"))
     platform.clock.advance(SPREAD + timedelta(seconds=1))
     assert of(await work(platform), DesignationMoved)

@@ -309,6 +309,8 @@ async def test_release_to_a_frozen_wallet_comes_back_and_goes_through_by_itself_
     told = await send(platform, order(PresentDocument, "a1", document=DOCUMENT))
     assert states(told) == ["funded", "releasing", "funded"]
     assert await money(platform) == (50_00, 100_00, 1_00)
+    platform.clock.advance(TRY_AGAIN_AFTER + SPREAD)
+    assert states(await work(platform)) == ["releasing", "funded"]
     await _freeze(platform, UnfreezeAccount, wallet.id)
     platform.clock.advance(TRY_AGAIN_AFTER - timedelta(seconds=1))
     assert await work(platform) == []
