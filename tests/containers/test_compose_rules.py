@@ -182,7 +182,7 @@ def test_secrets_are_private_random_and_never_the_same(checkout: Path, make_env:
         ):
             assert len(base64.b64decode(written[key], validate=True)) == 32
         env_file.unlink()
-    assert len(seen) == 34
+    assert len(seen) == 36
     assert len(set(seen)) == len(seen)
     assert all(len(value) >= 44 for value in seen)
 

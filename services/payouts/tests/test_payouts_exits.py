@@ -100,7 +100,7 @@ async def test_without_any_table_payouts_leave_and_the_service_says_so_once(worl
     await warn_without_tables(world.pool)
     await world.feed(world.make.gates(*FROM_BASIC))
     await warn_without_tables(world.pool)
-    assert capfd.readouterr().out.count("no_gate_table_published") == 1
+    assert "".join(capfd.readouterr()).count("no_gate_table_published") == 1
 
 
 async def test_f27_payout_of_a_party_nobody_told_of_is_held_and_says_what_to_do(world, make):
