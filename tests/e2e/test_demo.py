@@ -31,7 +31,7 @@ def test_x11_the_demo_books_every_event_once_and_proves_it(tmp_path: Path) -> No
     assert report["returned"] > 0
     assert report["failed"] > 0
     assert report["story"]["failed"] is None
-    assert report["story_steps"] == len(report["story"]["steps"]) == 9
+    assert report["story_steps"] == len(report["story"]["steps"]) == 10
     assert "alarm" in done.stderr
     for name in ("funding_events", "payouts", "seconds", "payments_per_s"):
         assert report[name] > 0, name
