@@ -37,14 +37,14 @@ down: install ## Stop what an `up` that was killed left running
 
 .PHONY: test
 # Each worker has a Postgres and a Kafka of its own; a file's tests stay with one of them. Three keep two
-# cores busy: tests wait for servers a fifth of their time. Tests that
-# start whole platforms come after, alone: a server that is killed and comes back wants its port free.
+# cores busy: tests wait for servers a fifth of their time. Tests that start whole platforms come after,
+# two files at a time: more of them would wait for each other longer than their faults allow.
 WORKERS ?= 3
 WHOLE := tests/chaos tests/e2e
 test: install ## All tests that need no container engine (ARGS=-x, WORKERS=3), or some (TESTS=libs/money)
 ifeq ($(TESTS),)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%) $(ARGS)
-	@$(BIN)/python -m pytest -q $(WHOLE) $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE) $(ARGS)
 else
 	@$(BIN)/python -m pytest -q $(ARGS) $(TESTS)
 endif
