@@ -9,18 +9,21 @@ import pytest
 
 from tally_contracts.kyc import GateTablePublished, LimitTablePublished
 from tally_gates import (
+    GATES,
+    LIMITS,
     Act,
     EndpointClass,
     GateBook,
     Level,
     PartyKind,
     Question,
+    StoredTable,
     ask,
     binding,
+    book_of,
 )
 from tally_kyc.domain.tables import Amount, Gate, Limit, check_gates, check_limits
 from tally_money import Money
-from tally_payouts.gate_tables import StoredTable, book_of
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "reference" / "gates"
 AT = datetime(2026, 12, 1, tzinfo=UTC)
@@ -29,7 +32,11 @@ AT = datetime(2026, 12, 1, tzinfo=UTC)
 def published() -> GateBook:
     tables = []
     for path in sorted(EXAMPLES.glob("*.json")):
-        kind = GateTablePublished if path.stem.startswith("gates") else LimitTablePublished
+        kind, fact_type = (
+            (GATES, GateTablePublished)
+            if path.stem.startswith("gates")
+            else (LIMITS, LimitTablePublished)
+        )
         fact = {
             "tenant": "main",
             "who": {"actor": "user:op", "principal": "operator"},
@@ -38,7 +45,8 @@ def published() -> GateBook:
             "valid_from": "2026-12-01T00:00:00Z",
             "valid_until": None,
         }
-        tables.append(StoredTable.of(kind.model_validate(fact | json.loads(path.read_text()))))
+        told = fact_type.model_validate(fact | json.loads(path.read_text()))
+        tables.append(StoredTable.of(kind, told))
     return book_of(tables)
 
 

@@ -15,11 +15,11 @@ from tally_gates import (
     PartyKind,
     Question,
     ask,
+    book_of,
 )
 from tally_money import Money
 from tally_payouts.app import build_app
 from tally_payouts.exit_worker import ExitWorker, warn_without_tables
-from tally_payouts.gate_tables import book_of
 from tally_payouts.service import PayoutService
 from tally_payouts.store.exits import load_tables
 from tally_payouts.turn import Installation

@@ -41,13 +41,13 @@ from tally_contracts.rails import (
     SubmitPayout,
 )
 from tally_contracts.registry import BY_TYPE
+from tally_gates import GATES, Party, StoredTable
 from tally_messaging import Cause, Envelope, Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs
-from tally_payouts.domain.exits import Party, decide_again
+from tally_payouts.domain.exits import decide_again
 from tally_payouts.domain.methods import Instrument, Methods
 from tally_payouts.domain.states import ALLOWED, ENDED, FIRST, RANK, PayoutState
 from tally_payouts.exits import Exits
-from tally_payouts.gate_tables import StoredTable
 from tally_payouts.keeping import Keeper
 from tally_payouts.outgoing import Outgoing
 from tally_payouts.turn import Installation, Turn
@@ -77,6 +77,7 @@ RAIL_MOVES = {
     "paid": ("returned",),
 }
 EXIT_FROM_BASIC = StoredTable.of(
+    GATES,
     GateTablePublished(
         tenant="main", who=WS["who"], occurred_at=AT, table="default", version=1,
         jurisdictions=("*",), valid_from=AT, valid_until=None, source="a test",

@@ -2,6 +2,13 @@
 
 from tally_gates.asking import ask, binding, exceeded
 from tally_gates.book import ANYWHERE, GateBook, GateTable, LimitTable
+from tally_gates.published import (
+    GATES,
+    LIMITS,
+    Party,
+    StoredTable,
+    book_of,
+)
 from tally_gates.rows import (
     Act,
     Answer,
@@ -18,6 +25,8 @@ from tally_gates.windows import window_ends, window_starts
 
 __all__ = [
     "ANYWHERE",
+    "GATES",
+    "LIMITS",
     "Act",
     "Answer",
     "Closed",
@@ -32,12 +41,15 @@ __all__ = [
     "MustAct",
     "Open",
     "OpenTo",
+    "Party",
     "PartyKind",
     "Question",
     "Ruling",
+    "StoredTable",
     "Window",
     "ask",
     "binding",
+    "book_of",
     "exceeded",
     "window_ends",
     "window_starts",

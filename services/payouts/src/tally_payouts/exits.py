@@ -6,14 +6,24 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
-from tally_gates import EndpointClass, GateBook, Level, PartyKind, Question, Window, window_starts
+from tally_gates import (
+    GATES,
+    LIMITS,
+    EndpointClass,
+    GateBook,
+    Party,
+    Question,
+    StoredTable,
+    Window,
+    book_of,
+    window_starts,
+)
 from tally_money import Money
 from tally_payouts.batch import Needs, Tracked
-from tally_payouts.domain.exits import Party, Ruled, Used, class_of, question_of, rule
+from tally_payouts.domain.exits import Ruled, Used, class_of, question_of, rule
 from tally_payouts.domain.options import Option, options_of
 from tally_payouts.domain.payout import Payout
 from tally_payouts.domain.policy import Policy
-from tally_payouts.gate_tables import StoredTable, book_of, word
 from tally_payouts.store import exits as exit_store
 from tally_payouts.store.exits import UsedRow, lock_tables
 from tally_payouts.store.methods import Key
@@ -49,7 +59,8 @@ class Exits:
 
     def publish(self, event: GateTablePublished | LimitTablePublished) -> None:
         """Learn of a version; what is held is asked about again."""
-        table = StoredTable.of(event)
+        kind = GATES if isinstance(event, GateTablePublished) else LIMITS
+        table = StoredTable.of(kind, event)
         known = {(t.kind, t.name, t.version) for t in self.tables}
         if (table.kind, table.name, table.version) not in known:
             self.tables.append(table)
@@ -61,14 +72,7 @@ class Exits:
         known = self.parties[event.party_id]
         if event.sequence <= known.sequence:
             return
-        party = Party(
-            event.party_id,
-            word(PartyKind, event.party_kind) or PartyKind.PERSON,
-            word(Level, event.level) or Level.NONE,
-            event.jurisdiction,
-            event.valid_until,
-            event.sequence,
-        )
+        party = Party.told(event)
         self.parties[party.owner] = self.changed_parties[party.owner] = party
         self.due.add((party.owner, self.now))
 

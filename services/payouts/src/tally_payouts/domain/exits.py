@@ -16,9 +16,8 @@ from tally_gates import (
     Closed,
     EndpointClass,
     GateBook,
-    Level,
     OpenTo,
-    PartyKind,
+    Party,
     Question,
     Window,
     ask,
@@ -75,23 +74,6 @@ _CLASS_OF: Final[Mapping[str, EndpointClass]] = MappingProxyType(
 def class_of(rail: str) -> EndpointClass:
     """The class of endpoint a rail reaches; of a rail nobody has classed, the one that closes first."""
     return _CLASS_OF.get(rail, EndpointClass.CASH)
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """What is known of whom a payout is for: by the newest word, else nothing, which is level `none`."""
-
-    owner: str
-    kind: PartyKind = PartyKind.PERSON
-    level: Level = Level.NONE
-    jurisdiction: str | None = None
-    valid_until: datetime | None = None
-    sequence: int = 0
-
-    def level_at(self, now: datetime) -> Level:
-        """The level while what it rests on is valid, else `none` until the next word."""
-        over = self.valid_until is not None and self.valid_until <= now
-        return Level.NONE if over else self.level
 
 
 @dataclass(frozen=True, slots=True)

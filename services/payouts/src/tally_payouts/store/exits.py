@@ -3,10 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from tally_gates import EndpointClass, Level, PartyKind, Window
-from tally_payouts.domain.exits import Party
+from tally_gates import EndpointClass, Level, Party, PartyKind, StoredTable, Window
 from tally_payouts.domain.states import LEAVING
-from tally_payouts.gate_tables import StoredTable
 from tally_postgres import Connection, Pool, Record
 
 # Whoever asks shares it and whoever publishes a table has it alone: what is held by the tables before
