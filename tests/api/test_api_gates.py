@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tally_postgres import create_pool
 from tally_reconciliation import Sources, Verdict, verify
 from tally_runtime import SystemClock
 
@@ -218,4 +219,50 @@ async def test_f30_a_level_takes_away_what_identity_holds_and_nothing_else_and_t
     report = await verify(sources, wait_s=60)
     faults = [(check.id, one.what, one.row) for check in report.checks for one in check.faults]
     assert faults == []
+    assert report.verdict is Verdict.GREEN
+
+
+async def is_told_to_funding(whole: Whole, party: str, table: str) -> None:
+    """Wait until money is asked by this table and this party's level: topics have no order among them."""
+    pool = await create_pool(whole.database.dsn("funding"), schema="funding", application_name="t")
+    query = """SELECT EXISTS (SELECT FROM party_level WHERE party_id = $1)
+           AND EXISTS (SELECT FROM gate_table WHERE name = $2)"""
+
+    async def look() -> bool:
+        return bool(await pool.fetchval(query, party, table))
+
+    await eventually(look)
+    await pool.close()
+
+
+async def test_f27_x4_money_for_who_may_not_receive_yet_stands_apart_and_is_released_and_paid_out(
+    whole: Whole, cast: Cast
+) -> None:
+    rows = [exit_row("none", "closed"), exit_row("basic", "open")]
+    rows += [one | {"act": "receive"} for one in rows]
+    await publish(whole, "/v1/gates/f27-lithuania", "LT", rows)
+    await cast.party("lithuanian", "payee", "company", country="LT")
+    payee = Payee(cast, "lithuanian")
+    await is_told_to_funding(whole, cast.ids["lithuanian"], "f27-lithuania")
+    await cast.pay_in(money("40.00"), {"party": cast.ids["lithuanian"]})
+    told = await cast.told("lithuanian", "funding.receipt.restricted.v1")
+    assert told["amount"] == money("40.00")
+    assert (told["code"], told["table"], told["version"]) == (
+        "identity_too_low",
+        "f27-lithuania",
+        1,
+    )
+    assert (told["must_act"], told["remedy"]) == ("payee", "do the tasks of level basic")
+    await cast.holds("lithuanian", "0.00")
+
+    await payee.reaches_basic()
+    await cast.holds("lithuanian", "40.00")
+    moved = await cast.told("lithuanian", "funding.claim.designation_moved.v1")
+    assert (moved["to_owner"], moved["reason_code"]) == (cast.ids["lithuanian"], "released")
+    await payee.chooses_a_wallet()
+    payout = await payee.withdraws("40.00")
+    await payee.stands(payout, "paid")
+    sources = Sources(whole.database.admin_dsn, whole.kafka, schemas=SERVICES)
+    report = await verify(sources, wait_s=60)
+    assert [(c.id, f.what, f.row) for c in report.checks for f in c.faults] == []
     assert report.verdict is Verdict.GREEN

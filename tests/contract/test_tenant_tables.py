@@ -28,6 +28,10 @@ _OPERATOR = "the operator's alone: its policy lets no tenant see it"
 WITHOUT_TENANT = {
     "directory.asset": "currencies and assets are the installation's",
     "kyc.table_version": "gates and limits are the installation's: every tenant's parties are judged by them",
+    **dict.fromkeys(
+        ("funding.gate_table", "funding.party_level"),
+        "copies of what kyc told, that all money is asked by: no session of a tenant reads them",
+    ),
     "funding.rule_stamp": "one number for all rules",
     "funding.rule_version": "documents of the installation's own file",
     "funding.untold_balance": "of accounts nobody has told the owner of yet: no session of a tenant reads it",

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from tally_contracts.base import (
     Amount,
+    Count,
     Event,
     MoneyEvent,
     Slug,
@@ -152,8 +153,8 @@ class DesignationAsked(MoneyEvent):
 class DesignationMoved(MoneyEvent):
     """Money of an unknown payee has another owner in the ledger's books, and what comes later too.
 
-    `reason_code`: claimed, redesignated, expired, followed (came after the owner was known; more may
-    come). `amounts`: what the journal moved, one per currency; none if nothing was there. `asked_at`:
+    `reason_code`: claimed, redesignated, expired, followed (came after the owner was known),
+    released (its payee, who is known, may receive it by now; more may come). `amounts`: what the journal moved, one per currency; none if nothing was there. `asked_at`:
     when that was fixed; money that came since follows. Facts of before do not say it.
     """
 
@@ -185,6 +186,31 @@ class DesignationRefused(MoneyEvent):
     amounts: Annotated[tuple[Amount, ...], Field(max_length=64)]
     journal_id: TypeId
     code: Slug
+
+
+class ReceiptRestricted(MoneyEvent):
+    """Money is here for a payee that may not receive it yet: it stands apart until the gate opens.
+
+    `owner`: the payee. `account`: where the money stands, which is no wallet of the payee's. What
+    restricts it: version `version` of the gate table `table`, with `code`; `remedy` opens it, by
+    `must_act`: payee, company, operator. `pay_in_id` or `movement_id` brought it. Nobody has to ask
+    for it then: DesignationMoved of `restricted:<owner>` with the reason released says that it is in
+    the payee's wallet.
+    """
+
+    TYPE: ClassVar[str] = "funding.receipt.restricted.v1"
+
+    owner: Token
+    tenant: Token
+    account: TypeId
+    amount: Amount
+    pay_in_id: TypeId | None
+    movement_id: TypeId | None
+    code: Slug
+    remedy: Text
+    must_act: Slug
+    table: Slug
+    version: Count
 
 
 class DormancyChanged(Event):
@@ -248,6 +274,7 @@ FACTS: tuple[type[Event], ...] = (
     DesignationAsked,
     DesignationMoved,
     DesignationRefused,
+    ReceiptRestricted,
     DormancyChanged,
     ClaimRefused,
 )

@@ -636,7 +636,7 @@ async def test_twenty_redemptions_take_as_many_statements_as_two(platform: Platf
             commands.append(redeem(code, name=name, claim_id=claim))
         counts.append(len(await platform.statements(*commands, topic=COMMANDS)))
         await platform.settle()
-    assert counts[1] == counts[2] == 17
+    assert counts[1] == counts[2] == 19
 
 
 async def test_fact_of_a_move_says_when_it_was_asked_for(platform: Platform) -> None:

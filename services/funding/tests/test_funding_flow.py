@@ -303,8 +303,8 @@ async def test_a_batch_sends_the_same_statements_whatever_its_size(
             ]
         sent.append(await count_statements(*records))
     assert sent[1] == sent[2]
-    assert len(sent[2]) <= 9, (
-        "inbox, stamp of the rules, tenants, at most five of the service, outbox"
+    assert len(sent[2]) <= 10, (
+        "inbox, stamp of the rules, gate tables, tenants, at most five of the service, outbox"
     )
 
 

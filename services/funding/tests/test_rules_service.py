@@ -435,7 +435,9 @@ async def test_a_batch_asks_the_directory_once_whatever_its_size(
     await desk.publish(document(*lines, match={"groups": [GROUP]}))
     await desk.book(money("warm"))
     sent = await count_on(desk.bench, *(desk.bench.money(money(f"m-{n}")) for n in range(size)))
-    assert len(sent) == 11, "inbox, stamp, five of the directory, two rows, outbox and its lane"
+    assert len(sent) == 12, (
+        "inbox, stamp, gate tables, five of the directory, two rows, outbox, its lane"
+    )
 
 
 async def test_every_table_of_tenants_rows_is_closed_to_whoever_names_no_tenant(

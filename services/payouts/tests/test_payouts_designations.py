@@ -14,6 +14,9 @@ from .conftest import payout_id_of, wallet
 EVENT, GALA = "event:expo", "event:gala"
 
 
+RESTRICTED = "restricted:ann"
+
+
 def first(name, owner=EVENT):
     return payout_id_of(name, owner)
 
@@ -41,6 +44,23 @@ async def test_x3_payout_goes_on_under_the_owner_the_money_was_moved_to(world, m
     assert (hold.reference, hold.debit) == (new, wallet("ann"))
     correlations = {item.correlation for item in await world.sent() if item.key == new}
     assert correlations == {"payment-1"}
+
+
+async def test_f27_payout_of_restricted_money_opens_for_its_payee_once_it_is_released(world, make):
+    await world.with_method()
+    await world.feed(make.pay_in("one", RESTRICTED))
+    assert await stands(world) == {first("one", RESTRICTED): (RESTRICTED, "claimable", "no_method")}
+    assert await world.events(PlaceHold) == []
+    await world.feed(make.designated(RESTRICTED, "ann", "25.00", reason_code="released"))
+    new = successor(first("one", RESTRICTED))
+    assert (await stands(world))[new] == ("ann", "approved", "reserving_funds")
+    (hold,) = await world.events(PlaceHold)
+    assert (hold.reference, hold.debit) == (new, wallet("ann"))
+    # What is restricted later waits for a release of its own.
+    await world.feed(make.pay_in("two", RESTRICTED))
+    assert (await stands(world))[first("two", RESTRICTED)][1] == "claimable"
+    await world.feed(make.designated(RESTRICTED, "ann", "25.00", reason_code="released"))
+    assert (await stands(world))[successor(first("two", RESTRICTED))][:2] == ("ann", "approved")
 
 
 async def test_x3_payout_waits_for_the_method_of_its_new_owner(world, make):

@@ -253,8 +253,15 @@ EMPTY: Mapping[str, str] = {
     "payouts.designation": _ASKED,
     "payouts.payout_case": _CASE,
     "payouts.program_policy": "a copy of the document that programs published",
-    "payouts.gate_table": "a copy of the table that kyc published",
-    "payouts.party_level": "a copy of the level that kyc told",
+    **{
+        f"{schema}.gate_table": "a copy of the table that kyc published"
+        for schema in ("funding", "payouts")
+    },
+    **{
+        f"{schema}.party_level": "a copy of the level that kyc told"
+        for schema in ("funding", "payouts")
+    },
+    "funding.restriction": _ASKED,
     **{
         f"portfolio.{table}": _VIEW
         for table in (

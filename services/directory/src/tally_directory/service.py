@@ -105,7 +105,7 @@ class Directory:
             if isinstance(event, DirectoryCommand):
                 self._ask_for(asked, event)
             elif isinstance(event, PayInAllocated):
-                arrivals.ask_for(asked, event, self.books.installation)
+                arrivals.ask_for(asked, event, self.books)
         return asked
 
     def _ask_for(self, asked: Asked, command: DirectoryCommand) -> None:

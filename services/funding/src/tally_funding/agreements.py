@@ -17,6 +17,7 @@ from tally_funding.claims.topics import LedgerFact
 from tally_funding.escrow import handlers as escrow_handlers
 from tally_funding.escrow import service as escrow
 from tally_funding.parties import handlers as parties
+from tally_funding.receipts import learning
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 COMMANDS = ("funding.agreements.commands.v1", "funding.unclaimed.commands.v1")
@@ -46,10 +47,12 @@ def build_router(claims: Claims) -> Router:
             *(Subscription(name, ordered=False, types=topic(name).types) for name in COMMANDS),
             *(Subscription(name, types=topic(name).types) for name in TOPICS),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_may_concern),
+            learning.SUBSCRIPTION,
             Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid_or_asked_for),
         ],
     )
     parties.register(router)
+    learning.register(router)
     escrow_handlers.register(router, claims.books)
     claims_handlers.register(router, claims)
 

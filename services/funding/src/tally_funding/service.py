@@ -30,6 +30,7 @@ from tally_funding.domain import (
 )
 from tally_funding.parties import tenants
 from tally_funding.postings import Books, allocation_journal_id, suspense_journal_id
+from tally_funding.receipts.asking import restrict
 from tally_funding.rules.book import Asked, Decided
 from tally_funding.rules.match import Facts
 from tally_funding.store import Move, NewCase, NewPayIn, PayIn
@@ -90,6 +91,7 @@ async def book(
     """
     decisions = await funding.rules.decide(uow.conn, [_asked(one) for one in announcements])
     decisions = await led_on(uow.conn, decisions)
+    decisions = await restrict(uow.conn, funding.books, decisions, uow.now)
     whose = await tenants.hold(uow.conn, [one.event.company for one in announcements], uow.now)
     drafts = [
         _draft(funding, announcement, decided, whose[announcement.event.company])

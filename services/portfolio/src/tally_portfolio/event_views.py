@@ -20,7 +20,7 @@ OWNERS_MAX = 8
 """Money that was given on again is followed over this many owners."""
 
 _DESIGNATION = "designation"
-_UNKNOWN = ("event:", "contact:")
+_UNKNOWN = ("event:", "contact:", "restricted:")
 
 
 async def money_of_event(seat: Seat, reference: str) -> Document:

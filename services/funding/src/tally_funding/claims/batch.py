@@ -11,10 +11,12 @@ from tally_contracts.funding_claims import (
     DesignationAsked,
     DesignationMoved,
     DesignationRefused,
+    ReceiptRestricted,
 )
 from tally_funding.claims import clocks, postings, reclaims
 from tally_funding.claims.clocks import Opening, Stopping
 from tally_funding.claims.domain.estate import (
+    BY_ITSELF,
     CONTACT,
     Asked,
     Change,
@@ -28,6 +30,8 @@ from tally_funding.claims.domain.estate import (
     Reason,
     Refused,
     is_claimable,
+    is_restricted,
+    receiver,
 )
 from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.claims import (
@@ -42,8 +46,13 @@ from tally_funding.claims.store.wallets import Circumstances, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.receipts import store as receipts
+from tally_funding.receipts.asking import party_id_of
+from tally_funding.receipts.store import Restriction
+from tally_funding.receipts.weighing import Weighing
 from tally_funding.retrying import try_again_at
 from tally_messaging import UnitOfWork
+from tally_money import Money
 
 Fact = ClaimChanged | DesignationAsked | DesignationMoved | DesignationRefused
 
@@ -67,11 +76,20 @@ class Batch:
     _retry: dict[str, datetime | None] = field(default_factory=dict)
     _opening: list[Opening] = field(default_factory=list)
     _companies: set[tuple[str, str, str]] = field(default_factory=set)
+    _restricted: set[Restriction] = field(default_factory=set)
+    _weighing: Weighing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._weighing = Weighing(self.books, self.uow.now)
+
     _stopping: list[Stopping] = field(default_factory=list)
     _claimed: list[tuple[Wallet, str, Circumstances]] = field(default_factory=list)
 
-    async def load(self, owners: Collection[str]) -> None:
-        """Load the estates of these owners. Locks: wallets by account, then claims by id."""
+    async def load(self, owners: Collection[str], heirs: Collection[str] = ()) -> None:
+        """Load the estates of these owners, whose money may come to `heirs`.
+
+        Locks: wallets by account, claims by id, then of parties that money may come to the gates.
+        """
         conn = self.uow.conn
         for wallet in await wallets.lock_owners(conn, owners):
             self.held.setdefault(wallet.owner, []).append(wallet)
@@ -102,6 +120,45 @@ class Batch:
                 not_before=not_before,
                 shown=owner.startswith(CONTACT) and owner.removeprefix(CONTACT) in shown,
             )
+        weighed = await self._weighing.load(conn, list(self.estates.values()), heirs)
+        self.estates.update(weighed)
+
+    def weigh(self, owner: str, heir: str | None = None) -> None:
+        """Ask anew about whom an owner's money may come to: its balance, or the `heir`, is another."""
+        self.estates[owner] = self._weighing.weigh(self.estates[owner], heir)
+
+    def tell_restricted(
+        self,
+        owner: str,
+        tenant: str,
+        amount: Money,
+        told: Circumstances,
+        *,
+        pay_in_id: str | None = None,
+        movement_id: str | None = None,
+    ) -> None:
+        """Tell that money for this owner is restricted, where it is and its gate is closed."""
+        closing = self._weighing.closing(owner, amount) if is_restricted(owner) else None
+        if closing is None:
+            return
+        fact = ReceiptRestricted(
+            who=told.who,
+            where=told.where,
+            why=told.why,
+            occurred_at=self.uow.now,
+            owner=receiver(owner),
+            tenant=tenant,
+            account=self.books.wallet(owner, amount.currency.code).id,
+            amount=Amount.of(amount),
+            pay_in_id=pay_in_id,
+            movement_id=movement_id,
+            code=closing.code,
+            remedy=closing.remedy,
+            must_act=closing.who_must_act.value,
+            table=closing.ruling.table,
+            version=closing.ruling.version,
+        )
+        self.uow.emit(fact, topic=CLAIMS_TOPIC, key=fact.owner, cause=told.cause)
 
     def tenant(self, owner: str) -> str:
         """The tree the money of this owner belongs to."""
@@ -191,9 +248,16 @@ class Batch:
             self.uow.emit(journal, topic=LEDGER_TOPIC, key=journal.ledger, cause=told.cause)
         return fact
 
+    def restrict(self, owner: str, tenant: str) -> None:
+        """Note that an owner's money is restricted, if it is."""
+        if is_restricted(owner):
+            party_id = party_id_of(self.books.tenant, receiver(owner))
+            self._restricted.add(Restriction(owner, tenant, party_id))
+
     def _open(self, owner: str, movement: Movement, told: Circumstances) -> None:
         """The new owner is unknown too: its wallets are to be there before the money is."""
         to_owner, tenant = movement.to_owner, self.tenant(owner)
+        self.restrict(to_owner, tenant)
         for wallet in self.held[owner]:
             unit = wallet.balance.currency
             started = clocks.opened(
@@ -219,16 +283,25 @@ class Batch:
         )
         self.uow.emit(fact, topic=CLAIMS_TOPIC, key=owner, cause=told.cause)
         self._ended[movement.movement_id] = Ending(movement.movement_id, "moved")
-        if movement.reason is not Reason.FOLLOWED:
+        for amount in movement.amounts:
+            self.tell_restricted(
+                movement.to_owner,
+                self.tenant(owner),
+                amount,
+                told,
+                movement_id=movement.movement_id,
+            )
+        if movement.reason not in BY_ITSELF:
+            to_owner = receiver(movement.to_owner)
             self._redirects.append(
-                Redirect(owner, self.tenant(owner), movement.to_owner, movement.movement_id)
+                Redirect(owner, self.tenant(owner), to_owner, movement.movement_id)
             )
             claimed = movement.reason is Reason.CLAIMED
             self._stopping += [
                 Stopping(wallet, told.cause, by_owner=claimed) for wallet in self.held[owner]
             ]
             if claimed:
-                self._claimed += [(wallet, movement.to_owner, told) for wallet in self.held[owner]]
+                self._claimed += [(wallet, to_owner, told) for wallet in self.held[owner]]
         return fact
 
     def _refused(
@@ -280,9 +353,21 @@ class Batch:
             await claims.start(conn, started, now)
         if self._redirects:
             await claims.redirect(conn, self._redirects, now)
-        if self._retry:
-            await claims.retry(conn, self._retry)
+        await self._save_tries()
         await self._save_wallets()
+
+    async def _save_tries(self) -> None:
+        conn = self.uow.conn
+        if self._restricted:
+            await receipts.restrict(conn, self._restricted, self.uow.now)
+        of_others = {owner: at for owner, at in self._retry.items() if not is_restricted(owner)}
+        of_restricted = self._weighing.tries | {
+            owner: at for owner, at in self._retry.items() if is_restricted(owner)
+        }
+        if of_others:
+            await claims.retry(conn, of_others)
+        if of_restricted:
+            await receipts.set_due(conn, of_restricted)
 
     async def _save_wallets(self) -> None:
         if self._opening:

@@ -22,6 +22,8 @@ from tally_funding.claims.domain.estate import (
     decide_follow,
     decide_retry,
     is_claimable,
+    is_restricted,
+    receiver,
 )
 from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
@@ -30,6 +32,7 @@ from tally_funding.claims.store.wallets import Circumstances, Designation, Walle
 from tally_funding.claims.topics import LedgerFact
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.receipts import store as receipts
 from tally_funding.retrying import TRY_AGAIN_AFTER
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, currency, iso_currencies
@@ -68,8 +71,25 @@ async def designate(
     batch = Batch(uow, books)
     await batch.load({share.owner for share, _ in found})
     await _add(batch, deltas, cause)
+    for message in messages:
+        _tell_restricted(batch, message)
     _move_on_all(batch, cause)
     await batch.save()
+
+
+def _tell_restricted(batch: Batch, message: Received[PayInAllocated]) -> None:
+    event = message.event
+    told = Circumstances(event.who, event.where, event.why, message.cause)
+    for share in event.allocations:
+        if is_restricted(share.owner):
+            batch.restrict(share.owner, batch.tenant(share.owner))
+            batch.tell_restricted(
+                share.owner,
+                batch.tenant(share.owner),
+                share.amount.money(),
+                told,
+                pay_in_id=event.pay_in_id,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +217,10 @@ def _designation(event: PayInAllocated, share: Allocation) -> Designation:
 
 async def _open(uow: UnitOfWork, found: Sequence[Designation], cause: Cause) -> None:
     """Enter wallets of unknown payees that are not there yet, with their companies and clocks."""
-    places = await parties.places(uow.conn, {one.company for one in found})
-    opening = [Opening(_wallet(one, places.get(one.company), cause, uow), cause) for one in found]
+    named = {one.company for one in found}
+    named |= {receiver(one.owner) for one in found if is_restricted(one.owner)}
+    places = await parties.places(uow.conn, named)
+    opening = [Opening(_wallet(one, places, cause, uow), cause) for one in found]
     await clocks.open_wallets(uow, opening)
     pairs = {
         (one.wallet.owner, designation.company, one.wallet.tenant)
@@ -208,8 +230,14 @@ async def _open(uow: UnitOfWork, found: Sequence[Designation], cause: Cause) -> 
 
 
 def _wallet(
-    designation: Designation, place: parties.Place | None, cause: Cause, uow: UnitOfWork
+    designation: Designation,
+    places: Mapping[str, parties.Place],
+    cause: Cause,
+    uow: UnitOfWork,
 ) -> Wallet:
+    place = places.get(designation.company)
+    # Restricted money has a payee who is known: its clock runs by that country's law, as a wallet's.
+    by_law_of = places.get(receiver(designation.owner)) or place
     told = Circumstances(designation.who, designation.where, designation.why, cause)
     return clocks.opened(
         account=designation.account,
@@ -218,7 +246,7 @@ def _wallet(
         owner=designation.owner,
         unit=currency(designation.code),
         told=told,
-        country=None if place is None else place.country,
+        country=None if by_law_of is None else by_law_of.country,
         now=uow.now,
     )
 
@@ -242,6 +270,7 @@ async def _add(batch: Batch, deltas: Mapping[str, int], cause: Cause) -> None:
         batch.estates[owner] = replace(
             estate, balances={w.balance.currency.code: w.balance for w in followed}
         )
+        batch.weigh(owner)
     if changed:
         await wallets.add(batch.uow.conn, changed)
     await clocks.new_money(batch.uow, moved, cause)
@@ -301,13 +330,16 @@ async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> Found:
     """
     await for_every_tenant(uow.conn)
     over = await claims.due_owners(uow.conn, uow.now, limit)
-    again = await claims.retry_owners(uow.conn, uow.now, limit)
+    again = {
+        *await claims.retry_owners(uow.conn, uow.now, limit),
+        *await receipts.due_owners(uow.conn, uow.now, limit),
+    }
     if over or again:
         batch = Batch(uow, books)
         await batch.load({*over, *again})
         due = await claims.still_due(uow.conn, over, uow.now) if over else frozenset()
         put_off = [owner for owner in over if owner in due and not _expire(batch, owner)]
-        for owner in again:
+        for owner in sorted(again & batch.held.keys()):
             change = decide_retry(batch.estates[owner], uow.ids.new("mov"), uow.now)
             _take(batch, owner, change, batch.told(owner).cause)
         await batch.save()

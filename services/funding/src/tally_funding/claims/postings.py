@@ -25,6 +25,7 @@ _CODES: Final = {
     Reason.REDESIGNATED: "redesignation",
     Reason.EXPIRED: "claim_expiry",
     Reason.FOLLOWED: "claim_follow",
+    Reason.RELEASED: "release",
 }
 
 

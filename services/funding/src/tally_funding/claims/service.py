@@ -17,6 +17,7 @@ from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import codes
 from tally_funding.claims.batch import Batch
+from tally_funding.claims.domain.estate import is_claimable, is_restricted
 from tally_funding.claims.domain.orders import (
     ALARMING,
     Claimant,
@@ -25,6 +26,7 @@ from tally_funding.claims.domain.orders import (
     decide_issue,
     decide_redeem,
     decide_redesignation,
+    party_unknown,
 )
 from tally_funding.claims.store import claims
 from tally_funding.claims.store.claims import KeptClaim
@@ -102,12 +104,13 @@ async def _load(batch: Batch, commands: Sequence[Command]) -> _People:
     # Read twice: first for the owners, then, with their wallets locked, as they stand.
     if redeemed:
         owners |= {kept.owner for kept in (await claims.by_id(conn, redeemed)).values()}
-    await batch.load(owners)
+    named = {c.who.principal for c in commands if isinstance(c, RedeemClaim)}
+    named |= {c.to_owner for c in commands if isinstance(c, Redesignate)}
+    await batch.load(owners, heirs=named)
     issued = {c.claim_id for c in commands if isinstance(c, IssueClaim)}
     if redeemed | issued:
         batch.known |= await claims.by_id(conn, redeemed | issued)
-    named = {c.who.principal for c in commands}
-    named |= {c.to_owner for c in commands if isinstance(c, Redesignate)}
+    named |= {c.who.principal for c in commands}
     named |= {c.expires_to for c in commands if isinstance(c, IssueClaim) and c.expires_to}
     return _People(await parties.places(conn, named), await parties.verified_contacts(conn, named))
 
@@ -181,6 +184,7 @@ def _redeem(batch: Batch, people: _People, command: RedeemClaim, cause: Cause) -
             f"there is no claim {command.claim_id}",
             "use the link as it was delivered",
         )
+    batch.weigh(kept.owner, command.who.principal)
     change = decide_redeem(
         batch.estates[kept.owner],
         kept.claim,
@@ -199,7 +203,9 @@ def _redeem(batch: Batch, people: _People, command: RedeemClaim, cause: Cause) -
 def _redesignate(
     batch: Batch, people: _People, command: Redesignate, cause: Cause
 ) -> Event | Refusal:
-    estate, new = batch.estates[command.owner], batch.estates[command.to_owner]
+    new = batch.estates[command.to_owner]
+    if is_restricted(command.to_owner):
+        return party_unknown("/to_owner", command.to_owner)
     asked = Redesignation(
         by=command.who.principal,
         program=command.why.program,
@@ -208,7 +214,9 @@ def _redesignate(
         known=new.to_owner is not None or command.to_owner in people.places,
         movement_id=batch.uow.ids.new("mov"),
     )
-    change = decide_redesignation(estate, asked)
+    if not is_claimable(asked.to_owner):
+        batch.weigh(command.owner, asked.to_owner)
+    change = decide_redesignation(batch.estates[command.owner], asked)
     if isinstance(change, Refusal):
         return change
     if command.tenant != batch.tenant(command.owner):

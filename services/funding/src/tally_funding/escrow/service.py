@@ -11,6 +11,7 @@ from tally_contracts.payouts import PayoutChanged
 from tally_funding.answers.book import AnswerBook, Seen, reused
 from tally_funding.answers.refusal import Refusal
 from tally_funding.answers.store import for_every_tenant
+from tally_funding.claims.domain.estate import receiver
 from tally_funding.escrow import postings, reading, store
 from tally_funding.escrow.domain.agreement import Agreement, Step, Steps
 from tally_funding.escrow.domain.orders import decide
@@ -303,7 +304,7 @@ class _Sight:
 def _sights(message: Received[Fact]) -> Iterable[_Sight]:
     event = message.event
     if isinstance(event, PayInAllocated):
-        owners = {share.owner for share in event.allocations}
+        owners = {receiver(share.owner) for share in event.allocations}
         references = frozenset({event.pay_in_id, event.external_id, event.why.event})
         parties_named = frozenset({event.company, *owners})
         yield _Sight("pay_in_allocated", references, parties_named, message.cause)

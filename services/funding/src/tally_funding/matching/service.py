@@ -28,6 +28,7 @@ from tally_funding.matching.expectation_store import Expectation
 from tally_funding.matching.postings import match_journal, match_journal_id
 from tally_funding.matching.store import NewMatch, SuspendedMoney
 from tally_funding.postings import OPERATOR
+from tally_funding.receipts.asking import restrict
 from tally_funding.rules.book import Asked, Decided
 from tally_funding.rules.match import Facts
 from tally_funding.service import LEDGER_TOPIC, Funding, beneficiary_of
@@ -242,7 +243,8 @@ async def _divide(
         occurred_at=money.occurred_at,
     )
     asked = Asked(facts, beneficiary_of(word.beneficiary))
-    (decided,) = await led_on(uow.conn, await funding.rules.decide(uow.conn, [asked]))
+    led = await led_on(uow.conn, await funding.rules.decide(uow.conn, [asked]))
+    (decided,) = await restrict(uow.conn, funding.books, led, uow.now)
     return decided
 
 

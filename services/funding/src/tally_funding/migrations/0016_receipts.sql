@@ -11,15 +11,18 @@ CREATE TABLE gate_table (
 );
 CREATE INDEX gate_table_by_date ON gate_table (name, valid_from, version);
 
--- One row per party a level was told of or money waits for: whoever asks its gate locks it.
+-- One row per party a level was told of or money waits for: whoever asks its gate locks it. The level of
+-- a party that was merged is that of the one it was `merged_into`, straight to the end.
 CREATE TABLE party_level (
     party_id text COLLATE "C" PRIMARY KEY,
     party_kind text COLLATE "C" NOT NULL,
     level text COLLATE "C" NOT NULL,
     jurisdiction text COLLATE "C",
     valid_until timestamptz,
-    sequence bigint NOT NULL
+    sequence bigint NOT NULL,
+    merged_into text COLLATE "C"
 );
+CREATE INDEX party_level_merged ON party_level (merged_into) WHERE merged_into IS NOT NULL;
 
 -- Whose money was restricted, in whose wallets of its own (`restricted:<reference>`), and when to ask
 -- about it again; null: once something is told.

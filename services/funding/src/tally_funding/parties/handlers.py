@@ -15,6 +15,7 @@ from tally_funding.claims import clocks, holders
 from tally_funding.claims.holders import Newcomer
 from tally_funding.parties import store, tenants
 from tally_funding.parties.store import Contact, Place
+from tally_funding.receipts import learning
 from tally_messaging import Received, Router, UnitOfWork
 
 PARTIES = "directory.parties.v1"
@@ -64,6 +65,7 @@ def register(router: Router) -> None:
         kept, former = message.event.party_id, message.event.merged
         await store.merge(uow.conn, kept, former, uow.now)
         await holders.merged(uow, kept, former, message.cause)
+        await learning.merged(uow, kept, former)
 
     @router.fold(ContactAdded, ContactVerified)
     async def contacts(

@@ -1,6 +1,6 @@
 """Gate tables, levels of parties, and restricted money that is to be asked about again."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,10 +36,25 @@ SELECT p, 'person', 'none', 0 FROM unnest($1::text[]) AS p ORDER BY p
 ON CONFLICT DO NOTHING
 """
 
-_LEVEL = "SELECT party_id, party_kind, level, jurisdiction, valid_until, sequence FROM party_level"
-_READ = f"{_LEVEL} WHERE party_id = ANY($1::text[])"
+# Of a party that was merged, what was told of the one it was merged into. A row that is there for its
+# lock alone says nothing.
+_READ = """
+SELECT p.party_id, l.party_kind, l.level, l.jurisdiction, l.valid_until, l.sequence
+FROM party_level p JOIN party_level l ON l.party_id = coalesce(p.merged_into, p.party_id)
+WHERE p.party_id = ANY($1::text[]) AND l.sequence > 0
+"""
+
 # Whoever asks a party's gate, and a word about its level, wait for each other.
-_LOCK = f"{_READ} ORDER BY party_id FOR UPDATE"
+_LOCK = """
+SELECT FROM party_level
+WHERE party_id = ANY($1::text[])
+   OR party_id IN (SELECT merged_into FROM party_level WHERE party_id = ANY($1::text[]))
+ORDER BY party_id FOR UPDATE
+"""
+
+_TOLD = "SELECT party_id, sequence FROM party_level WHERE party_id = ANY($1::text[])"
+
+_MERGE = "UPDATE party_level SET merged_into = $1 WHERE party_id = $2 OR merged_into = $2"
 
 _SAVE_LEVELS = """
 UPDATE party_level p
@@ -47,7 +62,7 @@ SET party_kind = r.party_kind, level = r.level, jurisdiction = r.jurisdiction,
     valid_until = r.valid_until, sequence = r.sequence
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
     AS r (party_id, party_kind, level, jurisdiction, valid_until, sequence)
-WHERE p.party_id = r.party_id AND p.sequence < r.sequence
+WHERE p.party_id = r.party_id
 """
 
 _RESTRICT = """
@@ -68,7 +83,11 @@ FROM unnest($1::text[], $2::timestamptz[]) AS d (owner, due_at) WHERE r.owner = 
 
 _ASK_PARTIES_AGAIN = """
 UPDATE restriction r SET due_at = $2
-FROM (SELECT owner FROM restriction WHERE party_id = ANY($1::text[]) ORDER BY owner FOR UPDATE) AS o
+FROM (
+    SELECT owner FROM restriction
+    WHERE party_id = ANY($1::text[])
+       OR party_id IN (SELECT party_id FROM party_level WHERE merged_into = ANY($1::text[]))
+    ORDER BY owner FOR UPDATE) AS o
 WHERE r.owner = o.owner
 """
 
@@ -107,21 +126,32 @@ async def save_tables(conn: Connection, tables: Sequence[StoredTable]) -> None:
 
 
 async def read_levels(conn: Connection, party_ids: Collection[str]) -> dict[str, Party]:
-    """What was told of these parties, by id."""
+    """What was told of these parties, by id; those nobody told of are left out."""
     rows = await conn.fetch(_READ, sorted(party_ids))
-    return {one: Party(one, PartyKind(kind), Level(level), *rest) for one, kind, level, *rest in rows}
+    return {
+        one: Party(one, PartyKind(kind), Level(level), *rest) for one, kind, level, *rest in rows
+    }
 
 
-async def lock_levels(conn: Connection, party_ids: Collection[str]) -> dict[str, Party]:
-    """As `read_levels`, locked: no other word about them is taken in before this unit ends."""
+async def lock_levels(conn: Connection, party_ids: Collection[str]) -> None:
+    """Lock these parties: no other word about them is taken in before this unit ends."""
     wanted = sorted(party_ids)
     await conn.execute(_EXPECT, wanted)
-    rows = await conn.fetch(_LOCK, wanted)
-    return {one: Party(one, PartyKind(kind), Level(level), *rest) for one, kind, level, *rest in rows}
+    await conn.execute(_LOCK, wanted)
+
+
+async def sequences(conn: Connection, party_ids: Collection[str]) -> dict[str, int]:
+    """The number of the newest word about each of these parties itself."""
+    return {row[0]: row[1] for row in await conn.fetch(_TOLD, sorted(party_ids))}
+
+
+async def merge(conn: Connection, kept: str, merged: str) -> None:
+    """The level of `merged`, and of what was merged into it, is that of `kept`; both are locked."""
+    await conn.execute(_MERGE, kept, merged)
 
 
 async def save_levels(conn: Connection, parties: Sequence[Party]) -> None:
-    """Write what was told of parties that are locked; an older word changes nothing."""
+    """Write what was told of parties that are locked."""
     rows = [(p.owner, p.kind, p.level, p.jurisdiction, p.valid_until, p.sequence) for p in parties]
     await conn.execute(_SAVE_LEVELS, *zip(*rows, strict=True))
 
@@ -137,7 +167,7 @@ async def lock_due(conn: Connection, owners: Collection[str]) -> dict[str, datet
     return {row[0]: row[1] for row in await conn.fetch(_DUE_BY_OWNER, sorted(owners))}
 
 
-async def set_due(conn: Connection, times: dict[str, datetime | None]) -> None:
+async def set_due(conn: Connection, times: Mapping[str, datetime | None]) -> None:
     """Ask about the restricted money of these owners again then; None: once something is told."""
     owners = sorted(times)
     await conn.execute(_SET_DUE, owners, [times[owner] for owner in owners])

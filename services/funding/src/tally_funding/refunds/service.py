@@ -6,8 +6,7 @@ from tally_contracts.base import Amount
 from tally_contracts.funding_sources import ReturnPayIn, ReturnStarted
 from tally_contracts.ledger import PostJournal, ReverseJournal
 from tally_funding import store as pay_in_store
-from tally_funding.claims.domain.estate import is_claimable
-from tally_funding.claims.store import claims
+from tally_funding.claims.domain.estate import is_claimable, is_restricted, receiver
 from tally_funding.domain import PayInState
 from tally_funding.postings import OPERATOR, Books
 from tally_funding.refunds import store
@@ -143,13 +142,17 @@ async def _is_ready(uow: UnitOfWork, pay_in: PayIn) -> bool:
 async def _divide(
     uow: UnitOfWork, books: Books, pay_in: PayIn, amount: Money, terms: Terms
 ) -> tuple[Portion, ...] | Refusal:
-    """Who bears the return now: of an unknown payee's share whoever it was led on to, by either name."""
+    """Who bears the return now: of a share that waited whoever has it since, by either name."""
     holdings = await _holdings(uow, books, pay_in)
-    unknown = {holding.owner for holding in holdings if is_claimable(holding.owner)}
-    led = await claims.redirects(uow.conn, unknown) if unknown else {}
-    if not led:
+    waited = {holding.owner for holding in holdings if is_claimable(holding.owner)}
+    if not waited:
         return decide_return(holdings, amount, terms)
     code = amount.currency.code
+    led = await store.resting(uow.conn, pay_in.pay_in_id, waited, code)
+    # A payee may be named for what is restricted still, if no other share is its own.
+    owners = {led.get(holding.owner, holding.owner) for holding in holdings}
+    named = {receiver(one): one for one in owners if is_restricted(one)}
+    names = {**led} | {one: to for one, to in named.items() if one not in owners}
     return decide_return(
         [
             replace(h, owner=led[h.owner], account=books.wallet(led[h.owner], code).id, led_on=True)
@@ -160,8 +163,8 @@ async def _divide(
         amount,
         replace(
             terms,
-            exact=tuple((led.get(owner, owner), share) for owner, share in terms.exact),
-            order=tuple(led.get(owner, owner) for owner in terms.order),
+            exact=tuple((names.get(owner, owner), share) for owner, share in terms.exact),
+            order=tuple(names.get(owner, owner) for owner in terms.order),
         ),
     )
 

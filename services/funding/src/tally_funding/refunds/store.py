@@ -4,11 +4,12 @@ Rows are locked in one order everywhere: pay-in, return, leg, receivable, each b
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.funding_sources import ReturnPayIn
+from tally_funding.claims.domain.estate import receiver
 from tally_funding.refunds.domain import (
     Holding,
     LegState,
@@ -68,9 +69,30 @@ _LEADING_ON = """EXISTS (
     SELECT FROM allocation a LEFT JOIN redirect l USING (owner)
     WHERE a.pay_in_id = p.pay_in_id
       AND (EXISTS (SELECT FROM movement m
-                   WHERE m.state = 'moving' AND m.owner IN (a.owner, l.to_owner))
+                   WHERE m.state = 'moving'
+                     AND m.owner IN (a.owner, l.to_owner, 'restricted:' || l.to_owner))
            OR EXISTS (SELECT FROM claimable_wallet w
                       WHERE l.owner = a.owner AND w.account = a.account AND w.balance > 0)))
+"""
+
+# Where money of these owners is by now: with whom it was led on to, or, until it was released since,
+# restricted for that party. A share that came by two owners nobody knew is followed over both.
+_RESTING = """
+SELECT a.owner, r.to_owner,
+       CASE WHEN s.stood LIKE 'restricted:%' AND NOT EXISTS (
+           SELECT FROM movement x
+           WHERE x.owner = s.stood AND x.reason = 'released' AND x.state = 'moved'
+             AND x.started_at >= s.since AND x.amounts ? $3)
+       THEN s.stood END AS restricted
+FROM unnest($1::text[]) AS a (owner)
+JOIN pay_in p ON p.pay_in_id = $2
+LEFT JOIN redirect r ON r.owner = a.owner
+LEFT JOIN movement m ON m.movement_id = r.movement_id
+LEFT JOIN redirect n ON n.owner = m.to_owner
+LEFT JOIN movement l ON l.movement_id = n.movement_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(l.to_owner, m.to_owner, a.owner) AS stood,
+           coalesce(l.changed_at, m.changed_at, p.changed_at) AS since) AS s
 """
 
 _DUE = (
@@ -264,6 +286,15 @@ async def match_open(conn: Connection, pay_in_id: str) -> bool:
 async def leading_on(conn: Connection, pay_in_id: str) -> bool:
     """Whether a share of an unknown payee is on its way to another owner, or about to be."""
     return bool(await conn.fetchval(_IS_LED_ON, pay_in_id))
+
+
+async def resting(
+    conn: Connection, pay_in_id: str, owners: Collection[str], code: str
+) -> Mapping[str, str]:
+    """The owners whose money of a pay-in these owners' shares are by now, where those are others."""
+    rows = await conn.fetch(_RESTING, sorted(owners), pay_in_id, code)
+    found = {row[0]: row[2] or row[1] or receiver(row[0]) for row in rows}
+    return {owner: to for owner, to in found.items() if to != owner}
 
 
 async def due(conn: Connection, most: int) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.domain import OWNER_CHARS_MAX, Beneficiary, Reason, Suspense
 from tally_funding.rules.match import Facts
 from tally_funding.rules.model import EVENT, Destination, Line, Role, To
@@ -94,11 +95,11 @@ def _weighed(to: Destination, weights: Mapping[str, int], facts: Facts) -> Named
 
 def _payee(_facts: Facts, beneficiary: Beneficiary | None) -> Named:
     assert beneficiary is not None, "a rule that needs a beneficiary is not applied without one"
-    if beneficiary.kind == "party" and beneficiary.owner.startswith(("contact:", "event:")):
+    if beneficiary.kind == "party" and is_claimable(beneficiary.owner):
         # Else two different payees would share one wallet.
         return Suspense(
             Reason.BENEFICIARY_AMBIGUOUS,
-            "a party's reference starts with contact: or event:, which name other payees: "
+            "a party's reference starts with contact:, event: or restricted:, which name others: "
             "use the beneficiary's own field for those",
         )
     return _fitting(beneficiary.owner)

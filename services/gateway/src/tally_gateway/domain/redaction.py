@@ -68,6 +68,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 SHOWN_OF: Final[Mapping[str, frozenset[str]]] = {
     "kyc.task.decided.v1": frozenset({"outcome"}),
     "kyc.level.changed.v1": frozenset({"policy_version"}),
+    "funding.receipt.restricted.v1": frozenset({"table"}),
 }
 """Fields that everybody sees of these facts, though not of others that have them."""
 

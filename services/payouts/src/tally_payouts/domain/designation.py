@@ -11,11 +11,11 @@ from tally_payouts.domain.states import PayoutState
 
 MOVED: Final = Standing("designation_moved")
 GONE: Final = Standing("designation_money_gone")
-_KINDS: Final = ("event:", "contact:")
+_KINDS: Final = ("event:", "contact:", "restricted:")
 
 
 def is_unknown(owner: str) -> bool:
-    """Whether an owner reference names a payee nobody knows yet."""
+    """Whether money of this owner waits: for a payee nobody knows yet, or who may not receive yet."""
     return owner.startswith(_KINDS)
 
 
@@ -75,5 +75,6 @@ ENDS_WHOLE: Final[Mapping[str, bool]] = {
     "redesignated": True,
     "expired": True,
     "followed": False,
+    "released": False,
 }
 """By the reason of a movement: whether it moved all there was; an unknown one is taken not to have."""

@@ -10,13 +10,29 @@ from tally_funding.retrying import try_again_at
 from tally_money import Money
 
 CONTACT: Final = "contact:"
-KINDS: Final = ("event:", CONTACT)
-"""How the owner references of unknown payees start."""
+RESTRICTED: Final = "restricted:"
+KINDS: Final = ("event:", CONTACT, RESTRICTED)
+"""How the owner references of money that waits for its owner start."""
 
 
 def is_claimable(owner: str) -> bool:
-    """Whether an owner reference names a payee nobody knows yet."""
+    """Whether money of this owner waits: for a payee nobody knows yet, or who may not receive yet."""
     return owner.startswith(KINDS)
+
+
+def is_restricted(owner: str) -> bool:
+    """Whether money of this owner waits until a payee who is known may receive it."""
+    return owner.startswith(RESTRICTED)
+
+
+def restricted(owner: str) -> str:
+    """The owner reference of money that waits until `owner` may receive it."""
+    return f"{RESTRICTED}{owner}"
+
+
+def receiver(owner: str) -> str:
+    """Who is meant by an owner reference, restricted or not."""
+    return owner.removeprefix(RESTRICTED)
 
 
 class ClaimState(StrEnum):
@@ -64,12 +80,20 @@ class Claim:
 
 
 class Reason(StrEnum):
-    """Why money of an unknown payee got another owner. FOLLOWED: it came after the owner was known."""
+    """Why money that waited got another owner.
+
+    FOLLOWED: it came after the owner was known. RELEASED: its payee may receive it by now.
+    """
 
     CLAIMED = "claimed"
     REDESIGNATED = "redesignated"
     EXPIRED = "expired"
     FOLLOWED = "followed"
+    RELEASED = "released"
+
+
+BY_ITSELF: Final = frozenset({Reason.FOLLOWED, Reason.RELEASED})
+"""What nobody has to order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,9 @@ class Estate:
     since it was claimed, re-designated or expired; what still comes follows it, but not before
     `not_before` once the ledger has refused that. `shown`: a party has shown that the contact the money
     is for is its own.
+
+    Of restricted money `to_owner` is its payee, and the currencies that may not be received yet are
+    `held_back`. `closed_to`: parties that may not receive what is here yet; for them it is restricted.
     """
 
     owner: str
@@ -103,13 +130,20 @@ class Estate:
     to_owner: str | None = None
     not_before: datetime | None = None
     shown: bool = False
+    held_back: frozenset[str] = frozenset()
+    closed_to: frozenset[str] = frozenset()
 
     @property
-    def amounts(self) -> tuple[Money, ...]:
-        """What there is to move, one amount per currency in the order of their codes."""
+    def held(self) -> tuple[Money, ...]:
+        """What there is, one amount per currency in the order of their codes."""
         return tuple(
             self.balances[code] for code in sorted(self.balances) if self.balances[code].minor > 0
         )
+
+    @property
+    def amounts(self) -> tuple[Money, ...]:
+        """What of it may be moved."""
+        return tuple(one for one in self.held if one.currency.code not in self.held_back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +200,8 @@ def start(estate: Estate, movement: Movement, claim_step: ClaimMoved | None) -> 
     """Ask the ledger for a movement; with nothing to move, settle it at once."""
     assert estate.movement is None, "one movement at a time"
     assert movement.to_owner != estate.owner, "money moves to somebody else"
+    if movement.to_owner in estate.closed_to:
+        movement = replace(movement, to_owner=restricted(movement.to_owner))
     claim = estate.claim if claim_step is None else claim_step.claim
     effects: tuple[Effect, ...] = () if claim_step is None else (claim_step,)
     asked = replace(estate, movement=movement, claim=claim)
@@ -203,7 +239,8 @@ def decide_follow(estate: Estate, movement_id: str, now: datetime) -> Change | N
         return None
     if estate.not_before is not None and now < estate.not_before:
         return None
-    movement = Movement(movement_id, estate.to_owner, Reason.FOLLOWED, estate.amounts)
+    reason = Reason.RELEASED if is_restricted(estate.owner) else Reason.FOLLOWED
+    movement = Movement(movement_id, estate.to_owner, reason, estate.amounts)
     return start(replace(estate, not_before=None), movement, None)
 
 
@@ -227,12 +264,13 @@ _ENDS: Mapping[Reason, ClaimState] = {
 def _settled(estate: Estate, movement: Movement) -> Change:
     effects: list[Effect] = [Moved(movement)]
     claim = estate.claim
-    if claim is not None and movement.reason is not Reason.FOLLOWED:
+    if claim is not None and movement.reason not in BY_ITSELF:
         ending = step_claim(claim, _ENDS[movement.reason], claimant=claim.claimant)
         effects.insert(0, ending)
         claim = None
     return Change(
-        replace(estate, movement=None, claim=claim, to_owner=movement.to_owner), tuple(effects)
+        replace(estate, movement=None, claim=claim, to_owner=receiver(movement.to_owner)),
+        tuple(effects),
     )
 
 
@@ -244,7 +282,7 @@ def _taken_back(estate: Estate, movement: Movement, code: str, now: datetime) ->
         effects.insert(0, back)
         claim = back.claim
     # What began with an order is ordered again; what follows by itself is tried again by itself.
-    follows = movement.reason is Reason.FOLLOWED
+    follows = movement.reason in BY_ITSELF
     not_before = try_again_at(now, movement.movement_id) if follows else None
     after = replace(estate, movement=None, claim=claim, not_before=not_before)
     return Change(after, tuple(effects))

@@ -14,6 +14,7 @@ from tally_funding.claims.domain.estate import (
     Movement,
     Reason,
     is_claimable,
+    is_restricted,
     start,
     step_claim,
 )
@@ -78,7 +79,7 @@ def decide_issue(estate: Estate, issue: Issue, now: datetime) -> Change | Refusa
             "name a time that is still to come",
         )
     if issue.expires_to is not None and not issue.expires_to_known:
-        return _party_unknown("/expires_to", issue.expires_to)
+        return party_unknown("/expires_to", issue.expires_to)
     claim = Claim(issue.claim_id, bound_to, issue.expires_at, issue.expires_to, ClaimState.ISSUED)
     before = estate.claim
     effects = () if before is None else (step_claim(before, ClaimState.REPLACED),)
@@ -128,7 +129,7 @@ def decide_redesignation(estate: Estate, asked: Redesignation) -> Change | Refus
             "name another owner",
         )
     if not asked.known and not is_claimable(asked.to_owner):
-        return _party_unknown("/to_owner", asked.to_owner)
+        return party_unknown("/to_owner", asked.to_owner)
     claim_id = None if estate.claim is None else estate.claim.claim_id
     movement = Movement(
         asked.movement_id, asked.to_owner, Reason.REDESIGNATED, estate.amounts, claim_id
@@ -158,7 +159,7 @@ def decide_expiry(estate: Estate, movement_id: str, now: datetime) -> Change | N
 
 def _not_free(estate: Estate, by: str, program: str) -> Refusal | None:
     """Why nobody may name an owner now: it is not theirs, not there, or somebody has it."""
-    if not is_claimable(estate.owner):
+    if not is_claimable(estate.owner) or is_restricted(estate.owner):
         return Refusal(
             "owner_not_claimable",
             "/owner",
@@ -239,7 +240,7 @@ def _code_wrong(*, code_right: bool) -> Refusal | None:
 
 def _wrong_person(claim: Claim, claimant: Claimant) -> Refusal | None:
     if not claimant.registered:
-        return _party_unknown("/who/principal", claimant.party)
+        return party_unknown("/who/principal", claimant.party)
     if not claimant.contacts:
         return Refusal(
             "wrong_person",
@@ -257,7 +258,8 @@ def _wrong_person(claim: Claim, claimant: Claimant) -> Refusal | None:
     return None
 
 
-def _party_unknown(field: str, party: str) -> Refusal:
+def party_unknown(field: str, party: str) -> Refusal:
+    """Nobody of this name is registered."""
     return Refusal(
         "party_unknown",
         field,

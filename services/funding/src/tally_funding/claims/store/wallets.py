@@ -14,8 +14,13 @@ from tally_postgres import Connection, Record
 _DESIGNATED = """
 SELECT DISTINCT ON (a.account, p.company) a.account, a.owner, p.currency, p.company, p.actor, p.principal, p.channel, p.country,
        p.program, p.event, p.reason
-FROM allocation a JOIN pay_in p USING (pay_in_id)
-WHERE a.account = ANY($1::text[]) AND (a.owner LIKE 'event:%' OR a.owner LIKE 'contact:%')
+FROM (
+    SELECT account, owner, pay_in_id FROM allocation
+    WHERE account = ANY($1::text[]) AND (owner LIKE 'event:%' OR owner LIKE 'contact:%')
+    UNION ALL
+    SELECT account, owner, pay_in_id FROM allocation
+    WHERE account = ANY($1::text[]) AND owner LIKE 'restricted:%'
+) AS a JOIN pay_in p USING (pay_in_id)
 ORDER BY a.account, p.company, a.pay_in_id
 """
 

@@ -1,0 +1,89 @@
+"""The gate asked of money that comes in: what its payee may not receive yet is restricted."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from tally_funding.claims.domain.estate import is_claimable, restricted
+from tally_funding.domain import PartOfPayIn, Suspense
+from tally_funding.postings import Books
+from tally_funding.receipts import store
+from tally_funding.receipts.domain import Gate, asks, fits
+from tally_funding.rules.book import Decided
+from tally_gates import Party, book_of
+from tally_postgres import Connection
+from tally_runtime import derived_id
+
+BENEFICIARY: Final = "beneficiary"
+"""The role of a share that is its payee's, whatever was told of that party."""
+_match_party_id = re.compile(r"party_[0-7][0-9a-hjkmnp-tv-z]{25}").fullmatch
+
+
+async def restrict(
+    conn: Connection, books: Books, decisions: Sequence[Decided], now: datetime
+) -> Sequence[Decided]:
+    """The decisions of a batch, with shares that their owners may not receive yet restricted.
+
+    Read without a lock: whoever takes the restricted money up asks again.
+    """
+    book = book_of(await store.load_tables(conn, now))
+    if not asks(book):
+        return decisions
+    owners = {
+        part.owner
+        for decided in decisions
+        if not isinstance(decided.outcome, Suspense)
+        for part in decided.outcome
+        if not is_claimable(part.owner)
+    }
+    ids = {owner: party_id_of(books.tenant, owner) for owner in owners}
+    levels = await store.read_levels(conn, set(ids.values()))
+    gate = Gate(book, _by_owner(ids, levels), now)
+    return [_restricted(decided, gate) for decided in decisions]
+
+
+def _restricted(decided: Decided, gate: Gate) -> Decided:
+    if isinstance(decided.outcome, Suspense):
+        return decided
+    parts = tuple(
+        replace(part, owner=restricted(part.owner)) if _is_closed(part, gate) else part
+        for part in decided.outcome
+    )
+    return replace(decided, outcome=parts)
+
+
+def _is_closed(part: PartOfPayIn, gate: Gate) -> bool:
+    """Of shares of companies only those of parties that something was told of are asked about."""
+    if is_claimable(part.owner) or not fits(part.owner):
+        return False
+    if part.role != BENEFICIARY and part.owner not in gate.parties:
+        return False
+    return gate.closing(part.owner, part.amount) is not None
+
+
+async def lock_gate(
+    conn: Connection, books: Books, owners: Collection[str], now: datetime
+) -> Gate | None:
+    """The gate of these owners; neither tables nor their levels change before this unit ends.
+
+    None where no table says anything of receiving.
+    """
+    await store.lock_tables(conn, alone=False)
+    book = book_of(await store.load_tables(conn, now))
+    if not asks(book):
+        return None
+    ids = {owner: party_id_of(books.tenant, owner) for owner in owners}
+    await store.lock_levels(conn, set(ids.values()))
+    levels = await store.read_levels(conn, set(ids.values()))
+    return Gate(book, _by_owner(ids, levels), now)
+
+
+def _by_owner(ids: Mapping[str, str], levels: Mapping[str, Party]) -> Mapping[str, Party]:
+    return {owner: levels[one] for owner, one in ids.items() if one in levels}
+
+
+def party_id_of(installation: str, owner: str) -> str:
+    """The id by which the directory knows, or will know, the payee of an owner reference."""
+    return owner if _match_party_id(owner) else derived_id("party", installation, owner)
