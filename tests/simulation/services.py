@@ -176,6 +176,7 @@ class Platform:
             "tally_funding.service",
             store=funding_store.store,
             tenants=funding_store.tenants,
+            restrict=funding_store.restrict,
             for_every_tenant=funding_store.for_every_tenant,
             _LOG=self._log,
         )
