@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from structlog.typing import EventDict
 
 from tally_contracts.catalogue import expand
 from tally_embedded import Stack
@@ -149,7 +150,7 @@ async def test_f26_reading_contacts_takes_a_purpose_and_a_scope_that_nobody_give
 
 
 async def test_a_contact_that_was_read_is_in_no_topic_no_table_and_no_line_of_the_logs(
-    platform: Platform, module_kafka: Stack, capfd: pytest.CaptureFixture[str]
+    platform: Platform, module_kafka: Stack, logged: list[EventDict]
 ) -> None:
     people = await planted(platform)
     assert await people.look("payee", "My own") == ("own", [MAIL])
@@ -163,7 +164,7 @@ async def test_a_contact_that_was_read_is_in_no_topic_no_table_and_no_line_of_th
     assert VIEWED.encode() in topics
     tables = [await in_tables(each.pool) for each in (platform.gateway, *platform.services)]
     assert all(VIEWED in rows for rows in tables)
-    logged = "".join(capfd.readouterr())
-    assert "command_refused" in logged
-    for trace in (topics.decode(), *tables, logged):
+    lines = str(logged)
+    assert "command_refused" in lines
+    for trace in (topics.decode(), *tables, lines):
         assert MAIL not in trace

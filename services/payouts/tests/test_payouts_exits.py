@@ -94,13 +94,13 @@ async def reserved(world, *names, amount="25.00"):
     await world.feed(*(world.make.placed(of(name), amount) for name in names))
 
 
-async def test_without_any_table_payouts_leave_and_the_service_says_so_once(world, capfd):
+async def test_without_any_table_payouts_leave_and_the_service_says_so_once(world, logged):
     await reserved(world, "one")
     assert (await told(world, "one")).state == "submitting"
     await warn_without_tables(world.pool)
     await world.feed(world.make.gates(*FROM_BASIC))
     await warn_without_tables(world.pool)
-    assert "".join(capfd.readouterr()).count("no_gate_table_published") == 1
+    assert [line["event"] for line in logged].count("no_gate_table_published") == 1
 
 
 async def test_f27_payout_of_a_party_nobody_told_of_is_held_and_says_what_to_do(world, make):
