@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally_funding.answers.refusal import Refusal
 from tally_funding.sources.cards import (
     CardEvent,
     CardPayment,
@@ -20,7 +21,6 @@ from tally_funding.sources.cards import (
     wanted_returns,
     won_disputes,
 )
-from tally_funding.sources.refusal import Refusal
 from tally_funding.sources.stripe import StripeEvent, read_event
 from tally_money import Money, currency
 

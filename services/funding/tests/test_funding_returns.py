@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally_funding.answers.refusal import Refusal
 from tally_funding.refunds.domain import (
     Holding,
     LegAnswer,
@@ -18,7 +19,6 @@ from tally_funding.refunds.domain import (
     decide_settlement,
     shown_state,
 )
-from tally_funding.sources.refusal import Refusal
 from tally_money import Money, currency
 
 USD = currency("USD")

@@ -8,12 +8,12 @@ from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.funding_sources import DecideMatch, ExpectationPaid
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
 from tally_funding import store as pay_in_store
+from tally_funding.answers.refusal import Refusal
 from tally_funding.matching import expectation_store, store
 from tally_funding.matching.domain import paid_standing
 from tally_funding.matching.store import OpenMatch
 from tally_funding.service import PAY_IN_TOPIC
 from tally_funding.sources.answering import FACTS, refuse
-from tally_funding.sources.refusal import Refusal
 from tally_funding.store import PayIn
 from tally_messaging import Received, UnitOfWork
 from tally_money import Money

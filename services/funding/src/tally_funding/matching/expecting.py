@@ -4,12 +4,13 @@ from tally_contracts.base import Amount, Where, Why
 from tally_contracts.directory_facts import FundingDetailsIssued
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_sources import ExpectPayIn, PayInExpected
+from tally_funding.answers.refusal import Refusal
 from tally_funding.matching import expectation_store as store
 from tally_funding.matching.domain import VIRTUAL_ACCOUNT
 from tally_funding.parties import tenants
 from tally_funding.postings import OPERATOR
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
+from tally_funding.sources.refusal import id_conflict, not_the_company
 from tally_messaging import Received, UnitOfWork
 from tally_money import Money, UnknownCurrency, currency
 from tally_runtime import derived_id

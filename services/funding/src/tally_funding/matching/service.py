@@ -12,6 +12,7 @@ from tally_contracts.funding_sources import (
     PayInMatched,
 )
 from tally_funding import store as pay_in_store
+from tally_funding.answers.refusal import Refusal
 from tally_funding.claims.leading import led_on
 from tally_funding.domain import PayInState, Suspense
 from tally_funding.matching import expectation_store, store
@@ -33,7 +34,7 @@ from tally_funding.rules.book import Asked, Decided
 from tally_funding.rules.match import Facts
 from tally_funding.service import LEDGER_TOPIC, Funding, beneficiary_of
 from tally_funding.sources.answering import FACTS, content_digest, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
+from tally_funding.sources.refusal import id_conflict, not_the_company
 from tally_funding.statements.matching import creditor_references
 from tally_funding.store import PayIn
 from tally_messaging import Cause, Received, UnitOfWork

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from tally_funding.sources.refusal import Refusal
+from tally_funding.answers.refusal import Refusal
 from tally_money import Money, allocate
 
 

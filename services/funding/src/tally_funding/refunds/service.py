@@ -6,6 +6,7 @@ from tally_contracts.base import Amount
 from tally_contracts.funding_sources import ReturnPayIn, ReturnStarted
 from tally_contracts.ledger import PostJournal, ReverseJournal
 from tally_funding import store as pay_in_store
+from tally_funding.answers.refusal import Refusal
 from tally_funding.claims.domain.estate import is_claimable, is_restricted, receiver
 from tally_funding.domain import PayInState
 from tally_funding.postings import OPERATOR, Books
@@ -24,7 +25,7 @@ from tally_funding.refunds.domain import (
 from tally_funding.refunds.postings import reversal, reversal_journal_id, taking
 from tally_funding.service import LEDGER_TOPIC
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
+from tally_funding.sources.refusal import id_conflict, not_the_company
 from tally_funding.store import PayIn
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money

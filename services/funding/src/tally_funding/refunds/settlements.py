@@ -10,6 +10,7 @@ from tally_contracts.funding_sources import (
     SettleReceivable,
 )
 from tally_contracts.ledger import JournalPosted, JournalRejected, JournalReversed
+from tally_funding.answers.refusal import Refusal
 from tally_funding.postings import Books
 from tally_funding.refunds import receivable_store as store
 from tally_funding.refunds.domain import decide_settlement
@@ -22,7 +23,7 @@ from tally_funding.refunds.receivable_store import (
 )
 from tally_funding.service import LEDGER_TOPIC
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
-from tally_funding.sources.refusal import Refusal, id_conflict
+from tally_funding.sources.refusal import id_conflict
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_messaging.unit_of_work import Following
 from tally_money import Money

@@ -5,7 +5,7 @@ import json
 
 from tally_contracts.base import AskedAmount, Event, Who
 from tally_contracts.funding_sources import SourceCommandRefused
-from tally_funding.sources.refusal import Refusal
+from tally_funding.answers.refusal import Refusal
 from tally_messaging import Cause, UnitOfWork
 from tally_messaging.unit_of_work import Following
 from tally_money import Money, MoneyError

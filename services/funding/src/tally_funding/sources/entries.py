@@ -10,13 +10,14 @@ from tally_contracts.funding_sources import (
     EntryDecided,
     EntryProposed,
 )
+from tally_funding.answers.refusal import Refusal
 from tally_funding.parties import tenants
 from tally_funding.postings import OPERATOR
 from tally_funding.service import Announcement, Funding, book
 from tally_funding.sources import entry_store as store
 from tally_funding.sources.answering import FACTS, content_digest, read_amount, refuse
 from tally_funding.sources.entry_store import Entry
-from tally_funding.sources.refusal import Refusal, id_conflict, not_the_company
+from tally_funding.sources.refusal import id_conflict, not_the_company
 from tally_messaging import Received, UnitOfWork
 
 SOURCE: Final = "manual"

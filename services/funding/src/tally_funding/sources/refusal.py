@@ -1,16 +1,6 @@
-"""Why a command is not carried out."""
+"""Refusals that several kinds of sources share."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A refused command changes nothing. `field` is a JSON pointer into it; None: as a whole."""
-
-    code: str
-    field: str | None
-    detail: str
-    remedy: str
+from tally_funding.answers.refusal import Refusal
 
 
 def id_conflict(field: str) -> Refusal:

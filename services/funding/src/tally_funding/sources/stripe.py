@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from tally_funding.answers.refusal import Refusal
 from tally_funding.sources.cards import CardEvent, Dispute, FailedRefund, Standing
-from tally_funding.sources.refusal import Refusal
 from tally_money import Money, UnknownCurrency, currency
 
 _TOKEN: Final = re.compile(r"[!-~]{1,128}", re.ASCII)

@@ -14,6 +14,7 @@ from tally_contracts.funding_sources import (
     WebhookReceived,
 )
 from tally_funding import store as pay_in_store
+from tally_funding.answers.refusal import Refusal
 from tally_funding.parties import tenants
 from tally_funding.refunds.service import ask_return
 from tally_funding.refunds.store import under_way, want_reinstated
@@ -32,7 +33,6 @@ from tally_funding.sources.cards import (
     won_disputes,
 )
 from tally_funding.sources.failed_refunds import undo_failed
-from tally_funding.sources.refusal import Refusal
 from tally_funding.sources.stripe import StripeEvent, read_event
 from tally_funding.statements.credits import UNMATCHED_PROGRAM, printable
 from tally_funding.store import NewCase
