@@ -1,7 +1,8 @@
 """A sound day on the platform, told once; each test gets a copy of its database and its topics."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,36 @@ class Day:
             await undone.rollback()
 
 
+@asynccontextmanager
+async def money_services(
+    databases: Databases, tell: Callable[[Bench], Awaitable[None]]
+) -> AsyncIterator[Bench]:
+    """Ledger, funding and payouts after what `tell` tells them; nobody is connected any more."""
+    database = databases.clone(FUNDING, LEDGER, PAYOUTS)
+    bench = Bench(database, FixedClock(START))
+    try:
+        await bench.start("ledger", build_ledger, LedgerSettings)
+        await bench.start("funding", build_funding, FundingSettings, sources="cards,bank")
+        await bench.start("payouts", build_payouts, PayoutsSettings)
+        await tell(bench)
+    finally:
+        await bench.stop()
+    yield bench
+    databases.drop(database)
+
+
+@asynccontextmanager
+async def day_of(told: Bench, schemas: tuple[str, ...] = SCHEMAS) -> AsyncIterator[Day]:
+    """What was told, to be judged or spoilt in a transaction that ends undone."""
+    async with session(told.database.admin_dsn) as conn:
+        undone = conn.transaction(isolation="repeatable_read")
+        await undone.start()
+        try:
+            yield Day(conn, told.broker.copy(), schemas)
+        finally:
+            await undone.rollback()
+
+
 @pytest.fixture(scope="session")
 async def told(databases: Databases) -> AsyncIterator[Bench]:
     """The services after the day's story; nobody is connected any more."""
@@ -102,10 +133,5 @@ async def _tell(bench: Bench) -> None:
 @pytest.fixture
 async def day(told: Bench) -> AsyncIterator[Day]:
     """The day's database as it was told, whatever another test did to it."""
-    async with session(told.database.admin_dsn) as conn:
-        undone = conn.transaction(isolation="repeatable_read")
-        await undone.start()
-        try:
-            yield Day(conn, told.broker.copy())
-        finally:
-            await undone.rollback()
+    async with day_of(told) as day:
+        yield day

@@ -18,23 +18,13 @@ from tally_contracts.funding_sources import (
     SettleReceivable,
 )
 from tally_contracts.ledger import AccountSpec, Leg, PostJournal
-from tally_funding.app import SCHEMA as FUNDING
-from tally_funding.app import build_app as build_funding
 from tally_funding.postings import Books
 from tally_funding.refunds.worker import ReturnsDue
-from tally_funding.settings import FundingSettings
-from tally_ledger.app import SCHEMA as LEDGER
-from tally_ledger.app import build_app as build_ledger
-from tally_ledger.settings import LedgerSettings
-from tally_payouts.app import SCHEMA as PAYOUTS
-from tally_payouts.app import build_app as build_payouts
-from tally_payouts.settings import PayoutsSettings
 from tally_reconciliation import Verdict
-from tally_reconciliation.snapshot import session
-from tally_runtime import FixedClock, derived_id
+from tally_runtime import derived_id
 from tally_testkit import Databases
 
-from .conftest import Day
+from .conftest import Day, day_of, money_services
 from .platform_bench import START, WHERE, WHO, WHY, Bench
 
 pytestmark = pytest.mark.stack
@@ -183,28 +173,14 @@ async def _tell(bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 async def returned(databases: Databases) -> AsyncIterator[Bench]:
-    database = databases.clone(FUNDING, LEDGER, PAYOUTS)
-    bench = Bench(database, FixedClock(START))
-    try:
-        await bench.start("ledger", build_ledger, LedgerSettings)
-        await bench.start("funding", build_funding, FundingSettings, sources="cards,bank")
-        await bench.start("payouts", build_payouts, PayoutsSettings)
-        await _tell(bench)
-    finally:
-        await bench.stop()
-    yield bench
-    databases.drop(database)
+    async with money_services(databases, _tell) as bench:
+        yield bench
 
 
 @pytest.fixture
 async def day_of_returns(returned: Bench) -> AsyncIterator[Day]:
-    async with session(returned.database.admin_dsn) as conn:
-        undone = conn.transaction(isolation="repeatable_read")
-        await undone.start()
-        try:
-            yield Day(conn, returned.broker.copy(), ("funding", "ledger", "payouts"))
-        finally:
-            await undone.rollback()
+    async with day_of(returned, ("funding", "ledger", "payouts")) as day:
+        yield day
 
 
 async def test_f15_the_oracle_finds_a_day_of_returns_whole(day_of_returns: Day) -> None:

@@ -14,23 +14,13 @@ from tally_contracts.funding_unclaimed import (
     ProposeFiling,
     ProposeReclaim,
 )
-from tally_funding.app import SCHEMA as FUNDING
-from tally_funding.app import build_app as build_funding
 from tally_funding.claims.worker import ClaimsWorker
 from tally_funding.postings import Books
-from tally_funding.settings import FundingSettings
-from tally_ledger.app import SCHEMA as LEDGER
-from tally_ledger.app import build_app as build_ledger
-from tally_ledger.settings import LedgerSettings
-from tally_payouts.app import SCHEMA as PAYOUTS
-from tally_payouts.app import build_app as build_payouts
-from tally_payouts.settings import PayoutsSettings
 from tally_reconciliation import Verdict
-from tally_reconciliation.snapshot import session
-from tally_runtime import FixedClock, derived_id
+from tally_runtime import derived_id
 from tally_testkit import Databases
 
-from .conftest import Day
+from .conftest import Day, day_of, money_services
 from .platform_bench import START, WHERE, Bench
 
 pytestmark = pytest.mark.stack
@@ -142,29 +132,15 @@ async def _tell(bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 async def filed(databases: Databases) -> AsyncIterator[Bench]:
-    database = databases.clone(FUNDING, LEDGER, PAYOUTS)
-    bench = Bench(database, FixedClock(START))
-    try:
-        await bench.start("ledger", build_ledger, LedgerSettings)
-        await bench.start("funding", build_funding, FundingSettings, sources="cards,bank")
-        await bench.start("payouts", build_payouts, PayoutsSettings)
-        await _tell(bench)
-    finally:
-        await bench.stop()
-    yield bench
-    databases.drop(database)
+    async with money_services(databases, _tell) as bench:
+        yield bench
 
 
 @pytest.fixture
 async def day_of_filing(filed: Bench) -> AsyncIterator[Day]:
-    async with session(filed.database.admin_dsn) as conn:
-        undone = conn.transaction(isolation="repeatable_read")
-        await undone.start()
-        try:
-            await conn.execute("SELECT set_config('tally.tenant', '*', true)")
-            yield Day(conn, filed.broker.copy(), ("funding", "ledger", "payouts"))
-        finally:
-            await undone.rollback()
+    async with day_of(filed, ("funding", "ledger", "payouts")) as day:
+        await day.conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        yield day
 
 
 async def test_f31_the_oracle_finds_filings_and_reclaims_whole(day_of_filing: Day) -> None:
