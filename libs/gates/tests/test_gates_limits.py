@@ -112,6 +112,20 @@ def test_higher_level_keeps_the_higher_limit_and_one_in_the_same_currency_goes_f
         assert [one.limit for one in limits(*order, asked=advanced)] == [Money(900, USD)]
 
 
+def test_limit_of_higher_levels_alone_binds_those_below_by_the_lowest_of_them():
+    rows = (
+        limit(Window.DAY, 900, Level.ADVANCED),
+        limit(Window.DAY, 500, Level.STANDARD),
+        limit(Window.MONTH, 70, Level.NONE),
+    )
+    for order in (rows, rows[::-1]):
+        for level, day in ((Level.NONE, 500), (Level.STANDARD, 500), (Level.ADVANCED, 900)):
+            found = {
+                one.window: one.limit for one in limits(*order, asked=replace(ASKED, level=level))
+            }
+            assert found == {Window.DAY: Money(day, USD), Window.MONTH: Money(70, USD)}
+
+
 def test_limit_in_another_currency_alone_closes():
     over = exceeded(limits(limit(Window.YEAR, 10**9, unit=EUR)), Money(1, USD), {})
     assert over is not None
@@ -136,14 +150,11 @@ ROWS = st.lists(
 def test_a_higher_level_never_exceeds_what_a_lower_does_not(rows, below, minor):
     levels = list(Level)
     lower, higher = (
-        # A window without a limit at the lower level has none to compare with.
-        {(one.window, one.endpoint_class): one for one in limits(*rows, asked=asked)}
-        for asked in (replace(ASKED, level=levels[below]), replace(ASKED, level=levels[below + 1]))
+        limits(*rows, asked=replace(ASKED, level=level)) for level in levels[below : below + 2]
     )
     amount = Money(minor, USD)
-    for key, one in lower.items():
-        if exceeded([one], amount, {}) is None:
-            assert exceeded([higher[key]], amount, {}) is None
+    if exceeded(lower, amount, {}) is None:
+        assert exceeded(higher, amount, {}) is None
 
 
 def test_row_has_a_ceiling_when_and_only_when_it_is_open_to_one():

@@ -83,28 +83,37 @@ def _said(table: GateTable, row: GateRow, question: Question) -> Open | OpenTo |
 def binding(book: GateBook, question: Question) -> list[Limit]:
     """All limits the question has to stay within, by table, window and class.
 
-    Of each, the highest limit of the party's level and those below binds; one in the currency of the
-    amount goes before those in others.
+    Of each, the highest limit of the party's level and those below binds; where only higher levels
+    have one, that of the lowest of them binds all below it too, so that a higher level never closes
+    anything. One in the currency of the amount goes before those in others.
     """
-    found: dict[tuple[str, Window, EndpointClass], Limit] = {}
+    found: dict[tuple[str, Window, EndpointClass], dict[int, Limit]] = {}
     for table in book.limits_for(question.jurisdictions, question.at):
         for row in table.rows:
             if not _limits(row, question):
                 continue
-            key = (table.name, row.window, row.endpoint_class)
             limit = Limit(table.ruling, row.window, row.endpoint_class, row.limit)
-            known = found.get(key)
-            if known is None or _wider(limit, known, question.amount):
-                found[key] = limit
-    return [found[key] for key in sorted(found)]
+            by_rank = found.setdefault((table.name, row.window, row.endpoint_class), {})
+            known = by_rank.setdefault(row.level.rank, limit)
+            if _wider(limit, known, question.amount):
+                by_rank[row.level.rank] = limit
+    return [_bound(found[key], question) for key in sorted(found)]
+
+
+def _bound(by_rank: Mapping[int, Limit], question: Question) -> Limit:
+    """The one of the limits of one window and class by level that binds the question."""
+    bound = by_rank[min(by_rank)]
+    for rank, limit in by_rank.items():
+        if rank <= question.level.rank and _wider(limit, bound, question.amount):
+            bound = limit
+    return bound
 
 
 def _limits(row: LimitRow, question: Question) -> bool:
-    return (
-        row.act is question.act
-        and row.level.rank <= question.level.rank
-        and row.endpoint_class in {question.endpoint_class, EndpointClass.ANY}
-    )
+    return row.act is question.act and row.endpoint_class in {
+        question.endpoint_class,
+        EndpointClass.ANY,
+    }
 
 
 def _wider(limit: Limit, known: Limit, amount: Money) -> bool:
