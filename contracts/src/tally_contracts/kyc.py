@@ -38,7 +38,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
 
 _Note = Annotated[str, StringConstraints(max_length=2000)]
-"""A reason as it was typed; one that is missing or no text is answered with a refusal."""
+"""A reason as it was typed; one that is missing or no Text is answered with a refusal."""
 
 
 class Evidence(Shape):
@@ -135,7 +135,7 @@ class SubmitTask(KycCommand):
 class DecideTask(KycCommand):
     """Command: `outcome` in_review, passed, failed or waived, by another than who submitted.
 
-    Passed and waived expire at `expires_at`; failed and waived need a `reason`.
+    Passed and waived expire at `expires_at`; failed and waived need a `reason`, which is a Text.
     """
 
     TYPE: ClassVar[str] = "kyc.task.decide.v1"
@@ -330,8 +330,8 @@ class KycCommandRefused(_Fact):
     """A command changed nothing: what is wrong, where in it (JSON pointer), and what to do.
 
     `code`: party_unknown, kind_unknown, task_unknown, task_waits, task_state, outcome_unknown,
-    decided_by_submitter, not_permitted, reason_missing, expiry_missing, expiry_past,
-    expiry_not_wanted, evidence_missing, change_unknown, operator_only, version_stale,
+    decided_by_submitter, not_permitted, reason_missing, reason_malformed, expiry_missing,
+    expiry_past, expiry_not_wanted, evidence_missing, change_unknown, operator_only, version_stale,
     effective_past, period_empty, table_overlap, row_duplicate, row_incomplete, word_unknown,
     id_reused (more may come).
     """

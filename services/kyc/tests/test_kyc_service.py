@@ -83,6 +83,20 @@ async def test_a_failed_task_makes_no_level_and_a_new_one_may_be_opened(kyc: Any
     assert (opened.task_id, opened.code) == (tid("task", "again"), "asked")
 
 
+async def test_a_reason_that_no_fact_can_carry_is_refused(kyc: Any) -> None:
+    task = await kyc.first_task()
+    await kyc.send(kyc.submit(task))
+    for outcome in ("in_review", "passed", "failed", "waived"):
+        for reason in ("blurred\nand torn", "x" * 501):
+            said = kyc.decide(task, outcome, reason=reason)
+            assert await kyc.refusal(said) == ("reason_malformed", "/reason")
+    (review, decided) = await kyc.send(
+        kyc.decide(task, "in_review", reason=" seen \n"),
+        kyc.decide(task, "failed", reason="x" * 500),
+    )
+    assert (review.reason, decided.reason) == ("seen", "x" * 500)
+
+
 async def test_who_may_not_is_refused_and_nothing_changes(kyc: Any) -> None:
     task = await kyc.first_task()
     assert await kyc.refusal(kyc.submit(task, by="agg")) == ("not_permitted", None)

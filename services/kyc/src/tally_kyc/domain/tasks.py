@@ -1,11 +1,16 @@
 """A task: open, submitted, in review; then passed, failed, waived; expired in the end."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from tally_kyc.domain.refusal import refuse
+
+_REASON_CHARS_MAX: Final = 500
+_printable = re.compile(r"[^\x00-\x1f\x7f]*").fullmatch
 
 
 class TaskKind(StrEnum):
@@ -124,7 +129,7 @@ def decided(task: Task, verdict: Verdict, now: datetime) -> Task:
     """Look at a task, or end it; raises Refused.
 
     Whoever submitted it never decides it. Passed and waived end one day; failed and waived have a
-    reason.
+    reason. A reason is one line that facts can carry.
     """
     if verdict.outcome not in OUTCOMES:
         refuse(
@@ -145,6 +150,13 @@ def decided(task: Task, verdict: Verdict, now: datetime) -> Task:
     reason = (verdict.reason or "").strip()
     if outcome in {TaskState.FAILED, TaskState.WAIVED} and not reason:
         refuse("reason_missing", "/reason", f"nothing says why it is {outcome}", "give a reason")
+    if len(reason) > _REASON_CHARS_MAX or _printable(reason) is None:
+        refuse(
+            "reason_malformed",
+            "/reason",
+            "the reason is too long or holds control characters",
+            f"give at most {_REASON_CHARS_MAX} printable characters, on one line",
+        )
     _check_end(outcome, verdict.expires_at, now)
     return replace(
         task,
