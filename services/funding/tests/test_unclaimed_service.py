@@ -33,6 +33,7 @@ from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, START, Platform, open_platform, party, who
+from .test_receipts_service import publish
 from .unclaimed_bench import (
     ASKS,
     COMMANDS,
@@ -237,6 +238,52 @@ async def test_what_the_owner_does_is_a_sign_and_what_others_do_is_none(
     assert await dormancy(platform, anna) == "notice_sent"
     await platform.send(sign, topic=topic)
     assert await dormancy(platform, anna) == "active"
+
+
+RESTRICTED = f"restricted:{party('anna')}"
+
+
+async def restricted_too(platform: Platform) -> None:
+    """Anna has money, and more that she may not receive yet."""
+    await to_anna(platform, 1)
+    await publish(platform, places=("*",))
+    platform.later(seconds=1)
+    await to_anna(platform, 2)
+
+
+@pytest.mark.parametrize(
+    ("topic", "sign"),
+    [
+        ("payouts.payout.v1", payout("approved", by="anna")),
+        ("payouts.payout.v1", method("anna")),
+        ("directory.parties.v1", contact("anna")),
+    ],
+    ids=["withdrawal", "method", "contact"],
+)
+async def test_f27_what_the_owner_does_is_a_sign_for_money_it_may_not_receive_yet_too(
+    platform: Platform, topic: str, sign: Event
+) -> None:
+    await restricted_too(platform)
+    await work(platform, days=YEARS_3.days)
+    assert await dormancy(platform, RESTRICTED) == "notice_sent"
+    await platform.send(sign, topic=topic)
+    assert await dormancy(platform, party("anna")) == "active"
+    assert await dormancy(platform, RESTRICTED) == "active"
+
+
+async def test_f27_owner_is_told_of_money_it_may_not_receive_yet_and_its_answer_counts(
+    platform: Platform,
+) -> None:
+    await restricted_too(platform)
+    anna = party("anna")
+    told = await work(platform, days=YEARS_3.days)
+    notice = next(fact for fact in of(told, NoticeDue) if fact.owner == RESTRICTED)
+    assert (notice.contacts, notice.companies) == (("ct_anna",), (party("co"),))
+    (fact,) = of(await send(platform, confirm(anna, "anna")), OwnerConfirmed)
+    assert fact.wallets == 2
+    assert states(await work(platform, days=YEARS_3.days), RESTRICTED) == ["dormant", "notice_sent"]
+    await transfer(platform, by="anna", to=BOOKS.wallet(party("ben"), "USD"), number=1)
+    assert await dormancy(platform, RESTRICTED) == "active"
 
 
 async def test_transfer_sent_by_the_owner_is_a_sign_and_balances_follow_the_books(

@@ -23,7 +23,7 @@ from tally_funding.claims.domain.dormancy import (
     reportable_at,
     runs_out,
 )
-from tally_funding.claims.domain.estate import CONTACT, is_claimable
+from tally_funding.claims.domain.estate import CONTACT, is_claimable, receiver, references
 from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC
@@ -150,15 +150,18 @@ async def stop(uow: UnitOfWork, stopping: Sequence[Stopping]) -> None:
 
 async def waiting(uow: UnitOfWork, owners: Collection[str]) -> Mapping[str, int]:
     """How many clocks a sign of each owner sets back; they are locked."""
-    held = await wallets.lock_owners(uow.conn, owners)
-    running = Counter(wallet.owner for wallet in held if wallet.clock.state in WAITING)
+    held = await wallets.lock_owners(uow.conn, references(owners))
+    running = Counter(receiver(wallet.owner) for wallet in held if wallet.clock.state in WAITING)
     return {owner: running[owner] for owner in owners}
 
 
 async def sign_of_life(uow: UnitOfWork, signs: Mapping[str, Cause]) -> None:
-    """Clocks of owners that have shown themselves, each by what told it, start again."""
-    held = await wallets.lock_owners(uow.conn, signs)
-    shown = [(wallet, signs[wallet.owner]) for wallet in held if _is_set_back(wallet, uow.now)]
+    """Clocks of owners that have shown themselves, each by what told it, start again.
+
+    Of money that an owner may not receive yet, too.
+    """
+    held = await wallets.lock_owners(uow.conn, references(signs))
+    shown = [(w, signs[receiver(w.owner)]) for w in held if _is_set_back(w, uow.now)]
     if shown:
         await restart(uow, shown)
 
@@ -248,13 +251,13 @@ def _moved_on(wallet: Wallet, now: datetime) -> Wallet:
 
 async def _give_notice(uow: UnitOfWork, held: Sequence[Wallet]) -> None:
     """Tell whoever delivers notices: by tokens, through every contact of the owner that is known."""
-    unknown = {wallet.owner for wallet in held if is_claimable(wallet.owner)}
-    known = {wallet.owner for wallet in held} - unknown
-    companies = await claims.companies(uow.conn, unknown) if unknown else {}
+    waiting_for = {wallet.owner for wallet in held if is_claimable(wallet.owner)}
+    known = {receiver(wallet.owner) for wallet in held} - waiting_for
+    companies = await claims.companies(uow.conn, waiting_for) if waiting_for else {}
     contacts = await parties.verified_contacts(uow.conn, known) if known else {}
     for wallet in held:
         owner = wallet.owner
-        tokens = contacts.get(owner, frozenset())
+        tokens = contacts.get(receiver(owner), frozenset())
         if owner.startswith(CONTACT):
             tokens = frozenset({owner.removeprefix(CONTACT)})
         notice = NoticeDue(

@@ -24,6 +24,7 @@ from tally_funding.claims.domain.estate import (
     is_claimable,
     is_restricted,
     receiver,
+    references,
 )
 from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
@@ -145,7 +146,7 @@ async def find_touched(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]
 
 async def lock(uow: UnitOfWork, touched: Touched, accounts: Collection[str]) -> None:
     """Lock all wallets that following these journals may change, and these, in the order of accounts."""
-    owners = {*touched.claimable.values(), *touched.moving.values(), *touched.senders}
+    owners = {*touched.claimable.values(), *touched.moving.values(), *references(touched.senders)}
     if touched.deltas or owners or accounts:
         await wallets.lock_all(uow.conn, {*touched.deltas, *accounts}, owners)
 

@@ -16,7 +16,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, holders
 from tally_funding.claims.clocks import Opening
 from tally_funding.claims.domain.dormancy import is_other_money
-from tally_funding.claims.domain.estate import is_claimable
+from tally_funding.claims.domain.estate import is_claimable, references
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances
 from tally_funding.escrow.service import PAID
@@ -109,7 +109,7 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
     if gone or asked:
         await for_every_tenant(uow.conn)
     if gone and asked:
-        await wallets.lock_all(uow.conn, gone, asked)
+        await wallets.lock_all(uow.conn, gone, references(asked))
     if asked:
         await clocks.sign_of_life(uow, asked)
     if gone:

@@ -1,6 +1,6 @@
 """What is held for one unknown payee, and how it comes to an owner: each step is pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +33,11 @@ def restricted(owner: str) -> str:
 def receiver(owner: str) -> str:
     """Who is meant by an owner reference, restricted or not."""
     return owner.removeprefix(RESTRICTED)
+
+
+def references(owners: Iterable[str]) -> frozenset[str]:
+    """All owner references that money of these owners stands under, restricted or not."""
+    return frozenset(one for owner in owners for one in (owner, restricted(owner)))
 
 
 class ClaimState(StrEnum):
