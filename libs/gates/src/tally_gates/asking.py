@@ -44,8 +44,8 @@ def _of(table: GateTable, question: Question) -> Open | OpenTo | Closed:
     rows: dict[int, GateRow] = {}
     for row in about:
         # A row for the class itself goes before one for any.
-        if row.level.rank not in rows or row.endpoint_class is not EndpointClass.ANY:
-            rows[row.level.rank] = row
+        if row.rank not in rows or row.endpoint_class is not EndpointClass.ANY:
+            rows[row.rank] = row
     reached = [
         row for rank, row in sorted(rows.items(), reverse=True) if rank <= question.level.rank
     ]
@@ -85,7 +85,8 @@ def binding(book: GateBook, question: Question) -> list[Limit]:
 
     Of each, the highest limit of the party's level and those below binds; where only higher levels
     have one, that of the lowest of them binds all below it too, so that a higher level never closes
-    anything. One in the currency of the amount goes before those in others.
+    anything. One in the currency of the amount goes before those in others. Of one level the lowest
+    counts: a table has two only where words not known here are read as the same.
     """
     found: dict[tuple[str, Window, EndpointClass], dict[int, Limit]] = {}
     for table in book.limits_for(question.jurisdictions, question.at):
@@ -94,9 +95,11 @@ def binding(book: GateBook, question: Question) -> list[Limit]:
                 continue
             limit = Limit(table.ruling, row.window, row.endpoint_class, row.limit)
             by_rank = found.setdefault((table.name, row.window, row.endpoint_class), {})
-            known = by_rank.setdefault(row.level.rank, limit)
-            if _wider(limit, known, question.amount):
-                by_rank[row.level.rank] = limit
+            known = by_rank.setdefault(row.rank, limit)
+            if _goes_first(
+                limit, known, question.amount, same=limit.limit.minor < known.limit.minor
+            ):
+                by_rank[row.rank] = limit
     return [_bound(found[key], question) for key in sorted(found)]
 
 
@@ -104,7 +107,10 @@ def _bound(by_rank: Mapping[int, Limit], question: Question) -> Limit:
     """The one of the limits of one window and class by level that binds the question."""
     bound = by_rank[min(by_rank)]
     for rank, limit in by_rank.items():
-        if rank <= question.level.rank and _wider(limit, bound, question.amount):
+        is_wider = limit.limit.minor > bound.limit.minor
+        if rank <= question.level.rank and _goes_first(
+            limit, bound, question.amount, same=is_wider
+        ):
             bound = limit
     return bound
 
@@ -116,10 +122,11 @@ def _limits(row: LimitRow, question: Question) -> bool:
     }
 
 
-def _wider(limit: Limit, known: Limit, amount: Money) -> bool:
+def _goes_first(limit: Limit, known: Limit, amount: Money, *, same: bool) -> bool:
+    """Whether a limit goes before another: by its currency, or by `same` where they share it."""
     mine, theirs = limit.limit.currency, known.limit.currency
     if mine == theirs:
-        return known.limit < limit.limit
+        return same
     if amount.currency in {mine, theirs}:
         return mine == amount.currency
     return mine.code < theirs.code

@@ -1,8 +1,9 @@
 """Published gate and limit tables, and levels of parties, as events tell them and rows keep them.
 
-Words a later table may use and this version does not know never open anything: a row for an unknown
-level, act, class or kind of party is nobody's here, an unknown answer is `closed`, an unknown window
-counts everything ever.
+Words a later table may use and this version does not know never open anything. A row with an unknown
+level, act, class or kind of party is listed for all that the word may mean, at a level above those
+known: nobody reaches it, so that it closes what no other row opens, and a limit binds where there is no
+other. An unknown answer is `closed`, an unknown window counts everything ever.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final, Protocol, TypeVar
 
 from tally_gates.book import GateBook, GateTable, LimitTable
@@ -137,11 +139,6 @@ def _read(stored: StoredTable) -> GateTable | LimitTable:
 def _gate_rows(rows: Sequence[_Row]) -> tuple[GateRow, ...]:
     read: list[GateRow] = []
     for row in rows:
-        kind = word(PartyKind, row["party_kind"])
-        level, act = word(Level, row["level"]), word(Act, row["act"])
-        found = word(EndpointClass, row["endpoint_class"])
-        if kind is None or level is None or act is None or found is None:
-            continue
         answer = word(Answer, row["answer"]) or Answer.CLOSED
         limit = None
         if answer is Answer.OPEN_TO:
@@ -151,21 +148,39 @@ def _gate_rows(rows: Sequence[_Row]) -> tuple[GateRow, ...]:
                 limit = _money(row["limit"])
         must_act = word(MustAct, row.get("who_must_act") or "") or MustAct.OPERATOR
         code, remedy = row.get("code"), row.get("remedy")
-        read.append(GateRow(kind, level, act, found, answer, limit, code, remedy, must_act))
+        level, acts, found = _place(row)
+        kinds = _meant(PartyKind, row["party_kind"])
+        if len(kinds) > 1:
+            level = None
+        read += [
+            GateRow(kind, level, act, found, answer, limit, code, remedy, must_act)
+            for kind, act in product(kinds, acts)
+        ]
     return tuple(read)
 
 
 def _limit_rows(rows: Sequence[_Row]) -> tuple[LimitRow, ...]:
     read: list[LimitRow] = []
     for row in rows:
-        level, act = word(Level, row["level"]), word(Act, row["act"])
-        found = word(EndpointClass, row["endpoint_class"])
-        if level is None or act is None or found is None:
-            continue
+        level, acts, found = _place(row)
         window = word(Window, row["window"]) or Window.LIFETIME
         limit = _money(row["limit"])
-        read.append(LimitRow(level, act, found, window, limit))
+        read += [LimitRow(level, act, found, window, limit) for act in acts]
     return tuple(read)
+
+
+def _place(row: _Row) -> tuple[Level | None, Sequence[Act], EndpointClass]:
+    """The level, acts and class a row is listed for; no level where one of its words is not known."""
+    acts, found = _meant(Act, row["act"]), word(EndpointClass, row["endpoint_class"])
+    is_known = len(acts) == 1 and found is not None
+    level = word(Level, row["level"]) if is_known else None
+    return level, acts, found or EndpointClass.ANY
+
+
+def _meant(words: type[_Word], text: str) -> Sequence[_Word]:
+    """The word, or all of the list where it is not on it: it may stand beside or within any."""
+    known = word(words, text)
+    return tuple(words) if known is None else (known,)
 
 
 def word(words: type[_Word], text: str) -> _Word | None:

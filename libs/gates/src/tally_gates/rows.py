@@ -30,6 +30,10 @@ class Level(StrEnum):
 _RANK = {level: rank for rank, level in enumerate(Level)}
 
 
+def _rank(level: Level | None) -> int:
+    return len(_RANK) if level is None else level.rank
+
+
 class Act(StrEnum):
     """What is to be done with money."""
 
@@ -76,10 +80,13 @@ class Window(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """What one act is for parties of one kind and level; `limit` goes with OPEN_TO, per item."""
+    """What one act is for parties of one kind and level; `limit` goes with OPEN_TO, per item.
+
+    Without a level it is for one above all that are known here: listed, and reached by nobody.
+    """
 
     party_kind: PartyKind
-    level: Level
+    level: Level | None
     act: Act
     endpoint_class: EndpointClass
     answer: Answer
@@ -92,13 +99,26 @@ class GateRow:
         if (self.limit is not None) != (self.answer is Answer.OPEN_TO):
             raise ValueError(f"a row that is {self.answer} and has the limit {self.limit}")
 
+    @property
+    def rank(self) -> int:
+        """The rank of its level; above all of them where it has none."""
+        return _rank(self.level)
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """How much a party of this level may do of one act within a window."""
+    """How much a party of this level may do of one act within a window.
 
-    level: Level
+    Without a level it is for one above all that are known here.
+    """
+
+    level: Level | None
     act: Act
     endpoint_class: EndpointClass
     window: Window
     limit: Money
+
+    @property
+    def rank(self) -> int:
+        """The rank of its level; above all of them where it has none."""
+        return _rank(self.level)
