@@ -108,6 +108,11 @@ async def test_f26_contacts_of_whom_was_merged_into_a_party_are_its_own(reader: 
     for party in ("ann", "bob"):
         basis, values = await reader.basis("ann", party=party)
         assert (basis, set(values)) == ("own", {MAIL, other})
+    await bench.told()
+    for party in ("ann", "bob"):
+        # A key of the merged one is not the kept one's: neither contacts nor alias.
+        assert (await reader.get("bob", party=party)).status_code == 404
+    assert await bench.told() == []
 
 
 @pytest.mark.parametrize("who", ["acme", "agg", "operator"])

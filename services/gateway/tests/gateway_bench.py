@@ -101,6 +101,23 @@ class Bench:
         )
         return party(name)
 
+    def merge(self, kept: str, merged: str) -> Raw:
+        """The fact that a party of the tree `agg` has become another."""
+        return self.fact(
+            "directory.parties.v1",
+            "directory.party.merged.v1",
+            {
+                "party_id": party(kept),
+                "merged": party(merged),
+                "merged_tenant": party("agg"),
+                "by": "approval",
+                "tenant": party("agg"),
+                "who": WHO,
+                "reason": "One person",
+                "occurred_at": "2026-09-21T08:00:00Z",
+            },
+        )
+
     async def line(self, name: str) -> list[str]:
         """A party's ancestors and itself, root first."""
         row = await self.one("SELECT path FROM party_node WHERE party_id = $1", party(name))

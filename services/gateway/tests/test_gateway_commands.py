@@ -184,17 +184,7 @@ async def test_f29_what_a_merged_payee_had_is_the_kept_ones_to_spend_and_no_more
     kept, merged = await bench.key("ann"), await bench.key("ann_twice")
     assert (await bench.post("/v1/payouts", kept, payout(wallet))).status_code == 404
     assert (await bench.post("/v1/payouts", merged, payout(wallet))).status_code == 202
-    fact = {
-        "party_id": party("ann"),
-        "merged": party("ann_twice"),
-        "merged_tenant": party("agg"),
-        "by": "approval",
-        "tenant": party("agg"),
-        "who": {"actor": "key_1", "principal": party("ann")},
-        "reason": "One person",
-        "occurred_at": "2026-09-21T08:00:00Z",
-    }
-    await bench.learn(bench.fact("directory.parties.v1", "directory.party.merged.v1", fact))
+    await bench.learn(bench.merge("ann", "ann_twice"))
     assert (await bench.post("/v1/payouts", kept, payout(wallet))).status_code == 202
     assert (await bench.post("/v1/payouts", merged, payout(wallet))).status_code == 404
     method = {"currency": "USD", "rail": "wallet", "instrument": wallet}

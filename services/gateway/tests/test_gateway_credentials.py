@@ -12,8 +12,9 @@ import pytest
 
 from tally_gateway.credentials import OAUTH_CLIENT, Credentials
 from tally_gateway.errors import Problem
+from tally_runtime import derived_id
 
-from .gateway_bench import Bench, party, statements
+from .gateway_bench import Bench, Raw, party, statements
 
 MAKE = {"label": "Export", "scopes": ["events:read"]}
 
@@ -215,6 +216,56 @@ async def test_anything_else_is_nobody(bench: Bench, header: str | None) -> None
     answered = await bench.client.get("/v1/events", headers=headers)
     assert answered.status_code == 401
     assert answered.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_f29_credentials_of_a_merged_party_are_nobodys(bench: Bench) -> None:
+    await grown(bench)
+    for name in ("ann", "bob", "friend"):
+        await bench.register(name, "payee", "acme")
+    key = await bench.key("bob")
+    made = (await bench.post("/v1/oauth-clients", key, MAKE)).json()
+    client = {"client_id": made["id"], "client_secret": made["secret"]}
+    token = (await form(bench, **client)).json()["access_token"]
+    await bench.learn(connection_fact(bench, "bob", "friend"))
+    friends = {"party": party("friend")}
+    assert (await bench.get("/v1/events", key, **friends)).status_code == 200
+    await bench.learn(bench.merge("ann", "bob"))
+    bench.clock.advance(timedelta(seconds=3))
+    contacts = f"/v1/parties/{party('ann')}/contacts"
+    answers = [
+        await bench.get("/v1/events", key, **friends),
+        await bench.get("/v1/events", token, **friends),
+        await bench.get("/v1/events", key),
+        await bench.get(contacts, key, purpose="To see"),
+        await bench.get("/v1/wallets", key),
+        await bench.get("/v1/commands", key),
+        await bench.post("/v1/api-keys", key, MAKE),
+        await form(bench, **client),
+    ]
+    for answered in answers:
+        assert (answered.status_code, answered.json()["code"]) == (401, "party_merged"), answered
+        assert answered.json()["remedy"] == "Use credentials of the party it became."
+        assert answered.headers["www-authenticate"].startswith("Bearer")
+    assert (await bench.get("/v1/events", await bench.key("ann"))).status_code == 200
+
+
+def connection_fact(bench: Bench, from_party: str, to_party: str) -> Raw:
+    """The one may view the other."""
+    return bench.fact(
+        "directory.parties.v1",
+        "directory.connection.changed.v1",
+        {
+            "connection_id": derived_id("con", from_party, to_party),
+            "from_party": party(from_party),
+            "to_party": party(to_party),
+            "access": "view",
+            "state": "accepted",
+            "tenant": party("agg"),
+            "who": {"actor": "key_1", "principal": party(to_party)},
+            "reason": "test",
+            "occurred_at": "2026-09-21T08:00:00Z",
+        },
+    )
 
 
 async def form(bench: Bench, **fields: Any) -> Any:

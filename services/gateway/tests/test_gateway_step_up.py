@@ -482,20 +482,7 @@ async def test_f05_contacts_are_kept_with_a_code_as_long_as_one_can_reach_the_pe
     await bench.learn(contact_fact(bench, "removed"))
     assert await answer() == 202
     await bench.register("sam", "payee", "acme")
-    merged = {
-        "party_id": party("ann"),
-        "merged": party("sam"),
-        "merged_tenant": party("agg"),
-        "by": "approval",
-        "tenant": party("agg"),
-        "who": {"actor": "key_1", "principal": party("sam")},
-        "reason": "One person",
-        "occurred_at": "2026-09-21T08:00:00Z",
-    }
-    await bench.learn(
-        contact_fact(bench, "verified", "sam"),
-        bench.fact("directory.parties.v1", "directory.party.merged.v1", merged),
-    )
+    await bench.learn(contact_fact(bench, "verified", "sam"), bench.merge("ann", "sam"))
     assert await answer() == 403, "what reached the one she was, reaches her"
 
 

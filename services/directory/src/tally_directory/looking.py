@@ -47,11 +47,10 @@ async def look(uow: UnitOfWork, vault: Vault, per_minute: int, asked: Look) -> D
     act = Act(viewer.tenant, asked.actor, viewer.party, uow.now)
     named = {asked.party_id, viewer.party}
     world = await reading.read(conn, Asked(ids=named, persons={asked.actor}))
-    party, principal = world.find_party(asked.party_id), world.find_party(viewer.party)
+    party = world.find_party(asked.party_id)
     if party is None:
         raise NotFound
-    seen_by = viewer.party if principal is None else principal.party_id
-    basis = basis_of(world, act, party, await store.opened(conn, party.party_id, seen_by))
+    basis = basis_of(world, act, party, await store.opened(conn, party.party_id, viewer.party))
     if basis is None:
         raise NotFound
     # Last, since it is held until the look is kept: whoever sees nothing waits for nobody.

@@ -76,6 +76,7 @@ class _Known:
 
     credential: Credential
     party_kind: str | None
+    merged: bool
     until_s: float
     purse: Purse = field(default_factory=Purse)
 
@@ -84,8 +85,8 @@ class _Known:
 class Credentials:
     """Recognises callers.
 
-    What it read of a credential holds for two seconds, so a revocation made by another replica takes
-    effect that much later. The limit of requests counts in all replicas together: each draws blocks.
+    What it read of a credential holds for two seconds, so a revocation made by another replica, or a
+    merge of its party, takes effect that much later. The limit of requests counts in all replicas together: each draws blocks.
     However many requests wait for the same credential, it is read once.
     """
 
@@ -174,7 +175,7 @@ class Credentials:
         known = await self._read(f"{PREFIXES[kind]}_{key.id}")
         if known is None or not key.matches(known.credential.digest):
             raise _unauthorised("credentials_invalid", "No live credential is known by this key.")
-        return known
+        return _unmerged(known)
 
     async def _by_token(self, text: str) -> tuple[_Known, frozenset[str]]:
         try:
@@ -188,7 +189,7 @@ class Credentials:
         known = await self._read(token.client_id)
         if known is None or known.credential.kind != OAUTH_CLIENT:
             raise _unauthorised("credentials_invalid", "The token's client has ended.")
-        return known, token.scopes & known.credential.scopes
+        return _unmerged(known), token.scopes & known.credential.scopes
 
     async def _read(self, credential_id: str) -> _Known | None:
         """A live credential, read at most two seconds ago."""
@@ -263,7 +264,7 @@ class Credentials:
             found = await store.find(conn, credential_id, to_draw=draws)
             if found is None:
                 return None
-            known = _Known(found.credential, found.party_kind, at_s + CACHE_S)
+            known = _Known(found.credential, found.party_kind, found.merged, at_s + CACHE_S)
             if draws:
                 drawn = found.bucket.draw(now_us, found.bucket.block, held)
                 await store.drawn(conn, credential_id, drawn.full_at_us, now)
@@ -373,5 +374,25 @@ def _caller(known: _Known, scopes: frozenset[str]) -> Caller:
     )
 
 
-def _unauthorised(kind: str, detail: str) -> Problem:
-    return Problem(kind, detail, headers={"WWW-Authenticate": 'Bearer realm="tallystick"'})
+def _unmerged(known: _Known) -> _Known:
+    """Those of a merged party are nobody's: the one it became shows its things to its own alone."""
+    if known.merged:
+        raise _unauthorised(
+            "credentials_invalid",
+            "The party of these credentials was merged into another.",
+            problem_code="party_merged",
+            remedy="Use credentials of the party it became.",
+        )
+    return known
+
+
+def _unauthorised(
+    kind: str, detail: str, *, problem_code: str | None = None, remedy: str | None = None
+) -> Problem:
+    return Problem(
+        kind,
+        detail,
+        problem_code=problem_code,
+        remedy=remedy,
+        headers={"WWW-Authenticate": 'Bearer realm="tallystick"'},
+    )

@@ -29,12 +29,12 @@ def basis_of(world: World, act: Act, party: Party, opened: Opened) -> Basis | No
     """By what the principal may look at the party's contacts; None if it may not know of them.
 
     The values are the party's own to show: to stand above it, or to run the installation, is not
-    enough. A person needs a role that may manage.
+    enough. A person needs a role that may manage. Whoever asks as a party that was merged sees nothing.
     """
     if act.by_operator:
         return Basis.ALIAS
     principal = world.find_party(act.principal)
-    if principal is None:
+    if principal is None or principal.party_id != act.principal:
         return None
     by = None
     if principal.party_id == party.party_id:

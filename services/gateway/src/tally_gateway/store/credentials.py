@@ -44,7 +44,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 _FIND = f"""
 SELECT {_COLUMNS}, full_at_us,
-       (SELECT kind FROM party_node n WHERE n.party_id = c.party) AS party_kind
+       (SELECT kind FROM party_node n WHERE n.party_id = c.party) AS party_kind,
+       EXISTS (
+           SELECT FROM party_reference r WHERE r.reference = c.party AND r.party_id <> c.party
+       ) AS merged
 FROM credential c WHERE credential_id = $1
 """
 
@@ -72,10 +75,14 @@ WHERE credential_id = $1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A credential, the kind of its party where that is known, and its bucket of requests."""
+    """A credential, what is known of its party, and its bucket of requests.
+
+    `party_kind` None: nothing is known of it yet. `merged`: it has become another party.
+    """
 
     credential: Credential
     party_kind: str | None
+    merged: bool
     bucket: Bucket
 
 
@@ -107,7 +114,7 @@ async def find(conn: Connection, credential_id: str, *, to_draw: bool = False) -
         return None
     credential = _credential(row)
     bucket = Bucket(credential.requests_per_minute, row["full_at_us"])
-    return Found(credential, row["party_kind"], bucket)
+    return Found(credential, row["party_kind"], row["merged"], bucket)
 
 
 async def drawn(conn: Connection, credential_id: str, full_at_us: int, now: datetime) -> None:
