@@ -33,7 +33,7 @@ from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, START, Platform, open_platform, party, who
-from .test_receipts_service import publish
+from .test_receipts_service import IDENTITY, level, publish
 from .unclaimed_bench import (
     ASKS,
     COMMANDS,
@@ -284,6 +284,32 @@ async def test_f27_owner_is_told_of_money_it_may_not_receive_yet_and_its_answer_
     assert states(await work(platform, days=YEARS_3.days), RESTRICTED) == ["dormant", "notice_sent"]
     await transfer(platform, by="anna", to=BOOKS.wallet(party("ben"), "USD"), number=1)
     assert await dormancy(platform, RESTRICTED) == "active"
+
+
+@pytest.mark.parametrize("may_receive", [True, False])
+async def test_f27_restricted_money_that_was_filed_comes_back_to_its_payee_by_its_gate(
+    platform: Platform, *, may_receive: bool
+) -> None:
+    await publish(platform, places=("*",))
+    await to_anna(platform, 1)
+    money = await held(platform, RESTRICTED)
+    await until_reportable(platform)
+    await send(platform, proposal(), decision())
+    assert (await held(platform, RESTRICTED), await dormancy(platform, RESTRICTED)) == (
+        0,
+        "escheated",
+    )
+    if may_receive:
+        await platform.send(level("anna", 1, "basic"), topic=IDENTITY)
+    account = BOOKS.wallet(RESTRICTED, "USD").id
+    wrong = reclaim(account, reclaim_id=derived_id("rcl", "ben"), claimant=party("ben"))
+    assert refused(await send(platform, wrong)).code == "not_the_claimant"
+    told = await send(platform, reclaim(account), reclaim_decision())
+    assert [change.state for change in of(told, ReclaimChanged)] == ["proposed", "moving", "moved"]
+    assert states(told, RESTRICTED) == ["reclaimed", "active"]
+    expected = (0, money) if may_receive else (money, 0)
+    assert (await held(platform, RESTRICTED), await held(platform, party("anna"))) == expected
+    assert await platform.set_aside() == []
 
 
 async def test_transfer_sent_by_the_owner_is_a_sign_and_balances_follow_the_books(

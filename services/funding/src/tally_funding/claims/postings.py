@@ -5,7 +5,7 @@ from typing import Final
 
 from tally_contracts.base import AskedAmount
 from tally_contracts.ledger import AccountSpec, Leg, PostJournal
-from tally_funding.claims.domain.estate import Movement, Reason
+from tally_funding.claims.domain.estate import Movement, Reason, receiver
 from tally_funding.claims.domain.filing import Filing, Line
 from tally_funding.claims.domain.reclaim import Reclaim
 from tally_funding.claims.store.wallets import Circumstances
@@ -131,12 +131,15 @@ def reclaim_journal_id(reclaim: Reclaim) -> str:
 def reclaim_journal(
     books: Books, reclaim: Reclaim, told: Circumstances, now: datetime
 ) -> PostJournal:
-    """A line's money, from the jurisdiction's account to the claimant's wallet."""
+    """A line's money, from the jurisdiction's account to the claimant's wallet.
+
+    What the claimant was not to receive comes back as restricted: its gate is asked there.
+    """
     line, code = reclaim.line, reclaim.line.amount.currency.code
     back = escheat(books, holder=reclaim.holder, jurisdiction=reclaim.jurisdiction, code=code)
     wallet = books.wallet(reclaim.claimant, code)
     # A known owner gets it back where it was; that account is there.
-    own = line.owner == reclaim.claimant
+    own = receiver(line.owner) == reclaim.claimant
     return PostJournal(
         who=told.who,
         where=told.where,

@@ -17,7 +17,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, postings
 from tally_funding.claims.domain import reclaim as domain
 from tally_funding.claims.domain.dormancy import Dormancy
-from tally_funding.claims.domain.estate import is_claimable
+from tally_funding.claims.domain.estate import is_claimable, is_restricted, receiver
 from tally_funding.claims.domain.reclaim import Reclaim, ReclaimState
 from tally_funding.claims.filings import OPERATOR, report_id
 from tally_funding.claims.store import claims, filings, wallets
@@ -76,8 +76,8 @@ async def propose(uow: UnitOfWork, command: ProposeReclaim, cause: Cause) -> Eve
 
 async def _owners(uow: UnitOfWork, owner: str) -> Collection[str]:
     """Whose the money of an owner reference is: who claimed it, or whose it always was."""
-    if not is_claimable(owner):
-        return {owner}
+    if is_restricted(owner) or not is_claimable(owner):
+        return {receiver(owner)}
     return set((await claims.redirects(uow.conn, {owner})).values())
 
 
