@@ -327,3 +327,41 @@ async def test_old_idempotency_keys_are_forgotten_and_used_credentials_remembere
     assert (await bench.one("SELECT count(*) AS n FROM idempotency"))["n"] == 0
     used = await bench.one("SELECT last_used_at FROM credential")
     assert used["last_used_at"] == START
+
+
+async def test_what_is_told_of_a_merged_party_is_the_kept_ones_and_its_tenants_to_see(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    await bench.register("far", "aggregator")
+    await bench.register("twin", "payee", "far")
+    merged = {
+        "party_id": party("ann"),
+        "merged": party("twin"),
+        "merged_tenant": party("far"),
+        "by": "approval",
+        "tenant": party("agg"),
+        "who": WHO,
+        "reason": "One person",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    ended = {
+        "tenant": party("far"),
+        "who": WHO,
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "task_id": derived_id("task", "twin"),
+        "party_id": party("twin"),
+        "kind": "document",
+        "who_must_act": None,
+        "code": "party_merged",
+        "reason": "the party became another",
+    }
+    await bench.learn(
+        bench.fact("directory.parties.v1", "directory.party.merged.v1", merged),
+        bench.fact("kyc.identity.v1", "kyc.task.expired.v1", ended),
+    )
+    for name in ("ann", "agg", "operator"):
+        (told,) = await log(bench, name, types="kyc.task.expired.v1")
+        assert told["data"]["task_id"] == ended["task_id"], name
+    (of_ann,) = await log(bench, "acme", types="kyc.task.expired.v1", party=party("ann"))
+    assert of_ann["data"] == {}, "who stands between sees that something was told, and not what"

@@ -317,6 +317,27 @@ async def test_of_merged_parties_the_tasks_of_the_kept_one_stand_for_both_ids(ky
     assert early[0].level == "standard"
 
 
+async def test_a_party_merged_into_one_of_another_tenant_is_told_of_as_the_kept_one_is(
+    kyc: Any,
+) -> None:
+    await kyc.send(
+        kyc.registered("far", "aggregator", parent=None, tenant=party_id("far")),
+        kyc.registered("twin", tenant=party_id("far"), country="FR"),
+    )
+    await kyc.passed("collect_data")
+    merge = kyc.fact(
+        facts.PartiesMerged,
+        party_id=party_id("ann"),
+        merged=party_id("twin"),
+        merged_tenant=party_id("far"),
+        by="approval",
+    )
+    ended, changed = await kyc.send(merge)
+    assert (ended.TYPE, ended.tenant) == ("kyc.task.expired.v1", party_id("far")), "it was theirs"
+    assert (changed.party_id, changed.level) == (party_id("twin"), "basic")
+    assert (changed.tenant, changed.jurisdiction) == (party_id("agg"), "DE")
+
+
 GATE = {
     "party_kind": "person",
     "level": "none",

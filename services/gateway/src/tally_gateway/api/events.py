@@ -1,7 +1,7 @@
 """A party's own log of events: by page with a cursor, or as a stream that resumes (X1)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, StringConstraints
@@ -25,7 +25,7 @@ from tally_gateway.batching import unavailable
 from tally_gateway.bell import heard_within
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import Access, World, reaches
-from tally_gateway.domain.concerns import is_hidden
+from tally_gateway.domain.concerns import is_hidden, shows_itself
 from tally_gateway.errors import Problem, not_found
 from tally_gateway.showing import decoded, is_mine, shown
 from tally_gateway.store import EVERY_TENANT, log, scoped, tree
@@ -238,6 +238,7 @@ async def _read(
         lines = await log.page(conn, party, after, types, limit)
         payloads = [decoded(line.payload) for line in lines]
         mine = await is_mine(conn, party, payloads)
+        lines_of = await _lines_of(conn, lines, payloads)
         return [
             {
                 "id": encode_id("evt", line.event_id),
@@ -245,10 +246,19 @@ async def _read(
                 "type": line.type,
                 "occurred_at": iso(line.occurred_at),
                 "data": {}
-                if is_hidden(line.type, payload, caller.party)
+                if is_hidden(line.type, payload, caller.party, lines_of)
                 else shown(caller, line.type, payload, mine),
             }
             for line, payload in zip(lines, payloads, strict=True)
         ]
 
     return await in_transaction(gateway.pool, read)
+
+
+async def _lines_of(
+    conn: Connection, lines: Sequence[log.Line], payloads: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[str, ...]]:
+    """Of each party whose identity is told of, the party it is now and all above it, root first."""
+    named = (shows_itself(each.type, said) for each, said in zip(lines, payloads, strict=True))
+    nodes = await tree.nodes(conn, {party for party in named if party is not None})
+    return {party: node.line for party, node in nodes.items()}

@@ -92,13 +92,24 @@ def sees_in_log(event_type: str, line: tuple[str, ...]) -> tuple[str, ...]:
     return line
 
 
-def is_hidden(event_type: str, payload: Mapping[str, Any], viewer: str) -> bool:
-    """Whether a fact in another's log that a viewer may read is not for the viewer."""
-    return (
-        event_type.startswith(_OF_IDENTITY)
-        and "party_id" in payload
-        and viewer not in {payload["party_id"], payload["tenant"], OPERATOR}
-    )
+def shows_itself(event_type: str, payload: Mapping[str, Any]) -> str | None:
+    """The party whose identity a fact tells of; None where it tells of nobody's."""
+    return field_of(payload, "party_id") if event_type.startswith(_OF_IDENTITY) else None
+
+
+def is_hidden(
+    event_type: str, payload: Mapping[str, Any], viewer: str, lines: Mapping[str, tuple[str, ...]]
+) -> bool:
+    """Whether a fact in a log that a viewer may read is not for the viewer.
+
+    `lines`: of parties that facts tell of, the party each is now and all above it, root first.
+    """
+    party = shows_itself(event_type, payload)
+    if party is None:
+        return False
+    now_is = lines.get(party)
+    theirs = () if now_is is None else sees_in_log(event_type, now_is)
+    return viewer not in {party, payload["tenant"], OPERATOR, *theirs}
 
 
 def field_of(payload: Mapping[str, Any], name: str) -> str | None:

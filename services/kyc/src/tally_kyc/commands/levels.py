@@ -17,13 +17,14 @@ def refresh(desk: Desk, party: Party, *, always: bool = False) -> None:
     """
     standing = derive(desk.policy, party.kind, desk.world.tasks_of(party), desk.now)
     became = desk.world.became(party)
-    _tell(desk, party, standing, always=always)
+    _tell(desk, party, party, standing, always=always)
     for merged in became:
         reasons = (*standing.reasons, f"merged:{party.party_id}")
-        _tell(desk, merged, replace(standing, reasons=reasons), always=always)
+        _tell(desk, merged, party, replace(standing, reasons=reasons), always=always)
 
 
-def _tell(desk: Desk, party: Party, standing: Standing, *, always: bool) -> None:
+def _tell(desk: Desk, party: Party, kept: Party, standing: Standing, *, always: bool) -> None:
+    """Of the id `party`, which is `kept` now: whose it is and where is what is true of `kept`."""
     before = party.standing
     if before == standing and not always:
         return
@@ -31,10 +32,10 @@ def _tell(desk: Desk, party: Party, standing: Standing, *, always: bool) -> None
     told = replace(party, standing=standing, sequence=sequence)
     desk.world.parties.put(party.party_id, told)
     event = wire.LevelChanged(
-        **desk.said(party.tenant),
+        **desk.said(kept.tenant),
         party_id=party.party_id,
-        party_kind=party.kind,
-        jurisdiction=party.country,
+        party_kind=kept.kind,
+        jurisdiction=kept.country,
         level=standing.level,
         previous=None if before is None else before.level,
         may_remit=standing.may_remit,
