@@ -106,6 +106,16 @@ def test_f27_what_a_table_names_for_no_level_is_open_and_for_higher_levels_alone
     assert ask(book, question("US", party_kind=PartyKind.COMPANY)) == Open(Ruling("all", 1))
 
 
+def test_who_can_rise_is_the_party_itself():
+    for kind, must_act in ((PartyKind.PERSON, MustAct.PAYEE), (PartyKind.COMPANY, MustAct.COMPANY)):
+        unlisted = row(Level.BASIC, party_kind=kind)
+        for one in (unlisted, row(answer=Answer.CLOSED, party_kind=kind)):
+            answer = ask(GateBook((table("all", one),)), question("US", party_kind=kind))
+            assert isinstance(answer, Closed)
+            assert answer.who_must_act is must_act
+            assert "lists as missing" in answer.remedy
+
+
 def test_table_that_has_ended_binds_no_more_and_its_older_version_does_not_come_back():
     ended = table("all", row(Level.BASIC), version=2, begins=AT - timedelta(days=1), ends=AT)
     book = GateBook((table("all", row(Level.ADVANCED)), ended))

@@ -44,6 +44,10 @@ def limit(window, minor, level=Level.BASIC, found=ANY, unit=USD):
     return LimitRow(level, Act.EXIT, found, window, Money(minor, unit))
 
 
+def of(minor):
+    return replace(ASKED, amount=Money(minor, USD))
+
+
 def limits(*rows, asked=ASKED):
     begins = datetime(2026, 1, 1, tzinfo=UTC)
     return binding(GateBook(limits=(LimitTable("l", 3, frozenset("*"), begins, rows),)), asked)
@@ -68,25 +72,36 @@ def test_windows_are_those_of_the_calendar_in_utc(window, starts, ends):
 def test_limit_is_reached_by_what_is_used_with_the_item_and_not_before():
     found = limits(limit(Window.DAY, 1_000))
     used = {(Window.DAY, ANY): Money(500, USD)}
-    assert exceeded(found, Money(500, USD), used) is None
-    over = exceeded(found, Money(501, USD), used)
+    assert exceeded(found, of(500), used) is None
+    over = exceeded(found, of(501), used)
     assert over is not None
     assert (over[1].code, over[1].ruling.table, over[1].ruling.version) == (
         "limit_day_exceeded",
         "l",
         3,
     )
-    assert exceeded(found, Money(1_001, USD), {}) is not None
+    assert exceeded(found, of(1_001), {}) is not None
+
+
+def test_whoever_is_limited_can_rise_a_company_too():
+    found = limits(limit(Window.DAY, 100), limit(Window.ITEM, 900))
+    for kind, must_act in ((PartyKind.PERSON, "payee"), (PartyKind.COMPANY, "company")):
+        over = exceeded(found, replace(of(101), party_kind=kind), {})
+        assert over is not None
+        assert over[1].who_must_act == must_act
+        assert over[1].remedy.endswith(
+            "open and finish the tasks that the party's identity lists as missing"
+        )
 
 
 def test_item_counts_nothing_before_it():
     used = {(Window.ITEM, ANY): Money(5_000, USD)}
-    assert exceeded(limits(limit(Window.ITEM, 500)), Money(500, USD), used) is None
+    assert exceeded(limits(limit(Window.ITEM, 500)), of(500), used) is None
 
 
 def test_of_two_exceeded_the_one_that_lasts_longer_is_told():
     found = limits(limit(Window.DAY, 100), limit(Window.LIFETIME, 100), limit(Window.MONTH, 100))
-    over = exceeded(found, Money(101, USD), {})
+    over = exceeded(found, of(101), {})
     assert over is not None
     assert over[0].window is Window.LIFETIME
 
@@ -127,7 +142,7 @@ def test_limit_of_higher_levels_alone_binds_those_below_by_the_lowest_of_them():
 
 
 def test_limit_in_another_currency_alone_closes():
-    over = exceeded(limits(limit(Window.YEAR, 10**9, unit=EUR)), Money(1, USD), {})
+    over = exceeded(limits(limit(Window.YEAR, 10**9, unit=EUR)), of(1), {})
     assert over is not None
     assert over[1].code == "currency_not_convertible"
 
@@ -152,9 +167,8 @@ def test_a_higher_level_never_exceeds_what_a_lower_does_not(rows, below, minor):
     lower, higher = (
         limits(*rows, asked=replace(ASKED, level=level)) for level in levels[below : below + 2]
     )
-    amount = Money(minor, USD)
-    if exceeded(lower, amount, {}) is None:
-        assert exceeded(higher, amount, {}) is None
+    if exceeded(lower, of(minor), {}) is None:
+        assert exceeded(higher, of(minor), {}) is None
 
 
 def test_row_has_a_ceiling_when_and_only_when_it_is_open_to_one():

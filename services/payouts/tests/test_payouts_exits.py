@@ -278,6 +278,21 @@ async def test_words_nobody_knows_yet_close_rather_than_open(world, make):
     assert await holds(world, "one") == ("held", found)
 
 
+async def test_company_that_is_paid_itself_is_the_payee_who_must_act(world, make):
+    stated = {"code": "verify_first", "remedy": "finish the tasks", "who_must_act": "company"}
+    row = GateRow(
+        party_kind="company", level="none", act="exit", endpoint_class="any", answer="closed", **stated
+    )  # fmt: skip
+    most = make.limits(limit("day", "5.00"))
+    await world.feed(make.gates(row), most, make.level(ANN, "none", party_kind="company"))
+    await reserved(world, "one")
+    found = (await told(world, "one")).holds
+    assert [(one.code, one.must_act) for one in found] == [
+        ("verify_first", "payee"),
+        ("limit_day_exceeded", "payee"),
+    ]
+
+
 async def test_x4_strictest_of_residence_and_place_decides(world, make, ask_again):
     eea = make.gates(gate(code="verify_in_france"), table="eea", jurisdictions=("FR", "DE"))
     await world.feed(make.gates(gate(answer="open")), eea, make.level(ANN, "none", country="FR"))

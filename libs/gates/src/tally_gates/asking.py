@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tally_gates.book import GateBook, GateTable
-from tally_gates.rows import Answer, EndpointClass, GateRow, LimitRow, MustAct, Window
+from tally_gates.rows import Answer, EndpointClass, GateRow, LimitRow, MustAct, PartyKind, Window
 from tally_gates.rulings import Closed, Limit, Open, OpenTo, Question
 from tally_money import Money
 
 NO_TABLE: Final = "no table is published"
 _NOT_CONVERTIBLE: Final = "currency_not_convertible"
-_LEVEL_REMEDY: Final = "reach a higher identity level: finish the open tasks"
+_LEVEL_REMEDY: Final = "reach a higher identity level: open and finish the tasks that the party's identity lists as missing"
 
 Used = Mapping[tuple[Window, EndpointClass], Money]
 """What has been used of limits so far, the asked item left out; what is missing is nothing."""
@@ -51,7 +51,7 @@ def _of(table: GateTable, question: Question) -> Open | OpenTo | Closed:
     ]
     said = [_said(table, row, question) for row in reached]
     if not said:
-        return Closed("level_not_listed", table.ruling, _LEVEL_REMEDY, MustAct.PAYEE)
+        return Closed("level_not_listed", table.ruling, _LEVEL_REMEDY, _party(question))
     opened = [answer for answer in said if isinstance(answer, Open)]
     if opened:
         return opened[0]
@@ -59,6 +59,11 @@ def _of(table: GateTable, question: Question) -> Open | OpenTo | Closed:
     if narrowed:
         return max(narrowed, key=lambda answer: answer.limit.minor)
     return said[0]
+
+
+def _party(question: Question) -> MustAct:
+    """Who rises by a level: the party itself."""
+    return MustAct.COMPANY if question.party_kind is PartyKind.COMPANY else MustAct.PAYEE
 
 
 def _about(row: GateRow, question: Question) -> bool:
@@ -72,7 +77,7 @@ def _about(row: GateRow, question: Question) -> bool:
 def _said(table: GateTable, row: GateRow, question: Question) -> Open | OpenTo | Closed:
     if row.answer is Answer.OPEN:
         return Open(table.ruling)
-    remedy, must_act = row.remedy or _LEVEL_REMEDY, row.who_must_act or MustAct.PAYEE
+    remedy, must_act = row.remedy or _LEVEL_REMEDY, row.who_must_act or _party(question)
     if row.limit is None:
         return Closed(row.code or "level_too_low", table.ruling, remedy, must_act)
     if row.limit.currency != question.amount.currency:
@@ -132,12 +137,15 @@ def _goes_first(limit: Limit, known: Limit, amount: Money, *, same: bool) -> boo
     return mine.code < theirs.code
 
 
-def exceeded(limits: Iterable[Limit], amount: Money, used: Used) -> tuple[Limit, Closed] | None:
-    """The limit an item of this amount would exceed beside what has been used, and what is said of it.
+def exceeded(
+    limits: Iterable[Limit], question: Question, used: Used
+) -> tuple[Limit, Closed] | None:
+    """The limit the item asked about would exceed beside what has been used, and what is said of it.
 
     A limit of another currency is never guessed at: without a dated rate it closes. An item's own
     limit comes before those that time gives room in again, the longest window first.
     """
+    amount = question.amount
     over = [
         limit
         for limit in limits
@@ -152,7 +160,7 @@ def exceeded(limits: Iterable[Limit], amount: Money, used: Used) -> tuple[Limit,
     if worst.window in {Window.DAY, Window.MONTH, Window.YEAR}:
         remedy = f"wait for the next {worst.window}, or {_LEVEL_REMEDY}"
     code = f"limit_{worst.window}_exceeded"
-    return worst, Closed(code, worst.ruling, remedy, MustAct.PAYEE)
+    return worst, Closed(code, worst.ruling, remedy, _party(question))
 
 
 _PATIENCE: Final[Mapping[Window, int]] = {

@@ -18,6 +18,7 @@ from tally_gates import (
     GateBook,
     OpenTo,
     Party,
+    PartyKind,
     Question,
     Window,
     ask,
@@ -114,21 +115,23 @@ def holds_of(
     holds: list[ExitHold] = []
     answer = ask(book, question)
     if isinstance(answer, Closed):
-        holds.append(hold_by(HoldSource.KYC, answer))
+        holds.append(hold_by(HoldSource.KYC, answer, question))
     elif isinstance(answer, OpenTo) and not answer.covers(question.amount):
-        holds.append(hold_by(HoldSource.LIMIT, answer))
-    over = exceeded(binding(book, question), question.amount, used)
+        holds.append(hold_by(HoldSource.LIMIT, answer, question))
+    over = exceeded(binding(book, question), question, used)
     if over is None:
         return tuple(holds), None
     limit, closed = over
-    holds.append(hold_by(HoldSource.LIMIT, closed))
+    holds.append(hold_by(HoldSource.LIMIT, closed, question))
     return tuple(holds), window_ends(limit.window, question.at)
 
 
-def hold_by(source: HoldSource, said: Closed | OpenTo) -> ExitHold:
-    """An answer as what it holds by."""
+def hold_by(source: HoldSource, said: Closed | OpenTo, question: Question) -> ExitHold:
+    """An answer as what it holds by; a company that has to act is the payee where it is paid itself."""
     ruling = said.ruling
     must_act = _MUST_ACT[said.who_must_act]
+    if must_act is MustAct.PAYER and question.party_kind is PartyKind.COMPANY:
+        must_act = MustAct.PAYEE
     return ExitHold(source, said.code, said.remedy, must_act, ruling.table, ruling.version)
 
 

@@ -68,4 +68,5 @@ def _by_level(book: GateBook, question: Question, used: Used, rail: str) -> Opti
     assert not isinstance(answer, Closed), "what is closed holds"
     if isinstance(answer, Open):
         return Option(rail, found, GateAnswer.OPEN, ruling=answer.ruling)
-    return Option(rail, found, GateAnswer.OPEN_TO, answer.limit, hold_by(HoldSource.KYC, answer))
+    by = hold_by(HoldSource.KYC, answer, asked)
+    return Option(rail, found, GateAnswer.OPEN_TO, answer.limit, by)
