@@ -1,3 +1,4 @@
+import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,20 @@ def test_an_edited_file_is_named_and_nothing_is_applied(
     assert tables(provisioned) == {"inbox", "transfer"}
     with pytest.raises(MigrationEdited):
         pending(provisioned.admin_dsn, alpha)
+
+
+def test_a_file_that_failed_on_some_data_is_mended_where_it_names_the_one_before(
+    provisioned: Database, alpha: Schema
+) -> None:
+    before = hashlib.sha256(INBOX.encode()).hexdigest()
+    migrate(provisioned.admin_dsn, alpha)
+    messaging = alpha.migrations[0]
+    edit(messaging, "0001_inbox.sql", f"-- tally: mends {before}\n{INBOX}-- what failed, mended\n")
+    assert migrate(provisioned.admin_dsn, alpha) == []
+    assert pending(provisioned.admin_dsn, alpha) == []
+    edit(messaging, "0001_inbox.sql", f"-- tally: mends {'0' * 64}\n{INBOX}")
+    with pytest.raises(MigrationEdited):
+        migrate(provisioned.admin_dsn, alpha)
 
 
 def test_line_ends_of_another_system_are_no_edit(provisioned: Database, alpha: Schema) -> None:

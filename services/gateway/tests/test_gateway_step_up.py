@@ -421,7 +421,9 @@ FREE = {
 """By route: why a payee needs no code for it."""
 
 
-def contact_fact(bench: Bench, kind: str, owner: str = "ann", name: str = "own") -> Any:
+def contact_fact(
+    bench: Bench, kind: str, owner: str = "ann", name: str = "own", **other: str
+) -> Any:
     """A fact of a contact of a party."""
     event_type = f"directory.contact.{kind}.v1"
     fact = {
@@ -434,7 +436,7 @@ def contact_fact(bench: Bench, kind: str, owner: str = "ann", name: str = "own")
         "reason": "To be reached",
         "occurred_at": "2026-09-21T08:00:00Z",
     }
-    return bench.fact("directory.parties.v1", event_type, fact)
+    return bench.fact("directory.parties.v1", event_type, {**fact, **other})
 
 
 async def test_f05_all_that_moves_a_persons_money_or_says_who_may_is_asked_a_code_for(
@@ -496,6 +498,12 @@ async def test_contacts_that_were_verified_before_they_were_kept_are_found_in_th
         contact_fact(bench, "removed", name="gone"),
         contact_fact(bench, "verified", "acme"),
     )
+    await bench.register("sam", "payee", "acme")
+    # Verified a second time, once it was hers, and in another tenant.
+    await bench.learn(contact_fact(bench, "verified", "sam"), bench.merge("ann", "sam"))
+    again = {"party_id": party("ann"), "tenant": party("elsewhere")}
+    later = {**again, "occurred_at": "2026-09-22T08:00:00Z"}
+    await bench.learn(contact_fact(bench, "verified", "sam", **later))
     kept = "SELECT contact_id, tenant, party_id FROM verified_contact ORDER BY 1"
     migration = (
         Path(__file__).parents[1] / "src/tally_gateway/migrations/0005_verified_contacts.sql"

@@ -13,11 +13,16 @@ _OWN_TRANSACTION = re.compile(
     r"^\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)\s*;", re.IGNORECASE | re.MULTILINE
 )
 NO_TRANSACTION_MARK = "-- tally: no-transaction"
+_MENDED = re.compile(rb"^-- tally: mends ([0-9a-f]{64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationSource:
-    """A folder of files `0001_name.sql`, `0002_…`: forward only, never edited once applied."""
+    """A folder of files `0001_name.sql`, `0002_…`: forward only, never edited once applied.
+
+    But for a file that failed on some data: it may be mended where it makes the same of all it ever
+    ran on, and says `-- tally: mends CHECKSUM` of the one before.
+    """
 
     name: str
     directory: Path
@@ -45,6 +50,10 @@ class MigrationFile:
     path: Path
     sql: bytes
     checksum: str
+
+    def is_same_as(self, applied: str) -> bool:
+        """Whether what was applied with this checksum is this file, or one that it mends."""
+        return applied == self.checksum or applied.encode() in _MENDED.findall(self.sql)
 
     @property
     def in_transaction(self) -> bool:

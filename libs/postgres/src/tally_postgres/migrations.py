@@ -143,7 +143,7 @@ def _missing(
             todo.append(file)
             continue
         name, checksum = applied[file.number]
-        if checksum != file.checksum:
+        if not file.is_same_as(checksum):
             raise MigrationEdited(file.path, schema.name, name)
     return todo
 
