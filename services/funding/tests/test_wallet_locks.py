@@ -12,11 +12,13 @@ from tally_contracts.funding import Beneficiary
 from tally_contracts.ledger import JournalPosted
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import owners
+from tally_funding.claims.worker import ClaimsWorker
 from tally_messaging import Cause, UnitOfWork
 from tally_money import Money
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, Platform, open_platform, party
+from .test_receipts_service import IDENTITY, level, publish
 from .unclaimed_bench import (
     COMMANDS,
     decision,
@@ -132,4 +134,24 @@ async def test_answers_of_filings_and_transfers_in_a_batch_lock_all_wallets_once
     async with another_unit_holds(platform, account):
         work = asyncio.create_task(platform.give(*journals, topic="ledger.journals.v1"))
         assert await locked_before(platform, account, work) == []
+    await work
+
+
+async def test_gates_are_locked_before_the_restricted_money_they_are_asked_about(
+    platform: Platform,
+) -> None:
+    """As whoever takes in a level does, which would wait in a circle with who asks otherwise."""
+    await publish(platform, places=("*",))
+    await to_anna(platform, 1)
+    await platform.give(level("anna", 1, "none"), topic=IDENTITY)
+    ((owner,),) = await platform.rows("SELECT owner FROM restriction WHERE due_at IS NOT NULL")
+    async with platform.funding.pool.acquire() as other, other.transaction():
+        lock = "SELECT party_id FROM party_level WHERE party_id = $1 FOR UPDATE"
+        assert await other.fetchval(lock, party("anna")) == party("anna")
+        work = asyncio.create_task(ClaimsWorker(BOOKS).turn(platform.funding.transactor))
+        while not work.done() and not await waits_for_a_lock(platform):  # noqa: ASYNC110 - the server waits
+            await asyncio.sleep(0.01)
+        assert not work.done(), "it never asked for the payee's level"
+        free = await platform.rows("SELECT owner FROM restriction FOR UPDATE SKIP LOCKED")
+        assert [row[0] for row in free] == [owner]
     await work

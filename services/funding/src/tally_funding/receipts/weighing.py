@@ -33,12 +33,8 @@ class Weighing:
 
         Restricted money goes to its payee, not before what was noted of it.
         """
-        restricted = [estate.owner for estate in estates if is_restricted(estate.owner)]
-        due = await store.lock_due(conn, restricted) if restricted else {}
         found = {
-            estate.owner: replace(
-                estate, to_owner=receiver(estate.owner), not_before=due.get(estate.owner)
-            )
+            estate.owner: replace(estate, to_owner=receiver(estate.owner))
             if is_restricted(estate.owner)
             else estate
             for estate in estates
@@ -49,6 +45,11 @@ class Weighing:
         )
         if asked:
             self._gate = await lock_gate(conn, self.books, asked, self.now)
+        # After the gates, as what kyc tells: by its rows the two wait for each other in one order.
+        if restricted := [owner for owner in found if is_restricted(owner)]:
+            due = await store.lock_due(conn, restricted)
+            for owner in restricted:
+                found[owner] = replace(found[owner], not_before=due.get(owner))
         return {owner: self.weigh(estate) for owner, estate in found.items()}
 
     def closing(self, owner: str, amount: Money) -> Closing | None:
