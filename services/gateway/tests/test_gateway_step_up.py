@@ -486,6 +486,10 @@ async def test_f05_contacts_are_kept_with_a_code_as_long_as_one_can_reach_the_pe
     await bench.register("sam", "payee", "acme")
     await bench.learn(contact_fact(bench, "verified", "sam"), bench.merge("ann", "sam"))
     assert await answer() == 403, "what reached the one she was, reaches her"
+    await bench.learn(contact_fact(bench, "removed", "sam"))
+    assert await answer() == 202
+    await bench.learn(contact_fact(bench, "verified", "sam", "late"))
+    assert await answer() == 403, "also where the merge was known before the contact"
 
 
 async def test_contacts_that_were_verified_before_they_were_kept_are_found_in_the_logs(

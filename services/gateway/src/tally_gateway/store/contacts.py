@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from tally_postgres import Connection
 
+# A party that was merged is the one it became, in whatever order facts come.
 _SAVE = """
 INSERT INTO verified_contact (contact_id, tenant, party_id)
-SELECT contact_id, tenant, party_id
+SELECT c.contact_id, c.tenant, coalesce(r.party_id, c.party_id)
 FROM unnest($1::text[], $2::text[], $3::text[]) AS c (contact_id, tenant, party_id)
+LEFT JOIN party_reference AS r ON r.reference = c.party_id
 ORDER BY contact_id
 ON CONFLICT (contact_id) DO UPDATE SET tenant = excluded.tenant, party_id = excluded.party_id
 """
