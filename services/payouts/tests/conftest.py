@@ -157,8 +157,7 @@ class Builders:
             rule="rebates@1",
             allocations=more.pop("allocations", (share,)),
             kind=more.pop("kind", "payables"),
-            **WS,
-            **more,
+            **{**WS, **more},
         )
 
     def choose(
@@ -520,6 +519,7 @@ class World:
             "payout_case",
             "program_policy",
             "designation",
+            "restricted_release",
             "gate_table",
             "party_level",
             "exit_due",

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -9,12 +10,54 @@ from tally_contracts.ledger import PlaceHold
 from tally_contracts.payouts import PayoutChanged
 from tally_runtime import derived_id
 
-from .conftest import payout_id_of, wallet
+from .conftest import AT, payout_id_of, wallet
 
 EVENT, GALA = "event:expo", "event:gala"
 
 
 RESTRICTED = "restricted:ann"
+
+
+def at(minute):
+    return AT + timedelta(minutes=minute)
+
+
+@pytest.fixture
+def restricted(make):
+    """Money for Ann that stands apart, allocated at a minute."""
+
+    def build(name, minute, amount="25.00", **more):
+        return make.pay_in(name, RESTRICTED, amount, occurred_at=at(minute), **more)
+
+    return build
+
+
+@pytest.fixture
+def released(make):
+    """All there is of it is released, as asked for at a minute."""
+
+    def build(minute, *amounts, currency="USD"):
+        return make.designated(
+            RESTRICTED,
+            "ann",
+            *amounts,
+            reason_code="released",
+            currency=currency,
+            asked_at=at(minute),
+        )
+
+    return build
+
+
+def found_of(found, name):
+    """State and reason of a payout of restricted money, and the state of what follows it."""
+    waited = first(name, RESTRICTED)
+    after = found.get(successor(waited))
+    return found[waited][1:], None if after is None else after[1]
+
+
+MOVED, GONE = ("cancelled", "designation_moved"), ("cancelled", "designation_money_gone")
+WAITS = ("claimable", "no_method")
 
 
 def first(name, owner=EVENT):
@@ -46,21 +89,83 @@ async def test_x3_payout_goes_on_under_the_owner_the_money_was_moved_to(world, m
     assert correlations == {"payment-1"}
 
 
-async def test_f27_payout_of_restricted_money_opens_for_its_payee_once_it_is_released(world, make):
+async def test_f27_payout_of_restricted_money_opens_for_its_payee_once_it_is_released(
+    world, restricted, released
+):
     await world.with_method()
-    await world.feed(make.pay_in("one", RESTRICTED))
+    await world.feed(restricted("one", 0))
     assert await stands(world) == {first("one", RESTRICTED): (RESTRICTED, "claimable", "no_method")}
     assert await world.events(PlaceHold) == []
-    await world.feed(make.designated(RESTRICTED, "ann", "25.00", reason_code="released"))
+    await world.feed(released(1, "25.00"))
     new = successor(first("one", RESTRICTED))
     assert (await stands(world))[new] == ("ann", "approved", "reserving_funds")
     (hold,) = await world.events(PlaceHold)
     assert (hold.reference, hold.debit) == (new, wallet("ann"))
     # What is restricted later waits for a release of its own.
-    await world.feed(make.pay_in("two", RESTRICTED))
+    await world.feed(restricted("two", 2))
     assert (await stands(world))[first("two", RESTRICTED)][1] == "claimable"
-    await world.feed(make.designated(RESTRICTED, "ann", "25.00", reason_code="released"))
+    await world.feed(released(3, "25.00"))
     assert (await stands(world))[successor(first("two", RESTRICTED))][:2] == ("ann", "approved")
+
+
+async def test_f27_money_released_for_the_wallet_pays_nothing_that_comes_later(
+    world, restricted, released
+):
+    await world.with_method()
+    await world.feed(restricted("kept", 0, pay_out=False))
+    await world.feed(released(1, "25.00"))
+    await world.feed(restricted("one", 2))
+    assert found_of(await stands(world), "one") == (WAITS, None)
+    assert await world.events(PlaceHold) == []
+    await world.feed(released(3, "25.00"))
+    assert found_of(await stands(world), "one") == (MOVED, "approved")
+
+
+async def test_f27_releases_told_before_their_pay_ins_pay_each_its_own(world, restricted, released):
+    await world.with_method()
+    await world.feed(released(1, "25.00"), released(3, "40.00"))
+    await world.feed(restricted("two", 2, "40.00"))
+    await world.feed(restricted("one", 0), restricted("three", 4))
+    found = await stands(world)
+    assert found_of(found, "one") == (MOVED, "approved")
+    assert found_of(found, "two") == (MOVED, "approved")
+    assert found_of(found, "three") == (WAITS, None)
+
+
+@pytest.mark.parametrize("told_first", ["pay-in", "release"])
+async def test_f27_release_that_does_not_cover_a_payout_ends_it_and_leaves_nothing_to_others(
+    world, restricted, released, told_first
+):
+    """10 of 25 had been given back before: the rest is in the wallet, for its payee to withdraw."""
+    await world.with_method()
+    messages = [restricted("one", 0), released(1, "15.00")]
+    await world.one_by_one(*(messages if told_first == "pay-in" else reversed(messages)))
+    assert found_of(await stands(world), "one") == (GONE, None)
+    await world.feed(restricted("two", 2, "15.00"))
+    assert found_of(await stands(world), "two") == (WAITS, None)
+    await world.feed(released(3, "15.00"))
+    assert found_of(await stands(world), "two") == (MOVED, "approved")
+
+
+async def test_f27_release_of_one_currency_ends_no_payout_of_another(world, restricted, released):
+    await world.with_method()
+    await world.feed(restricted("one", 0))
+    await world.feed(released(1, "15.00", currency="EUR"))
+    assert found_of(await stands(world), "one") == (WAITS, None)
+
+
+async def test_f27_redesignated_money_waits_for_the_release_after_it_came(
+    world, make, restricted, released
+):
+    await world.with_method()
+    await world.feed(make.pay_in("one", EVENT))
+    await world.feed(restricted("kept", 0, pay_out=False), released(1, "25.00"))
+    claimed = make.designated(EVENT, RESTRICTED, "25.00", asked_at=at(2))
+    await world.feed(claimed)
+    waits = successor(first("one"), RESTRICTED)
+    assert (await stands(world))[waits][1:] == WAITS
+    await world.feed(released(3, "25.00"))
+    assert (await stands(world))[successor(waits)][:2] == ("ann", "approved")
 
 
 async def test_x3_payout_waits_for_the_method_of_its_new_owner(world, make):

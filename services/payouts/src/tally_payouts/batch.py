@@ -21,7 +21,7 @@ from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received
 from tally_payouts.context import Context
-from tally_payouts.domain.designation import Designation, is_unknown
+from tally_payouts.domain.designation import Designation, Release, is_unknown
 from tally_payouts.domain.methods import Instrument, Method, Methods
 from tally_payouts.domain.opening import NewPayout
 from tally_payouts.domain.payout import Moved, Order, Payout
@@ -48,6 +48,7 @@ class Needs:
     withdrawn: set[str] = field(default_factory=set)
     programs: set[str] = field(default_factory=set)
     redirected: set[str] = field(default_factory=set)
+    came_since: datetime | None = None
     choosers: set[str] = field(default_factory=set)
     placed: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
@@ -64,16 +65,7 @@ class Needs:
     def _add(self, event: object, ledger: str) -> None:
         match event:
             case PayInAllocated():
-                begun = openings(event, ledger)
-                if begun:
-                    self.programs.add(event.why.program)
-                self.openings[event.pay_in_id] = begun
-                self.payouts.update(new.id for new in begun)
-                self.payees.update(new.order.wallet_key for new in begun)
-                self.choosers.update(new.order.owner for new in begun)
-                self.redirected.update(
-                    new.order.owner for new in begun if is_unknown(new.order.owner)
-                )
+                self._begin(event, openings(event, ledger))
             case RequestPayout():
                 self.payouts.add(event.payout_id)
                 self.payees.add((event.owner, event.amount.currency))
@@ -89,7 +81,8 @@ class Needs:
             case CancelPayout() | AttemptChanged():
                 self.payouts.add(event.payout_id)
             case DesignationMoved():
-                self.redirected |= {event.owner, event.to_owner}
+                moved_at = event.asked_at or event.occurred_at
+                self._redirect({event.owner, event.to_owner}, moved_at)
                 codes = {amount.currency for amount in event.amounts}
                 self.payees |= {(event.to_owner, code) for code in codes}
                 self.choosers.add(event.to_owner)
@@ -104,6 +97,22 @@ class Needs:
                 self.payouts.add(event.reference)
             case _:
                 raise TypeError(f"{type(event).__name__} is not an input of the payouts service")
+
+    def _begin(self, event: PayInAllocated, begun: list[NewPayout]) -> None:
+        if begun:
+            self.programs.add(event.why.program)
+        self.openings[event.pay_in_id] = begun
+        self.payouts.update(new.id for new in begun)
+        self.payees.update(new.order.wallet_key for new in begun)
+        self.choosers.update(new.order.owner for new in begun)
+        unknown = {new.order.owner for new in begun if is_unknown(new.order.owner)}
+        if unknown:
+            self._redirect(unknown, event.occurred_at)
+
+    def _redirect(self, owners: set[str], came_at: datetime) -> None:
+        """Whose money may be led on; only releases since it came may be its own."""
+        self.redirected |= owners
+        self.came_since = min(came_at, self.came_since or came_at)
 
     def _identity(self, event: LevelChanged | GateTablePublished | LimitTablePublished) -> None:
         if isinstance(event, LevelChanged):
@@ -162,6 +171,13 @@ class Tracked:
         order = self.payout.order
         return Request(order.amount, self.context.where.country, order.source, order.kind)
 
+    @property
+    def came_at(self) -> datetime | None:
+        """When its money came, by the clock of who told; where that was not kept, when it opened."""
+        if self.context.came_at is not None or self.saved is None:
+            return self.context.came_at
+        return self.saved.opened_at
+
     def opened_before(self, moment: datetime | None) -> bool:
         """Whether it was there by then; a fact of before says no moment, and means all there are."""
         if moment is None:
@@ -200,6 +216,8 @@ class Batch:
     policies: dict[PolicyKey, Policy]
     designations: dict[Key, Designation] = field(default_factory=dict)
     changed_designations: dict[Key, Designation] = field(default_factory=dict)
+    releases: dict[Key, dict[datetime, Release]] = field(default_factory=dict)
+    changed_releases: dict[tuple[Key, datetime], Release] = field(default_factory=dict)
     claimable: dict[Key, dict[str, None]] = field(default_factory=dict)
     choosers: dict[str, dict[Key, None]] = field(default_factory=dict)
     history: list[Moved] = field(default_factory=list)
@@ -234,6 +252,11 @@ class Batch:
         """Put a designation in place of the one before."""
         self.designations[designation.key] = designation
         self.changed_designations[designation.key] = designation
+
+    def release(self, key: Key, release: Release) -> None:
+        """Put a release of restricted money in place, or what is left of one."""
+        self.releases.setdefault(key, {})[release.asked_at] = release
+        self.changed_releases[key, release.asked_at] = release
 
     def policy_in_force(self, program: str, now: datetime) -> Policy | None:
         """The version a payout of this program opens with."""

@@ -1,14 +1,19 @@
 """Payouts of owners nobody knew, on the way to whoever the money is designated to since (X3)."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from tally_contracts.funding_claims import DesignationMoved
+from tally_money import Money
 from tally_payouts.batch import Batch, Tracked, new_payout
 from tally_payouts.domain.designation import (
     ENDS_WHOLE,
+    Designation,
+    Release,
     arrived,
     decide_follow,
+    is_restricted,
     is_unknown,
 )
 from tally_payouts.domain.methods import Methods, way_out
@@ -37,8 +42,14 @@ class Following:
         for wire in event.amounts:
             amount = wire.money()
             key = (event.owner, amount.currency.code)
+            asked_at = event.asked_at or event.occurred_at
+            if is_restricted(event.owner):
+                so_far = self.batch.releases.get(key, {}).get(asked_at)
+                total = amount if so_far is None else so_far.left + amount
+                self.batch.release(key, Release(asked_at, total))
+                amount = Money(0, amount.currency)
             known = self.batch.designations.get(key)
-            self.batch.designate(arrived(known, event.owner, event.to_owner, amount))
+            self.batch.designate(arrived(known, event.owner, event.to_owner, amount, asked_at))
         all_there_was = ENDS_WHOLE.get(event.reason_code, False)
         for key in sorted(self.batch.claimable):
             if key[0] == event.owner:
@@ -55,22 +66,33 @@ class Following:
         order = tracked.payout.order
         if not is_unknown(order.owner):
             return
-        known = self.batch.designations.get(order.wallet_key)
+        known, release = self._money_of(tracked)
         code = order.amount.currency.code
         to_owner = "" if known is None else known.to_owner
         account = derived_id("acc", self.tenant, f"wallet/{to_owner}/{code}")
-        followed = decide_follow(tracked.payout, known, account, whole=whole)
+        followed = decide_follow(
+            # A release moves all there is: what it does not cover has no other to wait for.
+            tracked.payout,
+            known,
+            account,
+            whole=whole or release is not None,
+        )
         if followed is None:
             return
         policy, version = self.batch.policy_of(tracked), tracked.payout.policy_version
         self.take_up(tracked, followed.decision)
-        if followed.successor is None or followed.designation is None:
+        left = followed.designation
+        if followed.successor is None or left is None:
             return
-        self.batch.designate(followed.designation)
+        if release is None:
+            self.batch.designate(left)
+        else:
+            self.batch.release(order.wallet_key, replace(release, left=left.left))
         payout_id = derived_id("po", tracked.payout.id, to_owner)
         new = replace(new_payout(payout_id, followed.successor), policy_version=version)
         # With the circumstances of the payout before it: the same money, for the same reason.
-        successor = Tracked(tracked.payout, tracked.context)
+        context = replace(tracked.context, came_at=_latest(tracked.came_at, left.asked_at))
+        successor = Tracked(tracked.payout, context)
         methods = self.batch.methods.get(new.order.wallet_key, Methods(to_owner, code))
         successor.payout = replace(tracked.payout, order=new.order)
         decision = decide_open(new, permitted(policy, successor.request, way_out(methods)))
@@ -78,3 +100,20 @@ class Following:
         self.batch.payouts[new.id] = successor
         self.take_up(successor, decision)
         self.follow(successor)
+
+    def _money_of(self, tracked: Tracked) -> tuple[Designation | None, Release | None]:
+        """What a payout may take: of restricted money, of the one release that its own is in."""
+        order, came_at = tracked.payout.order, tracked.came_at
+        known = self.batch.designations.get(order.wallet_key)
+        if known is None or not is_restricted(order.owner):
+            return known, None
+        releases = self.batch.releases.get(order.wallet_key, {}).values()
+        since = [one for one in releases if came_at is None or one.asked_at >= came_at]
+        if not since:
+            return None, None
+        release = min(since, key=lambda one: one.asked_at)
+        return replace(known, left=release.left), release
+
+
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tally_messaging import Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs, Tracked
+from tally_payouts.domain.designation import is_restricted
 from tally_payouts.domain.exits import decide_again
 from tally_payouts.exits import Exits, load_parties, load_tables, load_used, read_tables
 from tally_payouts.exits import save as save_exits
@@ -67,6 +68,8 @@ class PayoutService:
         conn = uow.conn
         await load_tables(conn, exits, needs)
         designations = await designation_store.lock(conn, needs.redirected)
+        restricted = {owner for owner, _ in designations if is_restricted(owner)}
+        releases = await designation_store.releases(conn, restricted, needs.came_since)
         waiting_keys = await designation_store.waiting(conn, needs.redirected)
         instruments = await method_store.lock_instruments(conn, needs.instruments)
         choosing = needs.choosing | await method_store.chosen_by(conn, needs.judged)
@@ -82,7 +85,16 @@ class PayoutService:
             (row.program, row.version): row.policy()
             for row in await policy_store.load_policies(conn, needs.programs, uow.now, waiting)
         }
-        return Batch(needs.openings, tracked, methods, instruments, wallets, policies, designations)
+        return Batch(
+            needs.openings,
+            tracked,
+            methods,
+            instruments,
+            wallets,
+            policies,
+            designations,
+            releases=releases,
+        )
 
     async def _save(self, uow: UnitOfWork, batch: Batch, exits: Exits) -> None:
         conn, now = uow.conn, uow.now
@@ -95,6 +107,7 @@ class PayoutService:
         await method_store.save_wallets(conn, batch.new_wallets)
         await policy_store.save_policies(conn, batch.new_policies)
         await designation_store.save(conn, batch.changed_designations)
+        await designation_store.save_releases(conn, batch.changed_releases)
         await save_exits(conn, exits)
 
 

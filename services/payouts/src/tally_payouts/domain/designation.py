@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from tally_money import Money
@@ -11,7 +12,8 @@ from tally_payouts.domain.states import PayoutState
 
 MOVED: Final = Standing("designation_moved")
 GONE: Final = Standing("designation_money_gone")
-_KINDS: Final = ("event:", "contact:", "restricted:")
+_RESTRICTED: Final = "restricted:"
+_KINDS: Final = ("event:", "contact:", _RESTRICTED)
 
 
 def is_unknown(owner: str) -> bool:
@@ -19,18 +21,36 @@ def is_unknown(owner: str) -> bool:
     return owner.startswith(_KINDS)
 
 
+def is_restricted(owner: str) -> bool:
+    """Whether money of this owner waits until its payee, who is known, may receive it."""
+    return owner.startswith(_RESTRICTED)
+
+
 @dataclass(frozen=True, slots=True)
 class Designation:
-    """Whose the money of an owner is since. `left`: of what was moved, what no payout has taken."""
+    """Whose the money of an owner is since. `left`: of what was moved, what no payout has taken.
+
+    `asked_at`: when the last movement was asked for. What is left of restricted money each release
+    keeps for itself.
+    """
 
     owner: str
     to_owner: str
     left: Money
+    asked_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         """Owner and currency."""
         return self.owner, self.left.currency.code
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """All the restricted money of a currency there was when it was asked for, and what is left of it."""
+
+    asked_at: datetime
+    left: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +62,13 @@ class Followed:
     designation: Designation | None = None
 
 
-def arrived(known: Designation | None, owner: str, to_owner: str, amount: Money) -> Designation:
+def arrived(
+    known: Designation | None, owner: str, to_owner: str, amount: Money, asked_at: datetime
+) -> Designation:
     """The designation once more was moved."""
     if known is None:
-        return Designation(owner, to_owner, amount)
-    return replace(known, to_owner=to_owner, left=known.left + amount)
+        return Designation(owner, to_owner, amount, asked_at)
+    return replace(known, to_owner=to_owner, left=known.left + amount, asked_at=asked_at)
 
 
 def decide_follow(
