@@ -19,6 +19,7 @@ from tally_runtime import derived_id
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, Platform, open_platform, party, who
+from .test_receipts_service import publish
 from .unclaimed_bench import (
     CLAIM_COMMANDS,
     COMMANDS,
@@ -26,6 +27,7 @@ from .unclaimed_bench import (
     START,
     WHY,
     YEARS_3,
+    claim,
     confirm,
     decision,
     dormancy,
@@ -133,6 +135,20 @@ async def test_money_a_company_brought_before_it_was_registered_is_of_its_tree_s
     assert [tuple(row) for row in rows] == [(party("late"), party("root"))]
 
 
+def merged(*, into: str) -> PartiesMerged:
+    """Carl is somebody else, too."""
+    return PartiesMerged(
+        tenant=party("root"),
+        who=who("root"),
+        reason="one person",
+        occurred_at=START,
+        party_id=party(into),
+        merged=party("carl"),
+        merged_tenant=party("root"),
+        by="approval",
+    )
+
+
 async def test_wallet_is_of_the_party_it_was_merged_into_and_by_its_country(
     platform: Platform,
 ) -> None:
@@ -140,20 +156,53 @@ async def test_wallet_is_of_the_party_it_was_merged_into_and_by_its_country(
     await pay_in(platform, 1, Beneficiary(party=party("carl")))
     account = BOOKS.wallet(party("carl"), "USD").id
     assert await law(platform, account) == (party("root"), "elsewhere", "active")
-    merged = PartiesMerged(
-        tenant=party("root"),
-        who=who("root"),
-        reason="one person",
-        occurred_at=START,
-        party_id=party("anna"),
-        merged=party("carl"),
-        merged_tenant=party("root"),
-        by="approval",
-    )
-    await platform.send(merged, topic="directory.parties.v1")
+    await platform.send(merged(into="anna"), topic="directory.parties.v1")
     assert await law(platform, account) == (party("root"), "us", "active")
     (fact,) = of(await send(platform, confirm(party("anna"), "anna")), OwnerConfirmed)
     assert fact.wallets == 1
+
+
+@pytest.fixture
+async def closed(platform: Platform) -> Platform:
+    """Nobody may receive yet."""
+    await publish(platform, places=("*",))
+    return platform
+
+
+async def law_of_restricted(platform: Platform, name: str) -> tuple[str, str, str]:
+    return await law(platform, BOOKS.wallet(f"restricted:{party(name)}", "USD").id)
+
+
+async def test_f27_clock_of_restricted_money_goes_by_its_payee_and_stays_in_its_tree(
+    closed: Platform,
+) -> None:
+    await pay_in(closed, 1, Beneficiary(party=party("carl")))
+    assert await law_of_restricted(closed, "carl") == (party("root"), "us", "active")
+    await closed.register("other", tenant="other")
+    await closed.register("carl", tenant="other", country="DE")
+    assert await law_of_restricted(closed, "carl") == (party("root"), "elsewhere", "active")
+    await closed.send(merged(into="anna"), topic="directory.parties.v1")
+    assert await law_of_restricted(closed, "carl") == (party("root"), "us", "active")
+
+
+async def test_f27_company_that_is_told_of_later_says_whose_tree_restricted_money_is_in_alone(
+    closed: Platform,
+) -> None:
+    await closed.register("carl", country="DE")
+    await pay_in(closed, 1, Beneficiary(party=party("carl")), company="late")
+    assert await law_of_restricted(closed, "carl") == (party("late"), "elsewhere", "active")
+    await closed.register("late", country="US")
+    assert await law_of_restricted(closed, "carl") == (party("root"), "elsewhere", "active")
+
+
+async def test_f27_clock_of_what_was_claimed_and_is_restricted_goes_by_the_claimant(
+    closed: Platform,
+) -> None:
+    await closed.register("carl", contacts=True, country="DE")
+    await pay_in(closed, 1)
+    assert await law(closed, BOOKS.wallet(EVENT, "USD").id) == (party("root"), "us", "active")
+    await claim(closed, "carl")
+    assert await law_of_restricted(closed, "carl") == (party("root"), "elsewhere", "active")
 
 
 async def test_owner_that_money_named_by_a_reference_signs_by_its_id_once_the_directory_tells_it(

@@ -13,7 +13,7 @@ from tally_contracts.funding_claims import (
     DesignationRefused,
     ReceiptRestricted,
 )
-from tally_funding.claims import clocks, postings, reclaims
+from tally_funding.claims import clocks, holders, postings, reclaims
 from tally_funding.claims.clocks import Opening, Stopping
 from tally_funding.claims.domain.estate import (
     BY_ITSELF,
@@ -266,7 +266,7 @@ class Batch:
                 owner=to_owner,
                 unit=unit,
                 told=told,
-                # The holder is the same, and so is its jurisdiction.
+                # The holder is the same, and so is its jurisdiction where no payee is known.
                 country=wallet.clock.jurisdiction,
                 now=self.uow.now,
             )
@@ -371,7 +371,8 @@ class Batch:
 
     async def _save_wallets(self) -> None:
         if self._opening:
-            await clocks.open_wallets(self.uow, self._opening)
+            opening = await holders.by_their_payees(self.uow, self._opening)
+            await clocks.open_wallets(self.uow, opening)
         if self._companies:
             await wallets.add_companies(self.uow.conn, self._companies)
         if self._stopping:
