@@ -149,7 +149,8 @@ class DecideTask(KycCommand):
 class ReportChange(KycCommand):
     """Command: something known of a party is true no longer, so what rested on it is asked anew.
 
-    `changed`: name, birth_date, nationality, address, country, ownership.
+    `changed`: name, birth_date, nationality, address, country, ownership. `country` is the one the
+    party lives in now: said if `changed` names it, and only then.
     """
 
     TYPE: ClassVar[str] = "kyc.party.report_change.v1"
@@ -157,6 +158,7 @@ class ReportChange(KycCommand):
     party_id: TypeId
     changed: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=16)]
     reason: Text
+    country: Country | None = None
 
 
 class _TableCommand(KycCommand):
@@ -331,9 +333,9 @@ class KycCommandRefused(_Fact):
 
     `code`: party_unknown, kind_unknown, task_unknown, task_waits, task_state, outcome_unknown,
     decided_by_submitter, not_permitted, reason_missing, reason_malformed, expiry_missing,
-    expiry_past, expiry_not_wanted, evidence_missing, change_unknown, operator_only, version_stale,
-    effective_past, period_empty, table_overlap, row_duplicate, row_incomplete, word_unknown,
-    id_reused (more may come).
+    expiry_past, expiry_not_wanted, evidence_missing, change_unknown, country_missing,
+    country_not_wanted, operator_only, version_stale, effective_past, period_empty, table_overlap,
+    row_duplicate, row_incomplete, word_unknown, id_reused (more may come).
     """
 
     TYPE: ClassVar[str] = "kyc.command.refused.v1"

@@ -288,6 +288,45 @@ async def test_f30_another_country_of_residence_asks_anew(kyc: Any) -> None:
     assert (told[-1].level, told[-1].jurisdiction) == ("none", "FR")
 
 
+async def test_f30_a_country_is_changed_by_who_reports_it_and_told_for_all_ids(kyc: Any) -> None:
+    await kyc.passed("collect_data")
+    merge = kyc.fact(
+        facts.PartiesMerged,
+        party_id=party_id("ann"),
+        merged=party_id("twin"),
+        merged_tenant=party_id("agg"),
+        by="approval",
+    )
+    await kyc.send(merge)
+
+    def report(*changed: str, country: str | None) -> Any:
+        return kyc.command(
+            wire.ReportChange,
+            party_id=party_id("ann"),
+            changed=changed,
+            reason="Moved",
+            country=country,
+            by="ann",
+        )
+
+    missing, unwanted = report("country", country=None), report("address", country="FR")
+    assert await kyc.refusal(missing) == ("country_missing", "/country")
+    assert await kyc.refusal(unwanted) == ("country_not_wanted", "/country")
+    reported, expired, opened, ann, twin = await kyc.send(report("country", country="FR"))
+    assert reported.changed == ("country",)
+    assert (expired.kind, opened.kind) == ("collect_data", "collect_data")
+    assert [(each.party_id, each.level, each.jurisdiction) for each in (ann, twin)] == [
+        (party_id("ann"), "none", "FR"),
+        (party_id("twin"), "none", "FR"),
+    ]
+    again = await kyc.send(report("country", country="US"))
+    assert types(again) == ["party.change_reported", *["level.changed"] * 2], (
+        "same level, elsewhere"
+    )
+    assert (again[1].level, again[1].jurisdiction) == ("none", "US")
+    assert types(await kyc.send(report("country", country="US"))) == ["party.change_reported"]
+
+
 async def test_of_merged_parties_the_tasks_of_the_kept_one_stand_for_both_ids(kyc: Any) -> None:
     await kyc.passed("collect_data")
     await kyc.send(kyc.registered("twin"))

@@ -1,11 +1,16 @@
 """Commands about a party's tasks, and about what is known of it."""
 
+from dataclasses import replace
+from typing import Final
+
 from tally_contracts import kyc as wire
 from tally_kyc.commands.levels import ask_anew, asked_again, open_new, refresh, resting_on
 from tally_kyc.desk import TASK_PREFIX, Desk
 from tally_kyc.domain.refusal import refuse
 from tally_kyc.domain.tasks import Shown, Task, TaskKind, TaskState, Verdict, decided, submitted
 from tally_kyc.domain.world import Party, decides_on
+
+_COUNTRY: Final = "country"
 
 
 def open_task(desk: Desk, command: wire.OpenTask) -> None:
@@ -81,8 +86,8 @@ def decide(desk: Desk, command: wire.DecideTask) -> None:
 
 def report_change(desk: Desk, command: wire.ReportChange) -> None:
     """Something known of a party is true no longer: what showed it is asked anew."""
-    party = _party(desk, command.party_id)
-    _need_a_say(desk, party)
+    before = _party(desk, command.party_id)
+    _need_a_say(desk, before)
     for place, part in enumerate(command.changed):
         if part not in desk.policy.touches:
             refuse(
@@ -91,6 +96,9 @@ def report_change(desk: Desk, command: wire.ReportChange) -> None:
                 f"no task rests on {part}",
                 f"use some of: {', '.join(sorted(desk.policy.touches))}",
             )
+    _check_country(command)
+    party = replace(before, country=command.country or before.country)
+    desk.world.parties.put(party.party_id, party)
     tasks = resting_on(desk, party, command.changed)
     ids = [desk.new_id(TASK_PREFIX) for _ in asked_again(desk, party, tasks)]
     reported = wire.ChangeReported(
@@ -102,7 +110,24 @@ def report_change(desk: Desk, command: wire.ReportChange) -> None:
     )
     desk.tell(party.party_id, reported)
     ask_anew(desk, party, tasks, command.reason, ids)
-    refresh(desk, party)
+    refresh(desk, party, always=party.country != before.country)
+
+
+def _check_country(command: wire.ReportChange) -> None:
+    if _COUNTRY in command.changed and command.country is None:
+        refuse(
+            "country_missing",
+            "/country",
+            "nothing says in which country the party lives now",
+            "say it by its ISO 3166-1 alpha-2 code",
+        )
+    if _COUNTRY not in command.changed and command.country is not None:
+        refuse(
+            "country_not_wanted",
+            "/country",
+            "the country of residence is not among what has changed",
+            f"leave it out, or name {_COUNTRY} in changed",
+        )
 
 
 def _party(desk: Desk, party_id: str) -> Party:
