@@ -56,7 +56,8 @@ async def bench(
     context.stopping.set()
     taking_in.cancel()
     await asyncio.gather(taking_in, return_exceptions=True)
-    await gateway.reads.aclose()
+    for asked in (gateway.reads, gateway.contacts, gateway.identities):
+        await asked.aclose()
     await pool.close()
 
 

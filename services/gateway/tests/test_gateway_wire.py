@@ -9,6 +9,8 @@ import pytest
 
 from tally_gateway.wire import CONNECTIONS_MAX, asking
 
+from .gateway_bench import Bench
+
 TIMEOUT_S = 20
 SMALL = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
 
@@ -96,6 +98,31 @@ async def test_a_question_whose_connection_is_lost_under_it_is_asked_once_more(
     other.answer = lambda path: other.hang_up() if other.connections == 1 else SMALL % (2, b"ok")
     assert (await client.get("/after")).text == "ok"
     assert other.asked == ["/before", "/after", "/after"]
+
+
+async def test_a_question_that_counts_is_asked_once_though_its_connection_is_lost(
+    other: Other,
+) -> None:
+    async with asking(f"http://127.0.0.1:{other.port}", TIMEOUT_S, once=True) as once:
+        await once.get("/before")
+        assert (await once.get("/next")).text == "/next"
+        assert other.connections == 2, "none is kept that could be lost while idle"
+        other.answer = lambda _: other.hang_up()
+        with pytest.raises(httpx.NetworkError):
+            await once.get("/lost")
+    assert other.asked == ["/before", "/next", "/lost"]
+
+
+async def test_contacts_are_looked_at_once_though_the_connection_is_lost(
+    bench: Bench, other: Other
+) -> None:
+    ann = await bench.register("ann", "payee")
+    bench.gateway.contacts.base_url = f"http://127.0.0.1:{other.port}"
+    other.answer = lambda _: other.hang_up()
+    path = f"/v1/parties/{ann}/contacts"
+    answered = await bench.get(path, await bench.key("ann"), purpose="To see")
+    assert answered.status_code == 503
+    assert len(other.asked) == 1
 
 
 async def test_an_answer_that_was_given_up_is_nobody_elses(

@@ -73,7 +73,8 @@ def gateway_of(settings: GatewaySettings, bell: Bell, context: WorkerContext) ->
         ),
         bell=bell,
         reads=asking(settings.portfolio_url, _READ_TIMEOUT_S),
-        contacts=asking(settings.directory_url, _READ_TIMEOUT_S),
+        # A look at contacts is counted and told to whose they are.
+        contacts=asking(settings.directory_url, _READ_TIMEOUT_S, once=True),
         identities=asking(settings.kyc_url, _READ_TIMEOUT_S),
         internal_keys=InternalKeys(internal, tuple(internal_previous)),
         stopping=context.stopping,

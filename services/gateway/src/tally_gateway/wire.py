@@ -1,4 +1,4 @@
-"""Questions to read APIs, over kept connections.
+"""Questions to read APIs, over kept connections where one may be asked twice.
 
 httpx asks through aiohttp: its own transport reads an answer in Python, which took longer than
 portfolio takes to find most of them.
@@ -19,11 +19,14 @@ _KEPT_S: Final = 60.0
 class _ThroughAiohttp(httpx.AsyncBaseTransport):
     """Asks and reads the whole answer; every failure is an httpx error.
 
-    aiohttp asks once more by itself where a kept connection was lost: a GET changes nothing.
+    aiohttp asks once more by itself where a connection was lost, which changes nothing of what is
+    asked about; of a look that is told, both are told. With `once` it does not, and no connection is
+    kept, since one that was lost while idle would fail a question.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, *, once: bool) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._once = once
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -49,17 +52,33 @@ class _ThroughAiohttp(httpx.AsyncBaseTransport):
         """The session, made by the loop that asks first."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=_KEPT_S),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, force_close=True)
+                if self._once
+                else aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=_KEPT_S),
+                middlewares=(_not_again,) if self._once else (),
                 auto_decompress=False,
             )
         return self._session
 
 
-def asking(url: str, timeout_s: float) -> httpx.AsyncClient:
-    """A client for one read API; proxies of the environment are not used."""
+async def _not_again(
+    request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await ask(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        # After these two aiohttp asks again, be the connection a new one; after others it does not.
+        raise aiohttp.ClientError(str(error)) from error
+
+
+def asking(url: str, timeout_s: float, *, once: bool = False) -> httpx.AsyncClient:
+    """A client for one read API; `once`: no question is asked a second time, since it counts.
+
+    Proxies of the environment are not used.
+    """
     return httpx.AsyncClient(
         base_url=url,
         trust_env=False,
-        transport=_ThroughAiohttp(timeout_s),
+        transport=_ThroughAiohttp(timeout_s, once=once),
         headers={"Accept-Encoding": "identity"},
     )
