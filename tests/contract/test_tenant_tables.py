@@ -76,6 +76,7 @@ WITHOUT_TENANT = {
                 "payout_case",
                 "payout_history",
                 "program_policy",
+                "restricted_release",
                 "return_seen",
                 "wallet",
             ]

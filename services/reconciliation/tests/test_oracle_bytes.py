@@ -250,7 +250,7 @@ EMPTY: Mapping[str, str] = {
     },
     "ledger.daily_root": "spoilt in test_oracle_days.py",
     **{f"{schema}.quarantine": _ASIDE for schema in ("ledger", "payouts", "portfolio", "rails")},
-    "payouts.designation": _ASKED,
+    **{f"payouts.{table}": _ASKED for table in ("designation", "restricted_release")},
     "payouts.payout_case": _CASE,
     "payouts.program_policy": "a copy of the document that programs published",
     **{
