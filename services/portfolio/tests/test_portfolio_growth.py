@@ -1,7 +1,7 @@
 """No read costs more because there are more movements: the same rows, and the pages of deeper indexes."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from tally_portfolio.api_records import SHELVES, UNDER_PROGRAMS
 from tally_portfolio.service import reading
 from tally_portfolio.store.views import BEGINNING, LAST, NEWEST, Position
 from tally_portfolio.views import SCAN_MAX, Page, Seat
-from tally_portfolio.wallet_views import OpenedWallet
+from tally_portfolio.wallet_views import OpenedWallet, Part
 from tally_security.internal import Persona, Viewer
 
 from .portfolio_plans import START, Effort, Explained, fill
@@ -19,6 +19,7 @@ HOT, ROOT = f"acc_{0:026d}", "party_root"
 # The same day, with ten times as many payments in it.
 FEW, MANY = (1_000, "86.4 seconds"), (10_000, "8.64 seconds")
 MIDDLE = START + timedelta(hours=15, minutes=31, seconds=7)
+DAY = START + timedelta(days=1)
 # A balance at a time reads minutes of its last hour: no more of them than there are, and one has rows.
 MORE_ROWS = 60
 PERSONAS = (
@@ -69,10 +70,10 @@ def _history(before: Position) -> Ask:
     return lambda conn, seat: wallet_views.history(_wallet(conn, seat), before, BEGINNING, 50)
 
 
-def _balance_at(conn: Explained, seat: Seat) -> Awaitable[Any]:
-    return wallet_views.account_statement(
-        _wallet(conn, seat), MIDDLE, MIDDLE, now=MIDDLE + timedelta(days=99), settled=timedelta()
-    )
+def _statement(since: datetime, until: datetime, begins: datetime) -> Ask:
+    part = Part(since, until, Position(begins, -1, ""), None, 50)
+    settled = {"now": MIDDLE + timedelta(days=99), "settled": timedelta()}
+    return lambda conn, seat: wallet_views.account_statement(_wallet(conn, seat), part, **settled)
 
 
 QUESTIONS: dict[str, Ask] = {
@@ -87,7 +88,9 @@ QUESTIONS: dict[str, Ask] = {
     "payment": lambda _, seat: views.payment(seat, "pin_500"),
     "movements": _history(LAST),
     "older movements": _history(Position(MIDDLE, 0, "")),
-    "balance at a time": _balance_at,
+    "balance at a time": _statement(MIDDLE, MIDDLE, MIDDLE),
+    "statement of a busy day": _statement(START, DAY, START),
+    "a later part of it": _statement(START, DAY, MIDDLE),
     "money of an event": lambda _, seat: event_views.money_of_event(seat, "campaign"),
     "money of a small event": lambda _, seat: event_views.money_of_event(seat, "order:305"),
     **{shelf.path: _listing((shelf.kind,), record_views.loader(shelf.kind)) for shelf in SHELVES},

@@ -313,7 +313,7 @@ async def test_f6_a_grant_opens_the_fields_it_names_and_each_look_is_logged(
     ("path", "code", "field"),
     [
         ("/payouts?limit=0", "parameter_invalid", "/limit"),
-        ("/payouts?limit=501", "parameter_invalid", "/limit"),
+        ("/payouts?limit=201", "parameter_invalid", "/limit"),
         ("/payouts?limit=ten", "parameter_invalid", "/limit"),
         ("/payouts?colour=red", "parameter_unknown", "/colour"),
         ("/payouts?cursor=xyz", "cursor_invalid", "/cursor"),
@@ -327,6 +327,8 @@ async def test_f6_a_grant_opens_the_fields_it_names_and_each_look_is_logged(
         ("/wallets/{w}/statement?at=2026-09-21T10:00:00", "span_invalid", "/at"),
         ("/wallets/{w}/statement?from=2026-09-21", "span_invalid", "/at"),
         ("/wallets/{w}/statement?from=2026-09-21&until=2026-09-20", "span_invalid", "/until"),
+        ("/wallets/{w}/statement?at=2026-09-21&limit=201", "parameter_invalid", "/limit"),
+        ("/wallets/{w}/statement?at=2026-09-21&cursor=W10", "cursor_invalid", "/cursor"),
         ("/wallets/{w}/movements?from=0001-01-01T00:00:00%2B14:00", "span_invalid", "/from"),
     ],
 )

@@ -87,6 +87,56 @@ async def test_a_statement_adds_up_and_carries_the_digest_of_its_canonical_form(
     assert statement["closing"]["available"]["amount"] == "0.00"
 
 
+async def _parts(portfolio: Any, viewer: Any, account: str, query: str) -> list[Any]:
+    """All parts of a statement, each asked for by the `next` of the one before."""
+    found = [json.loads(await _bytes(portfolio, viewer, account, query))]
+    while found[-1]["next"] is not None:
+        more = f"{query}&cursor={found[-1]['next']}"
+        found.append(json.loads(await _bytes(portfolio, viewer, account, more)))
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 4, 8])
+async def test_x8_parts_of_a_statement_are_a_chain_and_together_the_statement(
+    portfolio: Any, told: Any, viewer_of: Any, limit: int
+) -> None:
+    viewer, account = viewer_of(told, "ann", "payee"), told.stories[0].wallet
+    span = "from=2026-09-21&until=2026-09-22"
+    (whole,) = await _parts(portfolio, viewer, account, span)
+    assert (whole["statement"]["form"], len(whole["statement"]["entries"])) == (1, 9)
+    parts = await _parts(portfolio, viewer, account, f"{span}&limit={limit}")
+    statements = [part["statement"] for part in parts]
+    sizes = [len(each["entries"]) for each in statements]
+    assert sum(sizes) == 9
+    assert all(size == limit for size in sizes[:-1])
+    assert {each["form"] for each in statements} == {2}
+    for part, before in zip(parts, [{"sha256": None}, *parts], strict=False):
+        assert part["sha256"] == hashlib.sha256(canonical(part["statement"])).hexdigest()
+        assert part["statement"].pop("follows") == before["sha256"]
+    entries = [entry for each in statements for entry in each["entries"]]
+    for each in statements:
+        assert each | {"form": 1, "entries": entries} == whole["statement"]
+    assert hashlib.sha256(canonical(whole["statement"])).hexdigest() == whole["sha256"]
+
+
+async def test_a_statement_goes_on_only_where_its_span_has_movements(
+    portfolio: Any, told: Any, viewer_of: Any
+) -> None:
+    viewer, account = viewer_of(told, "ann", "payee"), told.stories[0].wallet
+    first = await _parts(portfolio, viewer, account, "from=2026-09-21&until=2026-09-22&limit=4")
+    path = f"/wallets/{account}"
+    async with portfolio.asks(viewer) as client:
+        page = (await client.get(f"{path}/movements?limit=4")).json()
+        for query in (
+            f"from=2026-09-22&until=2026-09-23&cursor={first[0]['next']}",
+            f"from=2026-09-20&until=2026-09-21&cursor={first[0]['next']}",
+            f"at=2026-09-22&cursor={first[0]['next']}",
+            f"from=2026-09-21&until=2026-09-22&cursor={page['next']}",
+        ):
+            answer = await client.get(f"{path}/statement?{query}")
+            assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid"), query
+
+
 async def test_f1_the_balance_at_any_past_time_is_the_sum_of_what_was_posted_before(
     portfolio: Any, told: Any, story: Any, viewer_of: Any
 ) -> None:

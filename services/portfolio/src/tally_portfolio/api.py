@@ -19,6 +19,7 @@ from tally_portfolio.asking import (
     StatementQuestion,
     TotalsQuestion,
     WalletsQuestion,
+    cursor_of,
     moment,
     sparse,
 )
@@ -113,11 +114,13 @@ def _add_wallet_routes(app: FastAPI, api: ReadApi) -> None:
         asked: Annotated[StatementQuestion, Query()],
         viewer: Annotated[Viewer, Depends(api.viewer)],
     ) -> Response:
-        since, until = asked.span()
+        part = asked.part()
         async with wallet_views.opened(api.pool, viewer, id) as found:
-            written = await wallet_views.account_statement(
-                found, since, until, now=api.clock.now(), settled=api.settled
+            written, after = await wallet_views.account_statement(
+                found, part, now=api.clock.now(), settled=api.settled
             )
             grants = found.grants
         await api.log(viewer, grants, "statement")
-        return Response(written, media_type="application/json")
+        return Response(
+            written.answer(cursor_of(after, written.sha256)), media_type="application/json"
+        )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -11,12 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from tally_portfolio.domain.redaction import FIELDS, Document
 from tally_portfolio.errors import CursorInvalid, FieldUnknown, SpanInvalid
 from tally_portfolio.store.views import LAST, NEWEST, Place, Position
+from tally_portfolio.wallet_views import Part
 
-LIMIT_MAX = 500
+LIMIT_MAX = 200
+"""A page has this many things at most."""
 _CURSOR_CHARS_MAX = 400
-_PLACE_PARTS, _POSITION_PARTS = 2, 3
+_PLACE_PARTS, _POSITION_PARTS, _PART_PARTS = 2, 3, 4
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[str, StringConstraints(max_length=_CURSOR_CHARS_MAX)]
 
 
 class Question(BaseModel):
@@ -40,8 +46,8 @@ class Question(BaseModel):
 class ListQuestion(Question):
     """What lists may be asked with."""
 
-    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
-    cursor: Annotated[str, StringConstraints(max_length=_CURSOR_CHARS_MAX)] | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
 
     def place(self) -> Place:
         """Where the list goes on; raises CursorInvalid."""
@@ -54,10 +60,7 @@ class ListQuestion(Question):
         """Where the list of movements goes on; raises CursorInvalid."""
         if self.cursor is None:
             return LAST
-        at, log_seq, transfer_id = _opened(self.cursor, _POSITION_PARTS)
-        if not isinstance(log_seq, int) or not 0 <= log_seq < 2**63:
-            raise _bad_cursor()
-        return Position(_moment(at), log_seq, _word(transfer_id))
+        return _position(_opened(self.cursor, _POSITION_PARTS))
 
 
 class SeatQuestion(ListQuestion):
@@ -133,6 +136,19 @@ class StatementQuestion(BaseModel):
     at: str | None = None
     since: Annotated[str | None, Field(alias="from")] = None
     until: str | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+    def part(self) -> Part:
+        """Which part of the statement is asked for; raises SpanInvalid, CursorInvalid."""
+        since, until = self.span()
+        if self.cursor is None:
+            return Part(since, until, Position(since, -1, ""), None, self.limit)
+        *begins, follows = _opened(self.cursor, _PART_PARTS)
+        position = _position(begins)
+        if not since <= position.at < until:
+            raise _bad_cursor()
+        return Part(since, until, position, _digest(follows), self.limit)
 
     def span(self) -> tuple[datetime, datetime]:
         """From when until when; raises SpanInvalid."""
@@ -161,12 +177,12 @@ def moment(text: str, field: str) -> datetime:
     raise SpanInvalid(f"{text[:40]!r} is neither a day nor a time with its offset", field)
 
 
-def cursor_of(place: Place | Position | None) -> str | None:
-    """The text that lets a list go on from a place, None at the end."""
+def cursor_of(place: Place | Position | None, *more: str) -> str | None:
+    """The text that lets a list go on from a place, None at the end; `more` is kept in it."""
     if place is None:
         return None
     micros = (place.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    text = json.dumps([micros, *place[1:]], separators=(",", ":"))
+    text = json.dumps([micros, *place[1:], *more], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
@@ -194,6 +210,19 @@ def _moment(micros: object) -> datetime:
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
         except OverflowError:
             raise _bad_cursor() from None
+    raise _bad_cursor()
+
+
+def _position(parts: list[object]) -> Position:
+    at, log_seq, transfer_id = parts
+    if not isinstance(log_seq, int) or not 0 <= log_seq < 2**63:
+        raise _bad_cursor()
+    return Position(_moment(at), log_seq, _word(transfer_id))
+
+
+def _digest(text: object) -> str:
+    if isinstance(text, str) and _SHA256.fullmatch(text):
+        return text
     raise _bad_cursor()
 
 

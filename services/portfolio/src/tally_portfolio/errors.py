@@ -18,11 +18,6 @@ class SpanInvalid(QuestionRefused):
     remedy = "give `at`, or `from` and a later `until`, as 2026-01-31 or 2026-01-31T08:00:00Z"
 
 
-class SpanTooLong(QuestionRefused):
-    code = "span_too_long"
-    remedy = "ask for shorter spans, one after the other"
-
-
 class NotSettledYet(QuestionRefused):
     """A statement of a time so near that facts about it may still be on their way."""
 

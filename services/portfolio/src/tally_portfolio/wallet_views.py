@@ -1,10 +1,10 @@
 """One wallet as a viewer sees it: its movements, its statements, and what grants open of it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from tally_contracts.base import Who
 from tally_contracts.directory import LogViews, View
@@ -13,8 +13,8 @@ from tally_messaging.envelope import Cause
 from tally_portfolio import store
 from tally_portfolio.domain.books import Movement, running
 from tally_portfolio.domain.redaction import Document, of_grant, redact
-from tally_portfolio.domain.statement import entry, signed, statement
-from tally_portfolio.errors import NotSettledYet, SpanTooLong
+from tally_portfolio.domain.statement import Written, entry, part_of, statement, written
+from tally_portfolio.errors import NotSettledYet
 from tally_portfolio.service import could_be_kept, reading
 from tally_portfolio.store.views import GrantedWallet, Position
 from tally_portfolio.view_documents import movement_document, wallet_document
@@ -23,9 +23,6 @@ from tally_postgres import Connection, Pool
 from tally_reads import NotFound
 from tally_security.internal import Persona, Viewer
 
-ENTRIES_MAX = 10_000
-"""A statement holds this many entries at most."""
-_ENTRIES_AT_ONCE = 200
 _HISTORY = "history"
 _COMMANDS = "directory.commands.v1"
 
@@ -57,6 +54,20 @@ class History:
 
     items: tuple[Document, ...]
     after: Position | None
+
+
+class Part(NamedTuple):
+    """Which entries of a statement are asked for: `limit` of them at most, from where they begin.
+
+    The span is from `since` up to, not including, `until`; `follows` is the digest of the part
+    before, None for the first.
+    """
+
+    since: datetime
+    until: datetime
+    begins: Position
+    follows: str | None
+    limit: int
 
 
 @asynccontextmanager
@@ -134,46 +145,58 @@ async def history(wallet: OpenedWallet, before: Position, since: datetime, limit
 
 
 async def account_statement(
-    wallet: OpenedWallet, since: datetime, until: datetime, *, now: datetime, settled: timedelta
-) -> bytes:
-    """A statement with its digest (X8), in canonical form; raises NotSettledYet, SpanTooLong.
+    wallet: OpenedWallet, part: Part, *, now: datetime, settled: timedelta
+) -> tuple[Written, Position | None]:
+    """A part of a statement with its digest (X8), and where the next begins; raises NotSettledYet.
 
     `settled` is how old the end must be, so that no fact of the span is still on its way.
     """
     if wallet.grants and not (wallet.grants_of(_HISTORY) and wallet.grants_of("balance")):
         raise NotFound
-    if until > now - settled:
+    if part.until > now - settled:
         raise NotSettledYet(
             f"a statement may end {settled // timedelta(seconds=1)} seconds ago at the latest",
             "/until",
         )
-    views, conn = store.views, wallet.conn
-    opening = await views.sums_before(
-        conn, wallet.account, wallet.currency, Position(since, -1, "")
+    start, end = Position(part.since, -1, ""), Position(part.until, -1, "")
+    opening, before, closing = await _sums(wallet, start, part.begins, end)
+    found = await store.views.movements_between(
+        wallet.conn, wallet.account, part.begins, part.until, part.limit + 1
     )
-    found = await views.movements_between(conn, wallet.account, since, until, ENTRIES_MAX + 1)
-    if len(found) > ENTRIES_MAX:
-        raise SpanTooLong(f"the span has more than {ENTRIES_MAX} movements", "/from")
+    after = None
+    if len(found) > part.limit:
+        after = Position(found[-1].at, found[-1].log_seq, found[-1].transfer_id)
     document = statement(
         wallet.account,
         wallet.currency,
-        since=since,
-        until=until,
+        since=part.since,
+        until=part.until,
         opening=opening,
-        movements=found,
-        entries=await _entries(wallet.persona, opening[0], found),
+        closing=closing,
+        entries=_entries(wallet.persona, before[0], found[: part.limit]),
     )
-    return signed(document)
+    if after is not None or part.follows is not None:
+        document = part_of(document, part.follows)
+    return written(document), after
 
 
-async def _entries(persona: str, posted: int, movements: Sequence[Movement]) -> list[Document]:
-    """The entries of a statement; everybody else is answered between two hundreds of them."""
+async def _sums(wallet: OpenedWallet, *positions: Position) -> list[tuple[int, int]]:
+    """What the account came to before each position; one that is named again is not asked for again."""
+    found: dict[Position, tuple[int, int]] = {}
+    for each in positions:
+        if each not in found:
+            found[each] = await store.views.sums_before(
+                wallet.conn, wallet.account, wallet.currency, each
+            )
+    return [found[each] for each in positions]
+
+
+def _entries(persona: str, posted: int, movements: Sequence[Movement]) -> list[Document]:
+    """Entries of a statement; `posted` is the balance before them."""
     entries = []
-    for number, movement in enumerate(movements):
+    for movement in movements:
         posted += movement.posted
         entries.append(redact("entry", persona, entry(movement, posted)))
-        if number % _ENTRIES_AT_ONCE == 0:
-            await asyncio.sleep(0)
     return entries
 
 

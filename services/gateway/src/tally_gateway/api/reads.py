@@ -29,7 +29,7 @@ from tally_gateway.credentials import Caller
 from tally_gateway.errors import Problem, not_found
 from tally_security.internal import VIEWER_HEADER, Viewer, sign_viewer
 
-PAGE_MAX: Final = 500
+PAGE_MAX: Final = 200
 _NOT_FOUND: Final = 404
 _OK: Final = 200
 _REFUSED: Final = frozenset({400, 409, 422})
@@ -49,8 +49,15 @@ class One(Document):
     """One thing, its fields as the caller may see them."""
 
 
-class Spanned(Query):
-    """What a statement takes: its span alone, since its bytes are fixed."""
+class Paged(Query):
+    """What is told in pages takes."""
+
+    limit: int = Field(default=50, ge=1, le=PAGE_MAX)
+    cursor: OpaqueCursor | None = Field(default=None, description="`next` of the page before")
+
+
+class Spanned(Paged):
+    """What a statement takes: no fields, since its bytes are fixed."""
 
 
 class Sparse(Query):
@@ -67,11 +74,8 @@ class Seated(Sparse):
     )
 
 
-class Listed(Sparse):
+class Listed(Paged, Sparse):
     """What a list of one thing takes."""
-
-    limit: int = Field(default=50, ge=1, le=PAGE_MAX)
-    cursor: OpaqueCursor | None = Field(default=None, description="`next` of the page before")
 
 
 class ListedSeated(Listed, Seated):
@@ -96,6 +100,19 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "id": "wal_01h455vb4pex5vsknk084sn02q",
         "currency": "EUR",
         "available": {"currency": "EUR", "amount": "120.00"},
+    },
+    "wallet_statement": {
+        "next": None,
+        "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "statement": {
+            "form": 1,
+            "currency": "EUR",
+            "from": "2026-03-01T00:00:00Z",
+            "until": "2026-04-01T00:00:00Z",
+            "opening": {"posted": {"currency": "EUR", "amount": "0.00"}},
+            "closing": {"posted": {"currency": "EUR", "amount": "0.00"}},
+            "entries": [],
+        },
     },
     "payments": {"id": "pin_01h455vb4pex5vsknk084sn02q", "state": "allocated"},
     "parties": {"id": "party_01h455vb4pex5vsknk084sn02q", "kind": "payee"},
@@ -253,7 +270,7 @@ READS: Final = (
     Read(
         "/wallets/{id}/statement",
         "wallet_statement",
-        "A statement of a settled span: the same bytes whenever it is asked for",
+        "A statement of a settled span, in parts: the same bytes whenever it is asked for",
         "wallets",
         Spanned,
         ("at", "from", "until"),
@@ -335,7 +352,8 @@ def operations(gateway: Gateway) -> Iterator[Route]:
             f"{name}_": (_FILTERS[name] | None, Field(None, alias=name)) for name in each.filters
         }
         query: type[BaseModel] = create_model(f"{each.name}_query", __base__=each.takes, **fields)
-        example = dict(_EXAMPLES.get(each.name.rpartition("_")[0]) or _EXAMPLES.get(each.tag, {}))
+        named = (each.name, each.name.rpartition("_")[0], each.tag)
+        example = dict(next((_EXAMPLES[one] for one in named if one in _EXAMPLES), {}))
         operation = Operation(
             method="GET",
             path=f"/v1{each.path}",

@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from tally_portfolio.domain.books import Movement, shown
 
-FORM = 1
-"""The version of the form: a change of what a statement holds is another form, never this one."""
+FORM, FORM_OF_A_PART = 1, 2
+"""Versions of the form: a change of what a statement holds is another form, never one of these."""
 
 Document = dict[str, object]
 
@@ -20,15 +21,14 @@ def statement(
     since: datetime,
     until: datetime,
     opening: tuple[int, int],
-    movements: Sequence[Movement],
+    closing: tuple[int, int],
     entries: Sequence[Document],
 ) -> Document:
-    """What happened on an account from `since` up to, not including, `until`.
+    """What happened on an account from `since` up to, not including, `until`, with all entries.
 
-    It holds what facts say and nothing that may be said differently later: no alias, no purpose.
+    `opening` and `closing` are posted and held, in minor units. It holds what facts say and nothing
+    that may be said differently later: no alias, no purpose.
     """
-    posted = opening[0] + sum(movement.posted for movement in movements)
-    held = opening[1] + sum(movement.held for movement in movements)
     return {
         "form": FORM,
         "account": account,
@@ -36,9 +36,17 @@ def statement(
         "from": time(since),
         "until": time(until),
         "opening": _balances(currency, *opening),
-        "closing": _balances(currency, posted, held),
+        "closing": _balances(currency, *closing),
         "entries": entries,
     }
+
+
+def part_of(document: Document, follows: str | None) -> Document:
+    """A statement with some of its entries alone; `follows` is the digest of the part before.
+
+    All parts together are the statement: their entries in one list, `form` 1 and no `follows`.
+    """
+    return document | {"form": FORM_OF_A_PART, "follows": follows}
 
 
 def entry(movement: Movement, posted: int) -> Document:
@@ -58,13 +66,25 @@ def entry(movement: Movement, posted: int) -> Document:
     }
 
 
-def signed(document: Document) -> bytes:
-    """A statement and its SHA-256, in canonical form: written once, since it may be long."""
-    written = canonical(document)
-    return b'{"sha256":"%s","statement":%s}' % (
-        hashlib.sha256(written).hexdigest().encode(),
-        written,
-    )
+class Written(NamedTuple):
+    """A statement, or a part of one, in canonical form, and the digest of that."""
+
+    text: bytes
+    sha256: str
+
+    def answer(self, after: str | None) -> bytes:
+        """It and its digest, in canonical form; `after` is the cursor of the next part."""
+        return b'{"next":%s,"sha256":"%s","statement":%s}' % (
+            json.dumps(after).encode(),
+            self.sha256.encode(),
+            self.text,
+        )
+
+
+def written(document: Document) -> Written:
+    """A statement with its SHA-256."""
+    text = canonical(document)
+    return Written(text, hashlib.sha256(text).hexdigest())
 
 
 def canonical(document: Mapping[str, object]) -> bytes:

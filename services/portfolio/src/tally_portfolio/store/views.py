@@ -85,8 +85,9 @@ WHERE account = $1 AND (at, log_seq, transfer_id) < ($2, $3, $4) AND at >= $5
 ORDER BY at DESC, log_seq DESC, transfer_id DESC LIMIT $6
 """
 _SPAN = f"""
-SELECT {_MOVEMENT} FROM movement WHERE account = $1 AND at >= $2 AND at < $3
-ORDER BY at, log_seq, transfer_id LIMIT $4
+SELECT {_MOVEMENT} FROM movement
+WHERE account = $1 AND (at, log_seq, transfer_id) >= ($2, $3, $4) AND at < $5
+ORDER BY at, log_seq, transfer_id LIMIT $6
 """
 _NOW = "SELECT posted, held FROM balance WHERE account = $1 AND currency = $2"
 # Whole days, hours of the last day and minutes of the last hour from their sums; the last minute from
@@ -211,10 +212,10 @@ async def newest_movements(
 
 
 async def movements_between(
-    conn: Connection, account: str, since: datetime, until: datetime, limit: int
+    conn: Connection, account: str, begins: Position, until: datetime, limit: int
 ) -> list[Movement]:
-    """Movements recorded from `since` up to, not including, `until`, the oldest first."""
-    return [_movement(row) for row in await conn.fetch(_SPAN, account, since, until, limit)]
+    """Movements from a position on, recorded before `until`, the oldest first."""
+    return [_movement(row) for row in await conn.fetch(_SPAN, account, *begins, until, limit)]
 
 
 async def sums_before(
