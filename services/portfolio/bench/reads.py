@@ -5,6 +5,8 @@ A tenant of 100 companies and MOVEMENTS / 10 payees; a fifth of all payments are
 tables are filled by SQL, as folding would leave them; then each route is asked ROUNDS times at RATE
 a second, whatever the answers do, of a server in a process of its own. CPU is that of the server and
 of its sessions in Postgres together for one question: it holds on a busy machine too, times do not.
+
+With TALLY_POSTGRES_DSN the filled database stays on that server, to be asked again with --filled.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -41,7 +44,7 @@ from tally_postgres import Pool, create_pool
 from tally_reads.server import served
 from tally_runtime import FixedClock
 from tally_security.internal import VIEWER_HEADER, InternalKeys, Persona, Viewer, sign_viewer
-from tally_testkit.databases import Databases
+from tally_testkit.databases import Databases, ServiceDatabase
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=100)
@@ -115,7 +118,7 @@ def questions(movements: int) -> list[Asked]:
         for path in UNDER_PROGRAMS.values()
     ]
     asked += [
-        Asked("/wallets?limit=500", root, ["/wallets?limit=500"]),
+        Asked("/wallets?limit=200", root, ["/wallets?limit=200"]),
         Asked("/payouts?state= (rare)", root, ["/payouts?state=claimable"]),
         Asked("/parties?kind= (rare)", root, ["/parties?kind=company"]),
         Asked("/events/{id}/money", root, [f"/events/order:{n}/money" for n in some_items]),
@@ -127,6 +130,7 @@ def questions(movements: int) -> list[Asked]:
         Asked("/movements (hot)", hot, [f"/wallets/{account(0)}/movements"]),
         Asked("/statement", root, [f"/wallets/{account(n)}/statement?{span}" for n in some_payees]),
         Asked("/statement (hot day)", hot, [f"/wallets/{account(0)}/statement?{span}"]),
+        Asked("/statement (200 of it)", hot, [f"/wallets/{account(0)}/statement?{span}&limit=200"]),
         Asked("/statement?at= (hot)", hot, [f"/wallets/{account(0)}/statement?at=2026-03-03"]),
         Asked("/payments/{id}", root, [f"/payments/pin_{n}" for n in some_payments]),
         Asked("/payments/{id} (hot)", hot, [f"/payments/pin_{n * 5}" for n in range(1, 50)]),
@@ -296,6 +300,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--only", default="", help="routes with this in their label")
+    parser.add_argument("--filled", help="a database that an earlier run named, asked again")
     parser.add_argument("--out", type=Path, default=Path("var/bench/reads.json"))
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -303,14 +308,20 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(os.environ["BENCH_DSN"]))
         return
+    lasting = "TALLY_POSTGRES_DSN" in os.environ
+    if options.filled:
+        database = ServiceDatabase(urlsplit(options.filled).path[1:], options.filled)
+        measured(database.dsn("portfolio"), database.admin_dsn, options)
+        return
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_stack(Path(folder), kafka=False, ephemeral=True) as stack,
+        running_stack(Path(folder), kafka=False, ephemeral=not lasting) as stack,
     ):
         database = Databases(stack.address.postgres_dsn).clone(SCHEMA)
         began = time.perf_counter()
         fill(database.admin_dsn, options.movements)
-        print(f"filled in {time.perf_counter() - began:.0f} s", flush=True)
+        took = time.perf_counter() - began
+        print(f"filled in {took:.0f} s: --filled {database.admin_dsn}", flush=True)
         measured(database.dsn("portfolio"), database.admin_dsn, options)
 
 
