@@ -211,6 +211,8 @@ class ReceiptRestricted(MoneyEvent):
     must_act: Slug
     table: Slug
     version: Count
+    agreement_id: TypeId | None = None
+    reclaim_id: TypeId | None = None
 
 
 class DormancyChanged(Event):

@@ -58,10 +58,11 @@ def build_router(claims: Claims) -> Router:
 
     @router.fold(JournalPosted, JournalReversed, JournalRejected)
     async def posted(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> None:
-        await escrow.settle(uow, claims.books, messages)
+        brought = await escrow.settle(uow, claims.books, messages)
         filed = await filings.find_answered(uow, messages)
         returned = await reclaims.find_answered(uow, messages)
-        touched = await following.find_touched(uow, messages)
+        brought = [*brought, *reclaims.brought(claims.books, returned, messages)]
+        touched = await following.find_touched(uow, messages, brought)
         await following.lock(uow, touched, {kept.reclaim.line.account for kept in returned})
         await filings.answer(uow, filed, messages)
         await reclaims.answer(uow, returned, messages)

@@ -136,6 +136,8 @@ class Batch:
         *,
         pay_in_id: str | None = None,
         movement_id: str | None = None,
+        agreement_id: str | None = None,
+        reclaim_id: str | None = None,
     ) -> None:
         """Tell that money for this owner is restricted, where it is and its gate is closed."""
         closing = self._weighing.closing(owner, amount) if is_restricted(owner) else None
@@ -152,6 +154,8 @@ class Batch:
             amount=Amount.of(amount),
             pay_in_id=pay_in_id,
             movement_id=movement_id,
+            agreement_id=agreement_id,
+            reclaim_id=reclaim_id,
             code=closing.code,
             remedy=closing.remedy,
             must_act=closing.who_must_act.value,

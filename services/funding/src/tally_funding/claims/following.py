@@ -34,6 +34,7 @@ from tally_funding.claims.topics import LedgerFact
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_funding.receipts import store as receipts
+from tally_funding.receipts.arriving import Arrival
 from tally_funding.retrying import TRY_AGAIN_AFTER
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, currency, iso_currencies
@@ -93,12 +94,25 @@ def _tell_restricted(batch: Batch, message: Received[PayInAllocated]) -> None:
             )
 
 
+def _tell_arrived(batch: Batch, arrival: Arrival) -> None:
+    found, source = arrival.designation, arrival.source
+    batch.restrict(found.owner, batch.tenant(found.owner))
+    batch.tell_restricted(
+        found.owner,
+        batch.tenant(found.owner),
+        arrival.amount,
+        Circumstances(found.who, found.where, found.why, arrival.cause),
+        agreement_id=source.agreement_id,
+        reclaim_id=source.reclaim_id,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What journals touch, as far as it is told: read before any of it is locked.
 
     `owners` by account; `unopened` are wallets of unknown payees that are not entered yet, `moving`
-    has the owners of movements that the ledger answers.
+    has the owners of movements that the ledger answers, `brought` is what came to payees otherwise.
     """
 
     messages: Sequence[Received[LedgerFact]] = ()
@@ -106,6 +120,7 @@ class Touched:
     owners: Mapping[str, str] = field(default_factory=dict)
     unopened: Sequence[Designation] = ()
     moving: Mapping[str, str] = field(default_factory=dict)
+    brought: Sequence[Arrival] = ()
 
     @property
     def claimable(self) -> Mapping[str, str]:
@@ -124,7 +139,9 @@ class Touched:
         }
 
 
-async def find_touched(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]) -> Touched:
+async def find_touched(
+    uow: UnitOfWork, messages: Sequence[Received[LedgerFact]], brought: Sequence[Arrival] = ()
+) -> Touched:
     """What is to be followed of these journals: what pay-ins bring is told by funding itself."""
     others = [m for m in messages if not m.event.reference.startswith(BY_PAY_INS)]
     if not others:
@@ -132,8 +149,10 @@ async def find_touched(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]
     await for_every_tenant(uow.conn)
     deltas = _deltas(others)
     told = await wallets.owners_of(uow.conn, deltas) if deltas else {}
-    missing = [account for account in deltas if account not in told]
-    found = await wallets.designated(uow.conn, missing) if missing else ()
+    arrived = [one.designation for one in brought if one.designation.account not in told]
+    named = {*told, *(one.account for one in arrived)}
+    missing = [account for account in deltas if account not in named]
+    found = [*arrived, *(await wallets.designated(uow.conn, missing) if missing else ())]
     ended = {m.event.reference for m in others if m.event.reference.startswith(REFERENCE_PREFIX)}
     return Touched(
         messages=others,
@@ -141,6 +160,7 @@ async def find_touched(uow: UnitOfWork, messages: Sequence[Received[LedgerFact]]
         owners={**told, **{one.account: one.owner for one in found}},
         unopened=found,
         moving=await claims.owners_of_moving(uow.conn, ended) if ended else {},
+        brought=brought,
     )
 
 
@@ -171,6 +191,8 @@ async def follow(uow: UnitOfWork, books: Books, touched: Touched) -> None:
         for message in touched.messages:
             if message.event.reference in moving:
                 _end(batch, moving[message.event.reference], message)
+        for arrival in touched.brought:
+            _tell_arrived(batch, arrival)
         _move_on_all(batch, cause)
         await batch.save()
     await _follow_known(uow, touched, cause)

@@ -129,15 +129,15 @@ def reclaim_journal_id(reclaim: Reclaim) -> str:
 
 
 def reclaim_journal(
-    books: Books, reclaim: Reclaim, told: Circumstances, now: datetime
+    books: Books, reclaim: Reclaim, to_owner: str, told: Circumstances, now: datetime
 ) -> PostJournal:
-    """A line's money, from the jurisdiction's account to the claimant's wallet.
+    """A line's money, from the jurisdiction's account to the wallet of `to_owner`: the claimant's.
 
-    What the claimant was not to receive comes back as restricted: its gate is asked there.
+    What was the claimant's before it was filed comes back where it was, restricted or not.
     """
     line, code = reclaim.line, reclaim.line.amount.currency.code
     back = escheat(books, holder=reclaim.holder, jurisdiction=reclaim.jurisdiction, code=code)
-    wallet = books.wallet(reclaim.claimant, code)
+    wallet = books.wallet(to_owner, code)
     # A known owner gets it back where it was; that account is there.
     own = receiver(line.owner) == reclaim.claimant
     return PostJournal(

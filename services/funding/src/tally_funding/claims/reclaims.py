@@ -26,6 +26,8 @@ from tally_funding.claims.store.reclaims import KeptReclaim
 from tally_funding.claims.store.wallets import Circumstances, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC, LedgerFact, answers_to
 from tally_funding.postings import Books
+from tally_funding.receipts.arriving import Arrival, Source, arrivals, credited
+from tally_funding.receipts.asking import read_gate
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
 
@@ -102,7 +104,10 @@ async def decide(
     told = replace(kept.told, who=command.who, cause=cause)
     fact = _tell(uow, reclaim, kept.reclaim, told)
     if reclaim.state is ReclaimState.MOVING:
-        journal = postings.reclaim_journal(books, reclaim, told, uow.now)
+        claimant = reclaim.claimant
+        gate = await read_gate(uow.conn, books, {claimant}, uow.now)
+        to_owner = credited(gate, claimant, reclaim.line.amount)
+        journal = postings.reclaim_journal(books, reclaim, to_owner, told, uow.now)
         uow.emit(journal, topic=LEDGER_TOPIC, key=journal.ledger, cause=cause)
     return fact
 
@@ -116,6 +121,27 @@ async def find_answered(
         return ()
     await for_every_tenant(uow.conn)
     return list((await store.lock(uow.conn, references=ours)).values())
+
+
+def brought(
+    books: Books, found: Sequence[KeptReclaim], messages: Sequence[Received[LedgerFact]]
+) -> Sequence[Arrival]:
+    """What reclaims have brought to claimants who may not receive it yet.
+
+    What was restricted before it was filed is back where it was, and was told of then.
+    """
+    ours = answers_to(postings.RECLAIM_PREFIX, messages)
+    return [
+        arrival
+        for kept in found
+        if not is_restricted(kept.reclaim.line.owner)
+        for arrival in arrivals(
+            books,
+            kept.reclaim.claimant,
+            Source(kept.reclaim.holder, reclaim_id=kept.reclaim.reclaim_id),
+            ours[kept.reclaim.reference],
+        )
+    ]
 
 
 async def answer(

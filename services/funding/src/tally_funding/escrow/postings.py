@@ -29,14 +29,21 @@ def journal_id(agreement_id: str, number: int) -> str:
 
 
 def journal(
-    books: Books, agreement: Agreement, *, who: Who, where: Where, why: Why, now: datetime
+    books: Books,
+    agreement: Agreement,
+    *,
+    to_payee: str,
+    who: Who,
+    where: Where,
+    why: Why,
+    now: datetime,
 ) -> PostJournal:
-    """The journal that the movement under way asks for."""
+    """The journal that the movement under way asks for; `to_payee`: whose the payee's part is booked."""
     movement = agreement.movement
     assert movement is not None, "a journal is of a movement"
     code = agreement.amount.currency.code
     held, payer = account(books, agreement), books.wallet(agreement.payer, code)
-    payee = books.wallet(agreement.payee, code)
+    payee = books.wallet(to_payee, code)
     if agreement.state is State.FUNDING:
         moves = [(payer, held, agreement.amount, "escrow_funding")]
     else:

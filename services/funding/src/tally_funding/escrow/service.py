@@ -21,6 +21,9 @@ from tally_funding.escrow.reading import Command, OrderCommand
 from tally_funding.escrow.store import Circumstances, Kept
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.receipts.arriving import Arrival, Source, arrivals, credited
+from tally_funding.receipts.asking import read_gate
+from tally_funding.receipts.domain import Gate
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
 
@@ -44,6 +47,14 @@ class _Batch:
     books: Books
     kept: dict[str, Kept] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    gate: Gate | None = None
+
+    async def hold(self, found: Mapping[str, Kept]) -> None:
+        """Work on these agreements, and know whether their payees may receive."""
+        self.kept |= found
+        payees = {kept.agreement.payee for kept in found.values()}
+        if payees:
+            self.gate = await read_gate(self.uow.conn, self.books, payees, self.uow.now)
 
     def take(self, steps: Steps, told: Circumstances, *, who: Who, why: Why) -> AgreementChanged:
         """Make the steps, tell of each, ask the ledger; the first fact told."""
@@ -68,8 +79,17 @@ class _Batch:
             reason=step.reason,
         )
         if step.asks_ledger:
+            movement = agreement.movement
+            assert movement is not None, "the ledger is asked for a movement"
             journal = postings.journal(
-                self.books, agreement, who=who, where=told.where, why=why, now=uow.now
+                self.books,
+                agreement,
+                # What the payer gets back is its own: no gate is asked of it.
+                to_payee=credited(self.gate, agreement.payee, movement.to_payee),
+                who=who,
+                where=told.where,
+                why=why,
+                now=uow.now,
             )
             uow.emit(journal, topic=LEDGER_TOPIC, key=journal.ledger, cause=cause)
         return fact
@@ -119,7 +139,7 @@ async def order(uow: UnitOfWork, books: Books, messages: Sequence[Received[Comma
     await for_every_tenant(uow.conn)
     book = await AnswerBook.open(uow, AGREEMENTS_TOPIC, {_id(m.event) for m in messages})
     batch = _Batch(uow, books)
-    batch.kept |= await store.lock(uow.conn, {m.event.agreement_id for m in messages})
+    await batch.hold(await store.lock(uow.conn, {m.event.agreement_id for m in messages}))
     places = await _places(uow, messages)
     for message in messages:
         command, command_id = message.event, _id(message.event)
@@ -241,25 +261,37 @@ def _refused(
     )
 
 
-async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]) -> None:
-    """Take the ledger's answers; those to other journals, repeated and stale ones change nothing."""
+async def settle(
+    uow: UnitOfWork, books: Books, messages: Sequence[Received[LedgerFact]]
+) -> Sequence[Arrival]:
+    """Take the ledger's answers; those to other journals, repeated and stale ones change nothing.
+
+    What they have brought to payees who may not receive it yet.
+    """
     prefix = postings.REFERENCE_PREFIX
     ours = [message for message in messages if message.event.reference.startswith(prefix)]
     if not ours:
-        return
+        return ()
     await for_every_tenant(uow.conn)
     batch = _Batch(uow, books)
-    batch.kept |= await store.lock(uow.conn, {m.event.reference for m in ours})
+    await batch.hold(await store.lock(uow.conn, {m.event.reference for m in ours}))
+    brought: list[Arrival] = []
     for message in ours:
         event = message.event
         kept = batch.kept.get(event.reference)
-        if kept is None or kept.agreement.movement is None:
+        if kept is None:
             continue
-        number = kept.agreement.movement.number
+        agreement = kept.agreement
+        source = Source(agreement.payer, agreement_id=agreement.agreement_id)
+        brought += arrivals(books, agreement.payee, source, message)
+        movement = agreement.movement
+        if movement is None:
+            continue
+        number = movement.number
         if event.journal_id != postings.journal_id(event.reference, number):
             continue
         refused = event.code if isinstance(event, JournalRejected) else None
-        steps = decide_answer(kept.agreement, number=number, refused=refused, now=uow.now)
+        steps = decide_answer(agreement, number=number, refused=refused, now=uow.now)
         if refused is not None:
             _LOG.warning(
                 "agreement_movement_refused", agreement_id=event.reference, ledger_code=refused
@@ -268,6 +300,7 @@ async def settle(uow: UnitOfWork, books: Books, messages: Sequence[Received[Ledg
         now_told = Circumstances(told.who, told.where, told.why, message.cause)
         batch.take(steps, now_told, who=event.who, why=event.why)
     await batch.save()
+    return brought
 
 
 async def see(uow: UnitOfWork, books: Books, messages: Sequence[Received[Fact]]) -> None:
@@ -278,7 +311,7 @@ async def see(uow: UnitOfWork, books: Books, messages: Sequence[Received[Fact]])
     await for_every_tenant(uow.conn)
     wanted = {reference for sight in seen for reference in sight.references}
     batch = _Batch(uow, books)
-    batch.kept |= await store.waiting_for(uow.conn, wanted)
+    await batch.hold(await store.waiting_for(uow.conn, wanted))
     for sight in seen:
         for kept in [*batch.kept.values()]:
             agreement, told = kept.agreement, kept.circumstances
@@ -319,7 +352,7 @@ async def pass_time(uow: UnitOfWork, books: Books, limit: int) -> int:
     """Move on up to `limit` agreements that are due; how many were found."""
     await for_every_tenant(uow.conn)
     batch = _Batch(uow, books)
-    batch.kept |= await store.due(uow.conn, uow.now, limit)
+    await batch.hold(await store.due(uow.conn, uow.now, limit))
     due: Collection[Kept] = [*batch.kept.values()]
     for kept in due:
         steps = decide_time(kept.agreement, uow.now)

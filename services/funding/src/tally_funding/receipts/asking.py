@@ -38,10 +38,19 @@ async def restrict(
         for part in decided.outcome
         if not is_claimable(part.owner)
     }
-    ids = {owner: party_id_of(books.tenant, owner) for owner in owners}
-    levels = await store.read_levels(conn, set(ids.values()))
-    gate = Gate(book, _by_owner(ids, levels), now)
+    gate = Gate(book, await _told_of(conn, books, owners), now)
     return [_restricted(decided, gate) for decided in decisions]
+
+
+async def read_gate(
+    conn: Connection, books: Books, owners: Collection[str], now: datetime
+) -> Gate | None:
+    """The gate of these owners, without a lock: whoever takes the restricted money up asks again.
+
+    None where no table says anything of receiving.
+    """
+    book = book_of(await store.load_tables(conn, now))
+    return Gate(book, await _told_of(conn, books, owners), now) if asks(book) else None
 
 
 def _restricted(decided: Decided, gate: Gate) -> Decided:
@@ -74,13 +83,13 @@ async def lock_gate(
     book = book_of(await store.load_tables(conn, now))
     if not asks(book):
         return None
+    await store.lock_levels(conn, {party_id_of(books.tenant, owner) for owner in owners})
+    return Gate(book, await _told_of(conn, books, owners), now)
+
+
+async def _told_of(conn: Connection, books: Books, owners: Collection[str]) -> Mapping[str, Party]:
     ids = {owner: party_id_of(books.tenant, owner) for owner in owners}
-    await store.lock_levels(conn, set(ids.values()))
     levels = await store.read_levels(conn, set(ids.values()))
-    return Gate(book, _by_owner(ids, levels), now)
-
-
-def _by_owner(ids: Mapping[str, str], levels: Mapping[str, Party]) -> Mapping[str, Party]:
     return {owner: levels[one] for owner, one in ids.items() if one in levels}
 
 
