@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tally_contracts import directory as asked
-from tally_contracts.directory_facts import ContactsViewed
+from tally_contracts.directory_facts import ConsentGiven, ContactsViewed
 from tally_directory.api import ReadApi, build_api
 from tally_directory.store import looking as store
 from tally_messaging import Transactor
@@ -113,6 +113,97 @@ async def test_f26_contacts_of_whom_was_merged_into_a_party_are_its_own(reader: 
         # A key of the merged one is not the kept one's: neither contacts nor alias.
         assert (await reader.get("bob", party=party)).status_code == 404
     assert await bench.told() == []
+
+
+TWIN = "twin@planted.example"
+
+
+async def merged(bench: Any, name: str = "m", *, kept: str = "ann", gone: str = "bob") -> list[Any]:
+    """Two are one by now; the facts of the decision."""
+    await bench.send(
+        bench.command(
+            asked.MergeParties,
+            approval_id=tid("appr", name),
+            kept=party_id(kept),
+            merged=party_id(gone),
+        )
+    )
+    decide = bench.command(
+        asked.DecideApproval, approval_id=tid("appr", name), approve=True, by="agg"
+    )
+    return list(await bench.send(decide))
+
+
+def consent(bench: Any, kind: type[Any], by: str, company: str = "beta") -> Any:
+    return bench.command(kind, party_id=party_id(by), company=party_id(company), by=by)
+
+
+async def test_f26_f29_consent_of_a_merged_payee_goes_on_and_opens_what_it_had_alone(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    await bench.send(
+        bench.add_contact("bob", TWIN, by="bob"), consent(bench, asked.GiveConsent, "bob")
+    )
+    assert (await reader.get("beta")).status_code == 404, "ann has not consented"
+    told = await merged(bench)
+    (given,) = [one for one in told if isinstance(one, ConsentGiven)]
+    assert (given.party_id, given.company) == (party_id("ann"), party_id("beta"))
+    assert given.tenant == party_id("agg")
+    for party in ("ann", "bob"):
+        assert await reader.basis("beta", party=party) == ("consent", [TWIN])
+    # The kept one's own word goes before, and opens or shuts all of it.
+    await bench.send(consent(bench, asked.WithdrawConsent, "ann"))
+    assert (await reader.get("beta")).status_code == 404
+    await bench.send(consent(bench, asked.GiveConsent, "ann"))
+    basis, values = await reader.basis("beta")
+    assert (basis, set(values)) == ("consent", {MAIL, TWIN})
+
+
+async def test_f26_f29_consent_goes_on_over_two_merges_but_not_against_the_kept_ones_word(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    await bench.send(
+        bench.add_contact("sam", TWIN, by="sam"),
+        consent(bench, asked.GiveConsent, "sam"),
+        consent(bench, asked.GiveConsent, "sam", "acme"),
+        consent(bench, asked.WithdrawConsent, "ann", "acme"),
+    )
+    first = await merged(bench, "1", kept="bob", gone="sam")
+    assert len([one for one in first if isinstance(one, ConsentGiven)]) == 2
+    (given,) = [
+        one
+        for one in await merged(bench, "2", kept="ann", gone="bob")
+        if isinstance(one, ConsentGiven)
+    ]
+    assert (given.party_id, given.company) == (party_id("ann"), party_id("beta"))
+    assert await reader.basis("beta") == ("consent", [TWIN])
+    basis, values = await reader.basis("acme")
+    assert (basis, set(values)) == ("alias", {None})
+
+
+async def test_f6_f29_grant_of_a_merged_payee_opens_its_contacts_and_not_the_kept_ones(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    await bench.send(bench.add_contact("bob", TWIN, by="bob"), bench.open_wallet("w2", "bob"))
+    await bench.send(
+        bench.command(
+            asked.SetGrant,
+            grant_id=tid("grant", "b"),
+            wallet=tid("wal", "w2"),
+            to_party=party_id("beta"),
+            fields=("contacts",),
+            by="bob",
+        )
+    )
+    await merged(bench)
+    assert await reader.basis("beta") == ("grant", [TWIN])
+    # The kept one takes it back.
+    taken = bench.command(asked.RevokeGrant, grant_id=tid("grant", "b"), by="ann")
+    await bench.send(taken)
+    assert (await reader.get("beta")).status_code == 404
 
 
 @pytest.mark.parametrize("who", ["acme", "agg", "operator"])

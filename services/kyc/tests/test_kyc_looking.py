@@ -127,6 +127,34 @@ async def test_a_merged_id_shows_the_identity_of_the_one_it_became(reader: Reade
     assert seen.json()["party_id"] == party_id("ann")
 
 
+async def test_what_a_merged_party_let_others_see_is_as_the_kept_one_says(reader: Reader) -> None:
+    bench = reader.bench
+    consent = {"party_id": party_id("twin"), "company": party_id("acme")}
+    await bench.send(
+        bench.registered("twin"),
+        bench.fact(facts.ConsentGiven, **consent),
+        bench.fact(
+            facts.ConnectionChanged,
+            connection_id=tid("conn", "c"),
+            from_party=party_id("acme"),
+            to_party=party_id("twin"),
+            access="manage",
+            state="accepted",
+        ),
+        bench.fact(
+            facts.PartiesMerged,
+            party_id=party_id("ann"),
+            merged=party_id("twin"),
+            merged_tenant=party_id("agg"),
+            by="approval",
+        ),
+    )
+    assert await reader.sees("acme") == "level", "who managed the one does not manage the other"
+    kept = {**consent, "party_id": party_id("ann")}
+    await bench.send(bench.fact(facts.ConsentWithdrawn, **kept))
+    assert await reader.sees("acme") == "nothing"
+
+
 async def test_a_table_shows_its_versions_to_everybody_the_newest_first(reader: Reader) -> None:
     assert (await reader.get("ann", "/gates/standard")).status_code == 404
     await reader.bench.send(

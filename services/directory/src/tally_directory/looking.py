@@ -8,7 +8,7 @@ from tally_contracts.base import Who
 from tally_contracts.directory_facts import ContactsViewed
 from tally_directory.desk import PARTIES
 from tally_directory.domain.access import Act
-from tally_directory.domain.sharing import Basis, basis_of
+from tally_directory.domain.sharing import sight_of
 from tally_directory.store import looking as store
 from tally_directory.store import reading
 from tally_directory.store.looking import ContactView, KeptContact
@@ -50,8 +50,8 @@ async def look(uow: UnitOfWork, vault: Vault, per_minute: int, asked: Look) -> D
     party = world.find_party(asked.party_id)
     if party is None:
         raise NotFound
-    basis = basis_of(world, act, party, await store.opened(conn, party.party_id, viewer.party))
-    if basis is None:
+    sight = sight_of(world, act, party, await store.opened(conn, party.party_id, viewer.party))
+    if sight is None:
         raise NotFound
     # Last, since it is held until the look is kept: whoever sees nothing waits for nobody.
     await store.take_turn_of(conn, viewer.party)
@@ -61,14 +61,15 @@ async def look(uow: UnitOfWork, vault: Vault, per_minute: int, asked: Look) -> D
             "contacts were looked at as often as may be in a minute",
             -((uow.now - first - _MINUTE) // timedelta(seconds=1)),
         )
-    contacts = await store.contacts_of(conn, party.party_id)
+    known = await store.contacts_of(conn, party.party_id)
+    contacts = [contact for contact in known if sight.lists(contact.party_id)]
     view = ContactView(
         uow.ids.new("view"),
         party.tenant,
         party.party_id,
         viewer.party,
         asked.actor,
-        basis.value,
+        sight.basis.value,
         asked.purpose,
         [contact.token for contact in contacts],
         uow.now,
@@ -80,12 +81,14 @@ async def look(uow: UnitOfWork, vault: Vault, per_minute: int, asked: Look) -> D
         key=party.party_id,
         cause=Cause(correlation_id=str(uow.ids.uuid7()), actor=asked.actor),
     )
-    opens = vault if basis is not Basis.ALIAS else None
     return {
         "party_id": party.party_id,
         "alias": party.alias,
-        "basis": basis.value,
-        "contacts": [_document(contact, opens) for contact in contacts],
+        "basis": sight.basis.value,
+        "contacts": [
+            _document(contact, vault if sight.opens(contact.party_id) else None)
+            for contact in contacts
+        ],
     }
 
 

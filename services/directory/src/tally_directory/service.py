@@ -129,6 +129,8 @@ class Directory:
                 asked.accounts.add(account.id)
             case asked_for.IssueFundingDetails():
                 asked.currencies.add(command.currency)
+            case asked_for.DecideApproval() | asked_for.ConfirmVerification():
+                asked.merges = True
 
     def _token(self, command: DirectoryCommand) -> str | None:
         """The token of what a command brings sealed; None if it brings nothing, or it does not open."""

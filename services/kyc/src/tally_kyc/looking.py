@@ -27,7 +27,7 @@ async def identity_of(pool: Pool, viewer: Viewer, party_id: str) -> Document:
             found,
             viewer.party,
             is_operator=viewer.persona is Persona.OPERATOR,
-            lets=await store.lets(conn, found.ids, viewer.party),
+            lets=await store.lets(conn, found, viewer.party),
         )
         if sight is None:
             raise NotFound

@@ -88,7 +88,8 @@ def decide(desk: Desk, command: asked.DecideApproval) -> None:
 
 
 def merge_now(desk: Desk, kept: Party, merged: Party, *, by: str) -> None:
-    """Make two parties one, all being checked, and say so."""
+    """Make two parties one, all being checked, and say so, and of each consent that is carried over."""
+    companies = bonds.consents_carried(desk.world, kept, merged)
     tree.merge(desk.world, kept, merged)
     fact = facts.PartiesMerged(
         **desk.said(kept.tenant),
@@ -98,6 +99,11 @@ def merge_now(desk: Desk, kept: Party, merged: Party, *, by: str) -> None:
         by=by,
     )
     desk.tell(PARTIES, kept.party_id, fact)
+    for company in companies:
+        given = facts.ConsentGiven(
+            **desk.said(kept.tenant), party_id=kept.party_id, company=company
+        )
+        desk.tell(PARTIES, kept.party_id, given)
 
 
 def _tell_removed(desk: Desk, party: Party, person: str, role: Role) -> None:

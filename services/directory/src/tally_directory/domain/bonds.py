@@ -255,3 +255,25 @@ def consent(
     row = Consent(party.tenant, company.tenant, given)
     world.consents.put((party.party_id, company.party_id), row)
     return party, company
+
+
+def consents_carried(world: World, kept: Party, merged: Party) -> tuple[str, ...]:
+    """Companies a payee about to be merged consents to, and the one that is kept has not spoken of.
+
+    Their consent is from now on the kept one's, whose own word goes before.
+    """
+    said = words_of(world, kept)
+    given = (company for company, word in words_of(world, merged).items() if word)
+    return tuple(sorted(company for company in given if company not in said))
+
+
+def words_of(world: World, party: Party) -> Mapping[str, bool]:
+    """Whether a payee consents, by company; what it became of counts where it has not spoken itself."""
+    own: dict[str, bool] = {}
+    inherited: dict[str, bool] = {}
+    for (party_id, company), row in world.consents.items():
+        if party_id == party.party_id:
+            own[company] = row.given
+        elif _becomes(world, party_id, party):
+            inherited[company] = row.given or inherited.get(company, False)
+    return inherited | own

@@ -13,13 +13,25 @@ CONTACTS_MAX: Final = 200
 _TURN_CLASS: Final = 7_020
 _SEE = "SELECT set_config('tally.tenant', '*', true)"
 _TAKE_TURN = f"SELECT pg_advisory_xact_lock({_TURN_CLASS}, hashtext($1))"
+# What the party says of a viewer goes before what those said whom it became of, and so on down.
 _OPENED = """
-SELECT EXISTS (
-           SELECT FROM consent WHERE party_id = $1 AND company = $2 AND given) AS consent,
-       EXISTS (
-           SELECT FROM wallet w JOIN wallet_grant g ON g.wallet = w.wallet_id
-           WHERE w.owner = $1 AND g.to_party = $2 AND NOT g.revoked
-             AND 'contacts' = ANY(g.fields)) AS granted
+WITH RECURSIVE became AS (
+    SELECT $1::text COLLATE "C" AS party_id, NULL::text COLLATE "C" AS merged_into
+    UNION ALL
+    SELECT p.party_id, p.merged_into FROM became b JOIN party p ON p.merged_into = b.party_id
+), said AS (
+    SELECT b.party_id, b.merged_into, c.given, EXISTS (
+        SELECT FROM wallet w JOIN wallet_grant g ON g.wallet = w.wallet_id
+        WHERE w.owner = b.party_id AND g.to_party = $2 AND NOT g.revoked
+          AND 'contacts' = ANY(g.fields)) AS granted
+    FROM became b LEFT JOIN consent c ON c.party_id = b.party_id AND c.company = $2
+), opened AS (
+    SELECT party_id, given, granted FROM said WHERE merged_into IS NULL
+    UNION ALL
+    SELECT s.party_id, COALESCE(o.given, s.given), o.granted OR s.granted
+    FROM opened o JOIN said s ON s.merged_into = o.party_id
+)
+SELECT party_id, COALESCE(given, false) AS consent, granted FROM opened
 """
 _CONTACTS = f"""
 WITH RECURSIVE became AS (
@@ -27,7 +39,7 @@ WITH RECURSIVE became AS (
     UNION
     SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
 )
-SELECT c.contact_id, c.tenant, c.channel, c.token, c.sealed, c.verified_at
+SELECT c.contact_id, c.tenant, c.party_id, c.channel, c.token, c.sealed, c.verified_at
 FROM became JOIN contact c USING (party_id)
 WHERE c.sealed IS NOT NULL ORDER BY c.contact_id LIMIT {CONTACTS_MAX}
 """
@@ -43,10 +55,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9)
 
 
 class KeptContact(NamedTuple):
-    """A contact that is not forgotten, sealed for the tenant it came in."""
+    """A contact that is not forgotten, sealed for the tenant it came in; `party_id` entered it."""
 
     contact_id: str
     tenant: str
+    party_id: str
     channel: str
     token: str
     sealed: str
@@ -78,10 +91,12 @@ async def take_turn_of(conn: Session, viewer: str) -> None:
 
 
 async def opened(conn: Session, party_id: str, viewer: str) -> Opened:
-    """Whether the party's own word opens its contacts to the viewer."""
-    row = await conn.fetchrow(_OPENED, party_id, viewer)
-    assert row is not None, "a query without FROM has one row"
-    return Opened(consent=row["consent"], grant=row["granted"])
+    """Which contacts the party's own word opens to the viewer, by the ids they were entered under."""
+    rows = await conn.fetch(_OPENED, party_id, viewer)
+    return Opened(
+        consent=frozenset(row["party_id"] for row in rows if row["consent"]),
+        grant=frozenset(row["party_id"] for row in rows if row["granted"]),
+    )
 
 
 async def contacts_of(conn: Session, party_id: str) -> Sequence[KeptContact]:

@@ -12,6 +12,7 @@ from tally_directory.domain.rows import (
     ApprovalState,
     Connection,
     ConnectionState,
+    Consent,
     Contact,
     FundingDetails,
     Grant,
@@ -136,6 +137,16 @@ UNION
 SELECT known_to, party_id, tenant, external_id FROM external_reference
 WHERE known_to = ANY($1::text[]) AND external_id = ANY($2::text[])
 """
+# Of whom was merged into a party too: what either has said, the one that is kept goes by.
+_CONSENTS = """
+WITH RECURSIVE became AS (
+    SELECT unnest($1::text[]) COLLATE "C" AS party_id
+    UNION
+    SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
+)
+SELECT c.party_id, c.company, c.tenant, c.other_tenant, c.given
+FROM became JOIN consent c USING (party_id)
+"""
 _FUNDING_DETAILS = """
 SELECT party_id, currency, tenant, virtual_account FROM funding_details
 WHERE party_id = ANY($1::text[]) AND currency = ANY($2::text[])
@@ -149,7 +160,10 @@ WHERE command_id = ANY($1::text[])
 
 @dataclass(slots=True)
 class Asked:
-    """What a batch names: ids of anything, and what is looked up by other keys."""
+    """What a batch names: ids of anything, and what is looked up by other keys.
+
+    `merges`: two of the parties may become one.
+    """
 
     ids: set[str] = field(default_factory=set)
     tenants: set[str] = field(default_factory=set)
@@ -161,6 +175,7 @@ class Asked:
     names: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
+    merges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +224,10 @@ async def read(conn: Session, asked: Asked) -> World:
         *_parties_in(chain.from_iterable(shelf.values() for shelf in rows)),
         *(party_id for (_, party_id), _ in namings.items()),
     }
+    consents = Shelf[tuple[str, str], Consent]()
+    if asked.merges:
+        consents = await _shelf(conn, _CONSENTS, _consent, sorted({*ids, *in_rows}))
+        in_rows |= {party_id for (party_id, _), _ in consents.items()}
     parties = await _shelf(
         conn,
         _PARTIES,
@@ -223,6 +242,7 @@ async def read(conn: Session, asked: Asked) -> World:
     return World(
         parties=parties,
         namings=namings,
+        consents=consents,
         references=references,
         relation_types=await _shelf(
             conn, _RELATION_TYPES, _relation_type, tenants, sorted(asked.relations)
@@ -313,6 +333,11 @@ def _membership(row: Record) -> tuple[tuple[str, str], Membership]:
 
 def _naming(row: Record) -> tuple[tuple[str, str], Naming]:
     return (row["known_to"], row["party_id"]), Naming(row["tenant"], row["external_id"])
+
+
+def _consent(row: Record) -> tuple[tuple[str, str], Consent]:
+    key = row["party_id"], row["company"]
+    return key, Consent(row["tenant"], row["other_tenant"], row["given"])
 
 
 def _funding_details(row: Record) -> tuple[tuple[str, str], FundingDetails]:

@@ -16,13 +16,17 @@ VERSIONS_MAX: Final = 100
 """One answer holds this many versions at most, the newest first."""
 
 _EVERY_TENANT = "SELECT set_config('tally.tenant', '*', true)"
+# Connections of a merged party are its own alone. Of its consents the word of the kept one, if it has
+# spoken, goes before.
 _LETS = """
 SELECT EXISTS (
            SELECT FROM connection
-           WHERE to_party = ANY($1::text[]) AND from_party = $2 AND manages) AS manage,
-       EXISTS (
-           SELECT FROM consent
-           WHERE party_id = ANY($1::text[]) AND company = $2 AND is_given) AS consent
+           WHERE to_party = $3 AND from_party = $2 AND manages) AS manage,
+       COALESCE(
+           (SELECT is_given FROM consent WHERE party_id = $3 AND company = $2),
+           EXISTS (
+               SELECT FROM consent
+               WHERE party_id = ANY($1::text[]) AND company = $2 AND is_given)) AS consent
 """
 _TASKS = f"""
 SELECT task_id, tenant, party_id, kind, state, reason, opened_at, evidence, submitted_by,
@@ -46,9 +50,9 @@ async def party(conn: Session, party_id: str) -> Found | None:
     return Found(found, frozenset(ids))
 
 
-async def lets(conn: Session, ids: frozenset[str], viewer: str) -> Lets:
-    """What the party of these ids lets a viewer do."""
-    row = await conn.fetchrow(_LETS, list(ids), viewer)
+async def lets(conn: Session, found: Found, viewer: str) -> Lets:
+    """What a party lets a viewer do."""
+    row = await conn.fetchrow(_LETS, list(found.ids), viewer, found.party.party_id)
     assert row is not None, "a query without FROM has one row"
     return Lets(row["manage"], row["consent"])
 
