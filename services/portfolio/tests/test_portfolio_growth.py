@@ -7,8 +7,10 @@ from typing import Any
 
 from tally_portfolio import event_views, record_views, views, wallet_views
 from tally_portfolio.api_records import SHELVES, UNDER_PROGRAMS
+from tally_portfolio.event_views import EventPage
 from tally_portfolio.service import reading
-from tally_portfolio.store.views import BEGINNING, LAST, NEWEST, Position
+from tally_portfolio.store.events import Way
+from tally_portfolio.store.views import BEGINNING, LAST, NEWEST, Place, Position
 from tally_portfolio.views import SCAN_MAX, Page, Seat
 from tally_portfolio.wallet_views import OpenedWallet, Part
 from tally_security.internal import Persona, Viewer
@@ -76,6 +78,11 @@ def _statement(since: datetime, until: datetime, begins: datetime) -> Ask:
     return lambda conn, seat: wallet_views.account_statement(_wallet(conn, seat), part, **settled)
 
 
+def _event(reference: str, after: Place = NEWEST, way: Way | None = None) -> Ask:
+    page = EventPage(after, way, 50)
+    return lambda _, seat: event_views.money_of_event(seat, reference, page)
+
+
 QUESTIONS: dict[str, Ask] = {
     "wallets": _listing(("wallet",), views.load_wallets),
     "pay-ins": _listing(("pay_in",), views.load_pay_ins),
@@ -91,8 +98,8 @@ QUESTIONS: dict[str, Ask] = {
     "balance at a time": _statement(MIDDLE, MIDDLE, MIDDLE),
     "statement of a busy day": _statement(START, DAY, START),
     "a later part of it": _statement(START, DAY, MIDDLE),
-    "money of an event": lambda _, seat: event_views.money_of_event(seat, "campaign"),
-    "money of a small event": lambda _, seat: event_views.money_of_event(seat, "order:305"),
+    "money of an event": _event("campaign"),
+    "money of a small event": _event("order:305"),
     **{shelf.path: _listing((shelf.kind,), record_views.loader(shelf.kind)) for shelf in SHELVES},
     **{f"one of {shelf.path}": _one(shelf.kind) for shelf in SHELVES},
     **{f"a program's {path}": _under(kind) for kind, path in UNDER_PROGRAMS.items()},

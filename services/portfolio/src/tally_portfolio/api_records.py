@@ -4,16 +4,19 @@ from functools import partial
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, FastAPI, Query
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from tally_portfolio import event_views, record_views, views
 from tally_portfolio.answering import Answer, ReadApi, list_route, one_route
 from tally_portfolio.asking import (
     BudgetsQuestion,
+    EventQuestion,
     ListQuestion,
     OfProgramQuestion,
     SeatQuestion,
     StatesQuestion,
+    cursor_of,
+    sparse,
 )
 from tally_security.internal import Viewer
 
@@ -53,9 +56,24 @@ def add_record_routes(app: FastAPI, api: ReadApi) -> None:
         load = record_views.loader(kind)
         app.get(path)(list_route(api, kind, question, (kind,), load))
         app.get(f"{path}/{{id}}")(one_route(api, kind, partial(record_views.one, kind=kind)))
-    app.get("/events/{id:path}/money")(one_route(api, "event", event_views.money_of_event))
+    app.get("/events/{id:path}/money")(_event_route(api))
     for kind, path in UNDER_PROGRAMS.items():
         app.get(f"/programs/{{id}}/{path}")(_under_route(api, kind))
+
+
+def _event_route(api: ReadApi) -> Answer:
+    async def answer(
+        id: str,  # noqa: A002
+        asked: Annotated[EventQuestion, Query()],
+        viewer: Annotated[Viewer, Depends(api.viewer)],
+    ) -> Response:
+        chosen = asked.chosen("event")
+        async with views.seated(api.pool, viewer) as seat:
+            document, found = await event_views.money_of_event(seat, id, asked.page())
+        goes_on = cursor_of(found.after, found.way)
+        return JSONResponse(sparse(document, chosen) | {"next": goes_on})
+
+    return answer
 
 
 def _under_route(api: ReadApi, kind: str) -> Answer:

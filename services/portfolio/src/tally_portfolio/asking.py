@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tally_portfolio.domain.redaction import FIELDS, Document
 from tally_portfolio.errors import CursorInvalid, FieldUnknown, SpanInvalid
+from tally_portfolio.event_views import EventPage
+from tally_portfolio.store.events import Way
 from tally_portfolio.store.views import LAST, NEWEST, Place, Position
 from tally_portfolio.wallet_views import Part
 
 LIMIT_MAX = 200
 """A page has this many things at most."""
 _CURSOR_CHARS_MAX = 400
-_PLACE_PARTS, _POSITION_PARTS, _PART_PARTS = 2, 3, 4
+_PLACE_PARTS, _POSITION_PARTS, _WAY_PARTS, _PART_PARTS = 2, 3, 3, 4
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
@@ -126,6 +128,19 @@ class HistoryQuestion(ListQuestion):
         if self.until is None:
             return position
         return min(position, Position(moment(self.until, "/until"), -1, ""))
+
+
+class EventQuestion(ListQuestion):
+    """What is told of an event, in pages."""
+
+    def page(self) -> EventPage:
+        """Where it goes on; raises CursorInvalid."""
+        if self.cursor is None:
+            return EventPage(NEWEST, None, self.limit)
+        at, subject, way = _opened(self.cursor, _WAY_PARTS)
+        if not isinstance(way, str) or way not in set(Way):
+            raise _bad_cursor()
+        return EventPage(Place(_moment(at), _word(subject)), Way(way), self.limit)
 
 
 class StatementQuestion(BaseModel):

@@ -1,6 +1,7 @@
 """What came of an event: the pay-ins made for it, whose wallets hold them, and the payouts from there (F25)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tally_portfolio import store
 from tally_portfolio.domain.projection import Hop
@@ -10,12 +11,12 @@ from tally_portfolio.domain.time_line import accounts_of, steps_of
 from tally_portfolio.domain.tree import event_key
 from tally_portfolio.record_views import loader
 from tally_portfolio.service import HOPS_MAX, could_be_kept, payments_of
+from tally_portfolio.store.events import Asked, Found, Way, led_to_and_seen
+from tally_portfolio.store.views import Place
 from tally_portfolio.view_documents import share_document
 from tally_portfolio.views import Seat, load_payments, load_wallets
 from tally_reads import NotFound
 
-THINGS_MAX = 100
-"""An answer has this many things of an event at most, the newest that are seen."""
 OWNERS_MAX = 8
 """Money that was given on again is followed over this many owners."""
 
@@ -23,52 +24,68 @@ _DESIGNATION = "designation"
 _UNKNOWN = ("event:", "contact:", "restricted:")
 
 
-async def money_of_event(seat: Seat, reference: str) -> Document:
-    """All that was paid in for an event, designated anew since, and paid out of it; raises NotFound."""
+class EventPage(NamedTuple):
+    """Which things of an event are asked for: `limit` at most, after a place, by the way it was found."""
+
+    after: Place
+    way: Way | None
+    limit: int
+
+
+async def money_of_event(seat: Seat, reference: str, page: EventPage) -> tuple[Document, Found]:
+    """What was paid in for an event, designated anew since, and paid out of it; raises NotFound.
+
+    A page of it, the newest first, and what was found, which says where the next begins.
+    """
     if not could_be_kept(reference):
         raise NotFound
-    things, more = await _things(seat, event_key(reference))
-    if not things:
+    key = event_key(reference)
+    asked = Asked(key, seat.party, page.limit, page.after)
+    found = await led_to_and_seen(seat.conn, asked, page.way)
+    if not found.subjects:
         raise NotFound
+    things, cut = await _given_on(seat, key, found.subjects, page.limit)
     designations = await loader(_DESIGNATION)(seat, things)
     payments = await load_payments(seat, [one for one in things if one not in designations])
     hops = await store.hops(seat.conn, things, HOPS_MAX)
     shares = await _shares(seat, hops, list(payments))
     accounts = await store.views.seen(seat.conn, seat.party, accounts_of(hops))
     wallets = await load_wallets(seat, sorted(accounts))
-    return redact(
-        "event",
-        seat.persona,
-        {
-            "event": reference,
-            "payments": [
-                payments[one] | {"shares": shares.get(one, [])} for one in things if one in payments
-            ],
-            "designations": [designations[one] for one in things if one in designations],
-            "wallets": list(wallets.values()),
-            "more": more,
-        },
-    )
+    document = {
+        "event": reference,
+        "payments": [
+            payments[one] | {"shares": shares.get(one, [])} for one in things if one in payments
+        ],
+        "designations": [designations[one] for one in things if one in designations],
+        "wallets": list(wallets.values()),
+        "more": cut or found.after is not None,
+    }
+    return redact("event", seat.persona, document), found
 
 
-async def _things(seat: Seat, key: str) -> tuple[list[str], bool]:
-    """Pay-ins, withdrawals and designations that are seen, of an event and of whom it was given to."""
-    found: dict[str, None] = {}
-    asked: set[str] = set()
-    keys, more = [key], False
-    while keys and len(asked) < OWNERS_MAX:
+async def _given_on(
+    seat: Seat, key: str, things: Sequence[str], limit: int
+) -> tuple[list[str], bool]:
+    """Things of an event with those of whom they were given to, over every hand; whether any is left out."""
+    found = dict.fromkeys(things)
+    asked, seen, cut = {key}, list(things), False
+    while True:
+        given = await loader(_DESIGNATION)(seat, seen)
+        owners = {str(one["to_owner"]) for one in given.values()}
+        keys = sorted(owner for owner in owners - asked if owner.startswith(_UNKNOWN))
         followed = keys[: OWNERS_MAX - len(asked)]
+        cut = cut or len(followed) < len(keys)
+        if not followed:
+            break
         asked.update(followed)
         seen = []
         for each in followed:
-            newest = await store.shared_seen(seat.conn, each, seat.party, THINGS_MAX + 1)
-            more = more or len(newest) > THINGS_MAX
-            seen += newest
+            newest = await led_to_and_seen(seat.conn, Asked(each, seat.party, limit))
+            cut = cut or newest.after is not None
+            seen += newest.subjects
         found |= dict.fromkeys(seen)
-        given = await loader(_DESIGNATION)(seat, seen)
-        owners = {str(one["to_owner"]) for one in given.values()} | set(keys)
-        keys = sorted(owner for owner in owners - asked if owner.startswith(_UNKNOWN))
-    return list(found)[:THINGS_MAX], more or bool(keys) or len(found) > THINGS_MAX
+    most = len(things) + limit
+    return list(found)[:most], cut or len(found) > most
 
 
 async def _shares(

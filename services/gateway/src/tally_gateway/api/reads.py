@@ -74,7 +74,11 @@ class Seated(Sparse):
     )
 
 
-class Listed(Paged, Sparse):
+class SparsePaged(Paged, Sparse):
+    """What one thing takes that is told in pages."""
+
+
+class Listed(SparsePaged):
     """What a list of one thing takes."""
 
 
@@ -116,7 +120,14 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "payments": {"id": "pin_01h455vb4pex5vsknk084sn02q", "state": "allocated"},
     "parties": {"id": "party_01h455vb4pex5vsknk084sn02q", "kind": "payee"},
-    "event": {"event": "order:7", "payments": [], "designations": [], "wallets": [], "more": False},
+    "event": {
+        "event": "order:7",
+        "payments": [],
+        "designations": [],
+        "wallets": [],
+        "more": False,
+        "next": None,
+    },
     "receivable": {
         "receivable_id": "rcv_01h455vb4pex5vsknk084sn02q",
         "state": "open",
@@ -316,7 +327,7 @@ READS: Final = (
         "event_money",
         "What was paid in for an event, whose wallets hold it, and the payouts from there",
         "payments",
-        Sparse,
+        SparsePaged,
         slashes=True,
     ),
     *(read for shelf in SHELVES for read in shelf.reads()),

@@ -1,6 +1,6 @@
 """The read models at rest: one module for each kind of question."""
 
-from tally_portfolio.store import budgets, lists, records, views
+from tally_portfolio.store import budgets, events, lists, records, views
 from tally_portfolio.store.looking import ALL_TENANTS, begin_reading, see
 from tally_portfolio.store.payments import (
     accounts,
@@ -14,7 +14,6 @@ from tally_portfolio.store.payments import (
     payouts,
     payouts_by_id,
     set_aside_since,
-    shared_seen,
     shared_subjects,
     slowest,
 )
@@ -25,6 +24,7 @@ __all__ = [
     "accounts",
     "begin_reading",
     "budgets",
+    "events",
     "has_hops",
     "history",
     "hop_of_event",
@@ -39,7 +39,6 @@ __all__ = [
     "save",
     "see",
     "set_aside_since",
-    "shared_seen",
     "shared_subjects",
     "slowest",
     "views",

@@ -89,13 +89,6 @@ _SHARED_SUBJECTS = """
 SELECT subject FROM payment_key WHERE id = $1 AND shared ORDER BY at DESC LIMIT $2
 """
 _OWN_SUBJECTS = "SELECT subject FROM payment_key WHERE id = $1 AND NOT shared LIMIT $2"
-# Who sees a thing is asked before any is left out: what others were paid hides nobody's own. Planned anew
-# each time: a few things somebody sees are each looked up, of many the newest of the id are gone through.
-_PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
-_SHARED_SEEN = """
-SELECT k.subject FROM payment_key k JOIN sight s ON s.subject = k.subject
-WHERE k.id = $1 AND k.shared AND s.viewer = $2 ORDER BY k.at DESC, k.subject DESC LIMIT $3
-"""
 _HAS_HOPS = "SELECT EXISTS (SELECT FROM hop WHERE subject = $1)"
 _HOP_BY_EVENT = f"SELECT {_HOP_COLUMNS} FROM hop WHERE event_id = $1"
 _HOPS = f"""
@@ -180,12 +173,6 @@ async def own_subjects(conn: Connection, key: str, limit: int) -> list[str]:
 async def shared_subjects(conn: Connection, key: str, limit: int) -> list[str]:
     """What an account, a correlation or a source's own id leads to, the newest first."""
     return [row[0] for row in await conn.fetch(_SHARED_SUBJECTS, key, limit)]
-
-
-async def shared_seen(conn: Connection, key: str, viewer: str, limit: int) -> list[str]:
-    """What an id leads to and somebody sees, the newest first."""
-    await conn.execute(_PLAN_ANEW)
-    return [row[0] for row in await conn.fetch(_SHARED_SEEN, key, viewer, limit)]
 
 
 async def has_hops(conn: Connection, subject: str) -> bool:
