@@ -273,7 +273,8 @@ class LevelChanged(_Fact):
     The first one of a party says `none`, and has no `previous`. It comes again with the same level
     where one of the other fields changed. `reasons` names what the level rests on, or why it fell:
     `passed:<kind>`, `waived:<kind>`, `missing:<kind>`, `merged:<party>`. `valid_until` is when the
-    first of what it rests on expires. `may_remit`: a company that may fund and pay others.
+    first of what the level itself rests on expires. `may_remit`: a company that may fund and pay
+    others; it has no end of its own, and is told anew once it is over.
     """
 
     TYPE: ClassVar[str] = "kyc.level.changed.v1"

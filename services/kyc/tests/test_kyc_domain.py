@@ -86,6 +86,18 @@ def test_a_company_may_remit_once_it_has_shown_what_that_takes() -> None:
     assert not derive(POLICY, PartyKind.PERSON, whole, NOW).may_remit, "nothing lets a person"
 
 
+def test_what_lets_a_company_remit_alone_ends_no_level() -> None:
+    lasting = (task("collect_data"), task("ownership"), task("document"))
+    brief = task("screening_review", days=20)
+    standing = derive(POLICY, PartyKind.COMPANY, (*lasting, brief), NOW)
+    assert standing.valid_until == NOW + timedelta(days=100)
+    assert "passed:screening_review" in standing.reasons
+    later = derive(POLICY, PartyKind.COMPANY, (*lasting, brief), NOW + timedelta(days=20))
+    assert (later.level, later.may_remit) == (standing.level, False)
+    only = derive(POLICY, PartyKind.COMPANY, (brief,), NOW)
+    assert (only.level, only.valid_until) == (Level.NONE, None)
+
+
 TASKS = st.lists(
     st.builds(
         task,

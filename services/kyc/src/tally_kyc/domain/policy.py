@@ -50,7 +50,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What follows from a party's tasks. `reasons` as in LevelChanged."""
+    """What follows from a party's tasks. `reasons`, `valid_until` as in LevelChanged."""
 
     level: Level
     may_remit: bool
@@ -85,12 +85,13 @@ def derive(policy: Policy, kind: PartyKind, tasks: Sequence[Task], now: datetime
         if missing:
             break
         level, rests_on = step, rests_on | track.needs[step]
+    # The level's end alone: whoever reads it takes the level for none from then on.
+    ends = [_until(counting[each]) for each in rests_on]
     may_remit = bool(track.remit) and track.remit <= counting.keys()
     if may_remit:
         rests_on |= track.remit
     reasons = [f"{_word(counting[each])}:{each}" for each in sorted(rests_on)]
     reasons += [f"missing:{each}" for each in sorted(missing)]
-    ends = [_until(counting[each]) for each in rests_on]
     return Standing(level, may_remit, tuple(reasons), min(ends, default=None), policy.version)
 
 
