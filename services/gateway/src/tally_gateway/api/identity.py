@@ -1,32 +1,11 @@
 """Levels, tasks and tables: asked of the kyc service, which decides who sees what."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx
-from starlette.requests import Request
-from starlette.responses import Response
-
-from tally_gateway.api.model import (
-    JSON,
-    Answer,
-    Document,
-    Gateway,
-    Handler,
-    Operation,
-    Query,
-    Route,
-    read_query,
-)
-from tally_gateway.api.reads import viewer_text
-from tally_gateway.batching import unavailable
-from tally_gateway.errors import not_found
+from tally_gateway.api.behind import passed_on
+from tally_gateway.api.model import Answer, Document, Gateway, Operation, Query, Route
 from tally_gateway.routes.identity import READ
-from tally_security.internal import VIEWER_HEADER
-
-_ID: Final = re.compile(r"[A-Za-z0-9_.:~-]{1,128}")
-_OK, _NOT_FOUND = 200, 404
 
 
 class Bare(Query):
@@ -87,19 +66,19 @@ def operations(gateway: Gateway) -> Iterator[Route]:
     """The reads of identity."""
     for path, name, summary, shown in (
         (
-            "/v1/parties/{party_id}/identity",
+            "/parties/{party_id}/identity",
             "identity_get",
             "A party's level; its tasks for itself, whom it lets manage it, its tenant, the operator",
             Answer("As the caller may see it", Identity, _IDENTITY),
         ),
         (
-            "/v1/gates/{table}",
+            "/gates/{table}",
             "gate_table_get",
             "A table of gates by version, the newest first",
             Answer("Every version", DatedTable, {"table": "standard", "versions": [_VERSION]}),
         ),
         (
-            "/v1/limits/{table}",
+            "/limits/{table}",
             "limit_table_get",
             "A table of limits by version, the newest first",
             Answer("Every version", DatedTable, {"table": "standard", "versions": [_VERSION]}),
@@ -108,36 +87,13 @@ def operations(gateway: Gateway) -> Iterator[Route]:
         yield (
             Operation(
                 method="GET",
-                path=path,
+                path=f"/v1{path}",
                 name=name,
                 summary=summary,
                 tag="identity",
                 scope=READ,
                 query=Bare,
-                answers={_OK: shown},
+                answers={200: shown},
             ),
-            _reader(gateway),
+            passed_on(gateway, gateway.identities, path, scope=READ, query=Bare),
         )
-
-
-def _reader(gateway: Gateway) -> Handler:
-    async def read(request: Request) -> Response:
-        caller = await gateway.caller(request, READ)
-        read_query(request, Bare)
-        if any(_ID.fullmatch(given) is None for given in request.path_params.values()):
-            # It becomes part of an address behind us, and no id or name looks like this.
-            raise not_found()
-        try:
-            found = await gateway.identities.get(
-                request.url.path.removeprefix("/v1"),
-                headers={VIEWER_HEADER: viewer_text(gateway, caller)},
-            )
-        except httpx.HTTPError:
-            raise unavailable("Identity cannot be read at the moment.") from None
-        if found.status_code == _NOT_FOUND:
-            raise not_found()
-        if found.status_code != _OK:
-            raise unavailable("The kyc service did not answer as it should.")
-        return Response(found.content, media_type=JSON)
-
-    return read

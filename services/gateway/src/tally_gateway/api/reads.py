@@ -1,39 +1,17 @@
-"""Reads: passed on to portfolio with who looks, signed for this one request."""
+"""Reads: what portfolio is asked for."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, Field, StringConstraints, create_model
-from starlette.requests import Request
-from starlette.responses import Response
 
 from tally_contracts.base import AssetCode, Slug, Token, TypeId, UtcTime
+from tally_gateway.api.behind import passed_on
 from tally_gateway.api.events import Names
-from tally_gateway.api.model import (
-    JSON,
-    Answer,
-    Document,
-    Gateway,
-    Handler,
-    Operation,
-    Query,
-    Route,
-    read_query,
-)
-from tally_gateway.batching import unavailable
-from tally_gateway.credentials import Caller
-from tally_gateway.errors import Problem, not_found
-from tally_security.internal import VIEWER_HEADER, Viewer, sign_viewer
+from tally_gateway.api.model import Answer, Document, Gateway, Operation, Query, Route
 
 PAGE_MAX: Final = 200
-_NOT_FOUND: Final = 404
-_OK: Final = 200
-_REFUSED: Final = frozenset({400, 409, 422})
-_ID: Final = re.compile(r"[!-~]{1,128}")
 
 OpaqueCursor = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
 
@@ -381,54 +359,7 @@ def operations(gateway: Gateway) -> Iterator[Route]:
             problems=("not_found",),
             slashes=each.slashes,
         )
-        yield operation, _reader(gateway, each.path, f"{each.tag}:read", query)
-
-
-def _reader(gateway: Gateway, path: str, scope: str, query: type[BaseModel]) -> Handler:
-    async def read(request: Request) -> Response:
-        caller = await gateway.caller(request, scope)
-        read_query(request, query)
-        asked_for = request.path_params.get("id", "none")
-        if _ID.fullmatch(asked_for) is None:
-            # No reference of anybody's looks like this.
-            raise not_found()
-        try:
-            found = await gateway.reads.get(
-                path.replace("{id}", _escaped(asked_for)),
-                # As they came: they were checked, and portfolio reads them itself.
-                params=dict(request.query_params),
-                headers={VIEWER_HEADER: viewer_text(gateway, caller)},
-            )
-        except httpx.HTTPError:
-            raise unavailable("What is read here cannot be reached at the moment.") from None
-        return _passed_on(found)
-
-    return read
-
-
-def _escaped(reference: str) -> str:
-    """A reference as one part of an address; dots too, for two of them would lead upwards."""
-    return quote(reference, safe="").replace(".", "%2E")
-
-
-def viewer_text(gateway: Gateway, caller: Caller) -> str:
-    """Who looks, for the read API to believe."""
-    viewer = Viewer(caller.party, caller.tenant, caller.persona, caller.scopes)
-    return sign_viewer(viewer, gateway.internal_keys, now=gateway.clock.now())
-
-
-def _passed_on(found: httpx.Response) -> Response:
-    if found.status_code == _OK:
-        return Response(found.content, media_type=JSON)
-    if found.status_code == _NOT_FOUND:
-        raise not_found()
-    if found.status_code in _REFUSED:
-        refusal = found.json()
-        raise Problem(
-            "invalid_request",
-            str(refusal.get("detail", "A parameter is wrong.")),
-            problem_code=refusal.get("code"),
-            pointer=refusal.get("field"),
-            remedy=refusal.get("remedy"),
+        yield (
+            operation,
+            passed_on(gateway, gateway.reads, each.path, scope=f"{each.tag}:read", query=query),
         )
-    raise unavailable("What is read here did not answer as it should.")
