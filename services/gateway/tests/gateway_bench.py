@@ -101,17 +101,17 @@ class Bench:
         )
         return party(name)
 
-    def merge(self, kept: str, merged: str) -> Raw:
-        """The fact that a party of the tree `agg` has become another."""
+    def merge(self, kept: str, merged: str, tenant: str = "agg", merged_tenant: str = "agg") -> Raw:
+        """The fact that a party has become another, each of its tenant."""
         return self.fact(
             "directory.parties.v1",
             "directory.party.merged.v1",
             {
                 "party_id": party(kept),
                 "merged": party(merged),
-                "merged_tenant": party("agg"),
+                "merged_tenant": party(merged_tenant),
                 "by": "approval",
-                "tenant": party("agg"),
+                "tenant": party(tenant),
                 "who": WHO,
                 "reason": "One person",
                 "occurred_at": "2026-09-21T08:00:00Z",

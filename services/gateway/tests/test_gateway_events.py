@@ -40,6 +40,21 @@ def allocated(number: int, company: str, **owners: str) -> dict[str, Any]:
     }
 
 
+def ended(name: str, tenant: str) -> dict[str, Any]:
+    """A task of a party that became another ends."""
+    return {
+        "tenant": party(tenant),
+        "who": WHO,
+        "occurred_at": "2026-09-21T08:00:00Z",
+        "task_id": derived_id("task", name),
+        "party_id": party(name),
+        "kind": "document",
+        "who_must_act": None,
+        "code": "party_merged",
+        "reason": "the party became another",
+    }
+
+
 async def grown(bench: Bench) -> None:
     await bench.register("agg", "aggregator")
     await bench.register("acme", "company", "agg")
@@ -335,33 +350,27 @@ async def test_what_is_told_of_a_merged_party_is_the_kept_ones_and_its_tenants_t
     await grown(bench)
     await bench.register("far", "aggregator")
     await bench.register("twin", "payee", "far")
-    merged = {
-        "party_id": party("ann"),
-        "merged": party("twin"),
-        "merged_tenant": party("far"),
-        "by": "approval",
-        "tenant": party("agg"),
-        "who": WHO,
-        "reason": "One person",
-        "occurred_at": "2026-09-21T08:00:00Z",
-    }
-    ended = {
-        "tenant": party("far"),
-        "who": WHO,
-        "occurred_at": "2026-09-21T08:00:00Z",
-        "task_id": derived_id("task", "twin"),
-        "party_id": party("twin"),
-        "kind": "document",
-        "who_must_act": None,
-        "code": "party_merged",
-        "reason": "the party became another",
-    }
     await bench.learn(
-        bench.fact("directory.parties.v1", "directory.party.merged.v1", merged),
-        bench.fact("kyc.identity.v1", "kyc.task.expired.v1", ended),
+        bench.merge("ann", "twin", merged_tenant="far"),
+        bench.fact("kyc.identity.v1", "kyc.task.expired.v1", ended("twin", "far")),
     )
     for name in ("ann", "agg", "operator"):
         (told,) = await log(bench, name, types="kyc.task.expired.v1")
-        assert told["data"]["task_id"] == ended["task_id"], name
+        assert told["data"]["task_id"] == derived_id("task", "twin"), name
     (of_ann,) = await log(bench, "acme", types="kyc.task.expired.v1", party=party("ann"))
     assert of_ann["data"] == {}, "who stands between sees that something was told, and not what"
+
+
+async def test_a_party_that_became_another_by_way_of_a_third_is_told_of_as_the_last(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    for tenant, name in (("far", "twin"), ("farther", "mid")):
+        await bench.register(tenant, "aggregator")
+        await bench.register(name, "payee", tenant)
+    await bench.learn(bench.merge("mid", "twin", "farther", "far"))
+    await bench.learn(bench.merge("ann", "mid", merged_tenant="farther"))
+    await bench.learn(bench.fact("kyc.identity.v1", "kyc.task.expired.v1", ended("twin", "far")))
+    for name in ("ann", "agg"):
+        (told,) = await log(bench, name, types="kyc.task.expired.v1")
+        assert told["data"]["task_id"] == derived_id("task", "twin"), name

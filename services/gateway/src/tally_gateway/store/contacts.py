@@ -17,7 +17,7 @@ ON CONFLICT (contact_id) DO UPDATE SET tenant = excluded.tenant, party_id = excl
 
 _FORGET = "DELETE FROM verified_contact WHERE contact_id = ANY($1)"
 
-_REPOINT = "UPDATE verified_contact SET party_id = $2 WHERE party_id = $1"
+_REPOINT = "UPDATE verified_contact SET party_id = $2, tenant = $3 WHERE party_id = $1"
 
 _REACHED = "SELECT DISTINCT party_id FROM verified_contact WHERE party_id = ANY($1)"
 
@@ -46,9 +46,9 @@ async def forget(conn: Connection, ids: Collection[str]) -> None:
     await conn.execute(_FORGET, list(ids))
 
 
-async def repoint(conn: Connection, merged: str, kept: str) -> None:
-    """Let a merged party's contacts be those of the one it became."""
-    await conn.execute(_REPOINT, merged, kept)
+async def repoint(conn: Connection, merged: str, kept: str, tenant: str) -> None:
+    """Let a merged party's contacts be those of the one it became, and its tenant's."""
+    await conn.execute(_REPOINT, merged, kept, tenant)
 
 
 async def reached(conn: Connection, parties: Collection[str]) -> set[str]:

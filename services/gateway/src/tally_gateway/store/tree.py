@@ -50,7 +50,7 @@ ON CONFLICT (reference) DO UPDATE SET tenant = excluded.tenant, party_id = exclu
 """
 
 # What led to a merged party leads to the one it became.
-_REPOINT = "UPDATE party_reference SET party_id = $2 WHERE party_id = $1"
+_REPOINT = "UPDATE party_reference SET party_id = $2, tenant = $3 WHERE party_id = $1"
 
 _SAVE_CONNECTIONS = """
 INSERT INTO connection (connection_id, tenant, from_party, to_party, access, state, changed_at)
@@ -137,9 +137,9 @@ async def save_references(conn: Connection, references: Sequence[tuple[str, str,
     await conn.execute(_SAVE_REFERENCES, *map(list, zip(*references, strict=True)))
 
 
-async def repoint(conn: Connection, merged: str, kept: str) -> None:
-    """Let references of a merged party lead to the one it became."""
-    await conn.execute(_REPOINT, merged, kept)
+async def repoint(conn: Connection, merged: str, kept: str, tenant: str) -> None:
+    """Let references of a merged party lead to the one it became, in whose tenant they are then."""
+    await conn.execute(_REPOINT, merged, kept, tenant)
 
 
 async def save_connections(
