@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tally_gateway.wire import CONNECTIONS_MAX, asking
+from tally_reads import ASKER_KEEPS_S
 
 from .gateway_bench import Bench
 
@@ -71,6 +72,14 @@ async def test_questions_one_after_the_other_share_a_connection(
         answered = await client.get(path, headers={"Tally-Viewer": "x"})
         assert (answered.status_code, answered.text) == (200, path)
     assert other.connections == 1
+
+
+async def test_an_idle_connection_is_kept_no_longer_than_read_apis_count_on(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.get("/one")
+    connector = client._transport._open().connector  # type: ignore[attr-defined]
+    assert connector._keepalive_timeout == ASKER_KEEPS_S
 
 
 async def test_each_question_gets_its_own_answer_and_so_many_are_asked_at_a_time(

@@ -2,10 +2,11 @@
 
 from tally_reads.api import guarded, viewer_of
 from tally_reads.errors import AskedTooOften, NotFound, QuestionRefused, ViewerMissing
-from tally_reads.server import ReadServer, SignalFreeServer
+from tally_reads.server import ASKER_KEEPS_S, ReadServer, SignalFreeServer
 from tally_reads.settings import Port, ReadSettings
 
 __all__ = [
+    "ASKER_KEEPS_S",
     "AskedTooOften",
     "NotFound",
     "Port",

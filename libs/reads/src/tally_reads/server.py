@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,9 +12,11 @@ from fastapi import FastAPI
 from tally_messaging import WorkerContext
 from tally_reads.settings import ReadSettings
 
-KEEP_ALIVE_S = 75
-"""An idle connection is kept for longer than the gateway keeps it (5 s): closed by both in the same
-moment, it would have taken a question with it that is never answered."""
+ASKER_KEEPS_S: Final = 60.0
+"""For so long whoever asks keeps an idle connection: the gateway's clients take it from here."""
+KEEP_ALIVE_S: Final = 75
+"""For so long a read API keeps it, well beyond whoever asks: closed by both in the same moment, it
+would have taken a question with it that is never answered."""
 _TICK_S = 1.0
 
 

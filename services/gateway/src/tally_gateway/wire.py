@@ -10,10 +10,10 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from tally_reads import ASKER_KEEPS_S
+
 CONNECTIONS_MAX: Final = 64
 """So many questions are asked of a service at a time; others wait their turn."""
-# Shorter than read APIs keep an idle connection, so that this side closes it first.
-_KEPT_S: Final = 60.0
 
 
 class _ThroughAiohttp(httpx.AsyncBaseTransport):
@@ -54,7 +54,7 @@ class _ThroughAiohttp(httpx.AsyncBaseTransport):
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, force_close=True)
                 if self._once
-                else aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=_KEPT_S),
+                else aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=ASKER_KEEPS_S),
                 middlewares=(_not_again,) if self._once else (),
                 auto_decompress=False,
             )
