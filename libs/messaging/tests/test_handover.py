@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tally_messaging import Cause, UnitOfWork
+from tally_messaging import Cause, UnitOfWork, outbox
 from tally_messaging.handover import Handover
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.outbox import OutgoingRecord, StoredRecord
@@ -167,3 +167,28 @@ async def test_a_relay_that_lost_its_lease_stops_and_publishes_nothing_more(
     relay.hand_over(0, 4, outgoing(b"a"))
     await relay._publish_all_lanes()
     assert relay.__dict__["sent"] == [1, 2, 3]
+
+
+async def test_how_much_waits_is_told_without_reading_it_all(toy: Any) -> None:
+    """By a plan from when the outbox was empty, too: it is kept for the session's life."""
+    await outbox.ensure_lanes(toy.pool, 1)
+    async with toy.pool.acquire() as conn:
+        await conn.execute(f"PREPARE waiting AS {outbox._DEPTH}")
+        await conn.execute("EXECUTE waiting")
+        async with conn.transaction():
+            now = SystemClock().now()
+            await outbox.append(conn, 0, outgoing(*[b"x"] * 500), now)
+        await conn.execute("UPDATE relay SET position = 100")
+        (plan,) = await conn.fetchval("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE waiting")
+        await conn.execute("DEALLOCATE waiting")
+    assert max(_read(plan["Plan"])) == 1
+    assert await outbox.depth(toy.pool) == (400, now)
+
+
+def _read(node: dict[str, Any]) -> list[float]:
+    """How many rows each scan of a plan looked at."""
+    found = [each for inner in node.get("Plans", ()) for each in _read(inner)]
+    if "Relation Name" in node:
+        looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        found.append(looked_at * node["Actual Loops"])
+    return found
