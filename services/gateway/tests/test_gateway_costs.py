@@ -5,7 +5,9 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from tally_gateway.domain.access import Node
 from tally_gateway.store import EVERY_TENANT, imports, log, scoped
+from tally_gateway.store import tree as nodes_of
 from tally_runtime import derived_uuid
 
 from .gateway_bench import START, Bench, party, statements
@@ -83,6 +85,26 @@ async def test_a_page_of_a_log_reads_no_more_lines_than_it_shows(bench: Bench) -
     assert await rows_read(bench, owner, log._PAGE, owner, 100, PAGE) <= PAGE
     # The planner knows nothing of a table this young; what it reads is bounded by the type at least.
     assert await rows_read(bench, owner, log._PAGE_OF_TYPES, owner, 100, PAGE, [RARE]) == 0
+
+
+async def test_parties_are_looked_up_one_by_one_by_a_plan_from_when_there_were_none(
+    bench: Bench,
+) -> None:
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await scoped(conn, EVERY_TENANT)
+        await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await conn.execute(f"PREPARE asked (text[]) AS {nodes_of._NODES}")
+        await conn.execute("EXECUTE asked ('{}')")
+        parties = [
+            Node(name, party("agg"), "payee", (name,)) for name in map(party, map(str, range(500)))
+        ]
+        await nodes_of.save_nodes(conn, parties, START)
+        two = f"ARRAY['{parties[0].party}', '{parties[1].party}', 'nobody']"
+        (plan,) = await conn.fetchval(
+            f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE asked ({two})"
+        )
+        await conn.execute("DEALLOCATE asked")
+    assert max(_read(plan["Plan"])) == 2
 
 
 def _read(node: dict[str, Any]) -> list[int]:

@@ -10,14 +10,20 @@ from tally_postgres import Connection
 
 _THINGS = "SELECT thing_id, tenant, parties, data FROM thing WHERE thing_id = ANY($1)"
 
-# Ids come as parties or as other references of them: a contact, a party that was merged.
+# Ids come as parties or as other references of them: a contact, a party that was merged. Each is looked
+# up: joined freely, a plan kept from when parties were few compares every id with every party. CASE, not
+# COALESCE: Postgres takes the latter for something that could leak a row, and would test whose each party
+# is before it looked for the one.
 _NODES = """
-WITH asked AS (
-    SELECT a.id, coalesce(r.party_id, a.id) AS party_id
-    FROM unnest($1::text[]) AS a (id) LEFT JOIN party_reference r ON r.reference = a.id
-)
 SELECT a.id, n.party_id, n.tenant, n.kind, n.path
-FROM asked a JOIN party_node n ON n.party_id = a.party_id
+FROM unnest($1::text[]) AS a (id)
+LEFT JOIN LATERAL (
+    SELECT r.party_id FROM party_reference r WHERE r.reference = a.id OFFSET 0
+) AS r ON true
+CROSS JOIN LATERAL (
+    SELECT * FROM party_node p
+    WHERE p.party_id = CASE WHEN r.party_id IS NULL THEN a.id ELSE r.party_id END OFFSET 0
+) AS n
 """
 
 _CONNECTIONS = """
