@@ -11,6 +11,7 @@ from tally_contracts.kyc import Ceiling, LimitRow
 from tally_payouts import app as payouts_app
 from tally_payouts.domain.states import PayoutState
 from tally_payouts.errors import StaleVersion
+from tally_payouts.store import methods
 from tally_payouts.store.payouts import load_payouts, save_payouts
 from tally_postgres import in_transaction, lint
 
@@ -233,3 +234,22 @@ async def test_database_refuses_a_paid_payout_without_a_captured_hold(world, mak
 
 def test_migrations_are_clean():
     assert lint(sorted(MIGRATIONS.glob("*.sql"))) == []
+
+
+async def test_choices_are_looked_up_by_a_plan_from_when_there_were_none(world) -> None:
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await conn.execute(f"PREPARE chosen (text[], text[]) AS {methods._CHOICES}")
+        await conn.execute("EXECUTE chosen ('{}', '{}')")
+        rows = [
+            methods.Method(f"owner-{n}", "USD", 1, "wallet", f"i-{n}", methods.MethodState.ACTIVE)
+            for n in range(500)
+        ]
+        await methods.save_methods(conn, rows, world.now)
+        plan = await conn.fetch(
+            "EXPLAIN (ANALYZE, TIMING OFF)"
+            " EXECUTE chosen (ARRAY['owner-1', 'owner-2'], ARRAY['USD', 'USD'])"
+        )
+        await conn.execute("DEALLOCATE chosen")
+    read = [row[0] for row in plan if "method" in row[0] and "rows=500" in row[0]]
+    assert not read, "all choices are gone through to find two"

@@ -48,11 +48,15 @@ ORDER BY p.owner, p.currency
 FOR UPDATE
 """
 
+# Looked up payee by payee: joined freely, a plan kept from when choices were few goes through all.
 _CHOICES = """
 SELECT m.owner, m.currency, m.version, m.rail, m.instrument, m.state, m.reason_code,
        m.settlement_account, m.superseded
-FROM method m
-WHERE (m.owner, m.currency) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND NOT m.superseded
+FROM unnest($1::text[], $2::text[]) AS k (owner, currency)
+CROSS JOIN LATERAL (
+    SELECT * FROM method c
+    WHERE c.owner = k.owner AND c.currency = k.currency AND NOT c.superseded OFFSET 0
+) AS m
 ORDER BY m.owner, m.currency, m.version
 """
 
