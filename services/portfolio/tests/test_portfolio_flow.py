@@ -120,6 +120,22 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(
     )
 
 
+async def test_who_sees_a_payment_is_worked_out_where_it_is_news(
+    portfolio: Any, story: Any, statements_of: Any
+) -> None:
+    told = story("ann").whole()
+    await portfolio.process(*told.records, *story("warm").whole().records)
+    going_on = told.payout(9, "in_transit", "approved", must_act="rail").records[-1:]
+    calling = told.payout(10, "unknown", "approved", must_act="rail").records[-1:]
+
+    async def spreads(records: Any) -> int:
+        return sum("INTO sight" in statement for statement in await statements_of(records))
+
+    assert await spreads(going_on) == 0, "whose it is was told, and it calls for nobody"
+    assert await spreads(calling) == 1, "it calls for somebody now"
+    assert await spreads(story("new").received().records) == 1, "it is somebody's now"
+
+
 async def test_a_shared_correlation_keeps_its_payments_apart(portfolio: Any, story: Any) -> None:
     stories = [story(f"s{n}", correlation="statement-7").whole() for n in range(3)]
     await portfolio.tell(*stories)

@@ -219,6 +219,21 @@ async def test_exceptions_are_what_waits_for_a_person(
     assert (await _answer(portfolio, viewer, "/exceptions"))["items"] == []
 
 
+async def test_what_waits_for_its_rail_is_no_exception(
+    portfolio: Any, told: Any, viewer_of: Any
+) -> None:
+    viewer = viewer_of(told, "zeta", "company")
+    for sequence, state, must_act, waits in (
+        (2, "submitting", "rail", 0), (3, "in_transit", "payee", 1), (4, "submitted", "rail", 0)
+    ):  # fmt: skip
+        change = told.bob.payout(sequence, state, "claimable", must_act=must_act)
+        await portfolio.process(change.records[-1])
+        assert len((await _answer(portfolio, viewer, "/exceptions"))["items"]) == waits
+    await portfolio.process(told.bob.payout(5, "unknown", "claimable").records[-1])
+    (item,) = (await _answer(portfolio, viewer, "/exceptions"))["items"]
+    assert item["state"] == "unknown"
+
+
 async def test_f14_money_in_suspense_is_an_exception_until_it_is_allocated(
     portfolio: Any, told: Any, story: Any, viewer_of: Any
 ) -> None:

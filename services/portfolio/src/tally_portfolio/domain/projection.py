@@ -143,13 +143,18 @@ class Payout:
 
 
 class PayoutStep(NamedTuple):
-    """A payout's state before and after a change, None before it was known; amounts in minor units."""
+    """A payout's state before and after a change, None before it was known; amounts in minor units.
 
+    `turned`: it calls for attention now and did not before, or did and no longer does.
+    """
+
+    payout_id: str
     before: str | None
     after: str
     account: str
     currency: str
     amount: int
+    turned: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ NOTICED: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """States in which payouts and pay-ins always wait for a person, or came to no good end."""
 
+MACHINES = frozenset({"platform", "rail"})
+"""Who goes on without anybody: what waits for them waits for no person."""
+
 ACCOUNT_OPENED = "ledger.account.opened.v1"
 _PLATFORM = "platform"
 _OPERATOR = "operator"

@@ -15,6 +15,7 @@ from tally_portfolio.domain.projection import (
 )
 from tally_portfolio.domain.records import RETURNED
 from tally_portfolio.store.looking import columns
+from tally_portfolio.store.noticing import payout_noticed
 from tally_postgres import Connection, Record
 
 _HOP_COLUMNS = ", ".join(Hop._fields)
@@ -55,6 +56,8 @@ ON CONFLICT (pay_in_id) DO UPDATE SET
         for name in ("state", "state_rank", "changed_at", "reason_code", "remedy")
     )
 }
+RETURNING new.pay_in_id,
+    (old.state IS NOT DISTINCT FROM 'suspense') <> (new.state = 'suspense') AS turned
 """
 
 _PAYOUT_COLUMNS = """
@@ -74,7 +77,8 @@ ON CONFLICT (payout_id) DO UPDATE SET
         excluded.reason_code, excluded.must_act
     )
 WHERE p.sequence < excluded.sequence
-RETURNING old.state AS before, new.state AS after, account, currency, amount
+RETURNING new.payout_id, old.state AS before, new.state AS after, new.account, new.currency, new.amount,
+    COALESCE({payout_noticed("old")}, false) <> {payout_noticed("new")} AS turned
 """
 
 _INSERT_SET_ASIDE = """
@@ -142,10 +146,10 @@ async def save_keys(conn: Connection, keys: Iterable[Key]) -> None:
     await conn.execute(_INSERT_KEYS, *columns(sorted(keys)))
 
 
-async def save_pay_ins(conn: Connection, pay_ins: Mapping[str, PayIn]) -> None:
-    """Take in what facts say of pay-ins."""
+async def save_pay_ins(conn: Connection, pay_ins: Mapping[str, PayIn]) -> list[str]:
+    """Take in what facts say of pay-ins; returns those that call for attention now, or no longer do."""
     rows = [_pay_in_row(pay_ins[key]) for key in sorted(pay_ins)]
-    await conn.execute(_SAVE_PAY_INS, *columns(rows))
+    return [key for key, turned in await conn.fetch(_SAVE_PAY_INS, *columns(rows)) if turned]
 
 
 async def save_payouts(conn: Connection, payouts: Mapping[str, Payout]) -> list[PayoutStep]:

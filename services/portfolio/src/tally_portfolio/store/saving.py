@@ -23,11 +23,13 @@ async def save(conn: Connection, projection: Projection) -> None:
         await payments.save_hops(conn, projection.hops.values())
     if projection.keys:
         await payments.save_keys(conn, projection.keys.values())
+    turned: set[str] = set()
     if projection.pay_ins:
-        await payments.save_pay_ins(conn, projection.pay_ins)
+        turned |= set(await payments.save_pay_ins(conn, projection.pay_ins))
     steps: list[PayoutStep] = []
     if projection.payouts:
         steps = await payments.save_payouts(conn, projection.payouts)
+        turned |= {step.payout_id for step in steps if step.turned}
     if projection.records:
         await records.save(conn, projection.records.values())
     if projection.accounts:
@@ -40,7 +42,7 @@ async def save(conn: Connection, projection: Projection) -> None:
     if projection.budgets:
         budget_steps = await budgets.save_budgets(conn, projection.budgets)
     await _save_books(conn, projection, steps, budget_steps)
-    await _save_tree(conn, projection)
+    await _save_tree(conn, projection, turned)
 
 
 async def _save_books(
@@ -76,7 +78,7 @@ def _commitments(steps: Sequence[PayoutStep]) -> list[AccountChange]:
     return changes
 
 
-async def _save_tree(conn: Connection, projection: Projection) -> None:
+async def _save_tree(conn: Connection, projection: Projection, turned: set[str]) -> None:
     if projection.wallets:
         await tree.save_wallets(conn, list(projection.wallets.values()))
     if projection.grants:
@@ -85,16 +87,14 @@ async def _save_tree(conn: Connection, projection: Projection) -> None:
         await tree.save_connections(conn, list(projection.connections.values()))
     if projection.consents:
         await tree.save_consents(conn, list(projection.consents.values()))
+    # Who sees a thing is worked out anew where it is news whose it is, or where it calls for attention
+    # now and did not before; most facts of a payment tell neither.
+    subjects = turned | {record.subject for record in projection.records.values()}
     if projection.involvements:
-        await tree.save_involvements(conn, list(projection.involvements.values()))
-    kept: list[str] = []
+        subjects |= await tree.save_involvements(conn, list(projection.involvements.values()))
     if projection.belongings or projection.keepers:
         belongings = list(projection.belongings.values())
-        kept = await budgets.involve_keepers(conn, belongings, projection.keepers)
-    # A change of state may call for somebody's attention, though whose it is was known before.
-    subjects = projection.pay_ins.keys() | projection.payouts.keys()
-    subjects |= {involvement.subject for involvement in projection.involvements.values()}
-    subjects |= set(kept) | {record.subject for record in projection.records.values()}
+        subjects |= set(await budgets.involve_keepers(conn, belongings, projection.keepers))
     if projection.parties:
         moved = await tree.save_parties(conn, list(projection.parties.values()))
         if moved:

@@ -1,13 +1,12 @@
 """The tree of parties at rest, and who sees what because of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tally_portfolio.domain.books import Sums
-from tally_portfolio.domain.records import RETURNED
-from tally_portfolio.domain.time_line import ENDED, FAILED, NOTICED
 from tally_portfolio.domain.tree import Connection as Connected
 from tally_portfolio.domain.tree import Consent, Grant, Involvement, PartyNews, Wallet
 from tally_portfolio.store.looking import columns
+from tally_portfolio.store.noticing import NOTICED_OF_SUBJECT
 from tally_postgres import Connection
 
 _PARTY_COLUMNS = """
@@ -96,46 +95,30 @@ _SAVE_INVOLVEMENTS = """
 INSERT INTO involvement AS i (subject, party, kind, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
 ON CONFLICT (subject, party) DO UPDATE SET at = excluded.at WHERE excluded.at < i.at
+RETURNING subject
 """
 
 
-def _listed(states: Iterable[str]) -> str:
-    return ", ".join(f"'{state}'" for state in sorted(states))
-
-
-_ATTENTION = f"""
-COALESCE(
-    (
-        SELECT CASE WHEN o.state IN ({_listed(ENDED)}) THEN o.state IN ({_listed(FAILED)})
-               ELSE o.state IN ({_listed(NOTICED["payout"] - ENDED)})
-               OR COALESCE(o.must_act, 'platform') <> 'platform' END
-        FROM payout o WHERE o.payout_id = x.subject
-    ),
-    (
-        SELECT CASE r.told ->> 'state' WHEN 'charged_back' THEN true WHEN 'refunded' THEN false
-               ELSE p.state = 'suspense' END
-        FROM pay_in p
-        LEFT JOIN record r ON r.subject = p.pay_in_id AND r.kind = '{RETURNED}' AND r.part = 1
-        WHERE p.pay_in_id = x.subject
-    ),
-    false
-)
-"""
+# Everything about one thing is looked up by the thing: a plan kept from when tables were small may
+# read all of none of them.
 _SPREAD_SIGHT = f"""
 INSERT INTO sight AS s (subject, viewer, tenant, kind, at, attention)
-SELECT x.subject, x.viewer, x.tenant, x.kind, x.at, {_ATTENTION}
+SELECT n.subject, v.viewer, v.tenant, v.kind, v.at, n.attention
 FROM (
-    SELECT subject, viewer, max(tenant) AS tenant, max(kind) AS kind, min(at) AS at
+    SELECT n.subject, {NOTICED_OF_SUBJECT} AS attention FROM unnest($1::text[]) n (subject) OFFSET 0
+) n
+CROSS JOIN LATERAL (
+    SELECT viewer, max(tenant) AS tenant, max(kind) AS kind, min(at) AS at
     FROM (
-        SELECT i.subject, d.ancestor AS viewer, d.tenant, i.kind, i.at
+        SELECT d.ancestor AS viewer, d.tenant, i.kind, i.at
         FROM involvement i JOIN descent d ON d.party = i.party
-        WHERE i.subject = ANY($1::text[])
+        WHERE i.subject = n.subject
         UNION ALL
-        SELECT subject, '*', '*', kind, at FROM involvement WHERE subject = ANY($1::text[])
+        SELECT '*', '*', kind, at FROM involvement WHERE subject = n.subject
     ) each
-    GROUP BY subject, viewer
-) x
-ORDER BY x.subject, x.viewer
+    GROUP BY viewer
+) v
+ORDER BY n.subject, v.viewer
 ON CONFLICT (subject, viewer) DO UPDATE
 SET at = LEAST(s.at, excluded.at), attention = excluded.attention
 WHERE excluded.at < s.at OR excluded.attention <> s.attention
@@ -212,10 +195,10 @@ async def replant(conn: Connection, moved: Sequence[str]) -> list[str]:
     return subjects
 
 
-async def save_involvements(conn: Connection, involvements: Sequence[Involvement]) -> None:
-    """Keep whose things are."""
+async def save_involvements(conn: Connection, involvements: Sequence[Involvement]) -> set[str]:
+    """Keep whose things are; returns those of which that is news."""
     rows = [tuple(row) for row in sorted(involvements)]
-    await conn.execute(_SAVE_INVOLVEMENTS, *columns(rows))
+    return {row[0] for row in await conn.fetch(_SAVE_INVOLVEMENTS, *columns(rows))}
 
 
 async def spread_sight(conn: Connection, subjects: Sequence[str]) -> None:
