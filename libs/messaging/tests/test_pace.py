@@ -13,7 +13,7 @@ from tally_messaging import pace
 from tally_messaging.consumer import Consumer, create_broker
 from tally_messaging.errors import TransientFault
 from tally_runtime import SystemClock
-from tally_testkit.toy import ToySettings
+from tally_testkit.toy import StepAdded, ToySettings
 
 from .conftest import Raw, make_step
 
@@ -48,16 +48,18 @@ def test_parts_are_the_records_in_order_and_none_is_larger_than_it_may_be(
 
 def test_the_pause_grows_shorter_with_the_batch_and_is_none_under_load() -> None:
     limits = settings(batch_records_max=400, batch_bytes_max=4_000, batch_interval_ms=60)
-    by_number = [pace.interval_s(limits, [raw(1)] * number) for number in (1, 50, 100, 400)]
+    by_number = [pace.interval_s(limits, [raw(1)] * n, n) for n in (1, 50, 100, 400)]
     assert by_number == pytest.approx([0.0594, 0.03, 0, 0])
-    by_size = [pace.interval_s(limits, [raw(size)]) for size in (10, 500, 1_000, 9_000)]
+    by_size = [pace.interval_s(limits, [raw(size)], 1) for size in (10, 500, 1_000, 9_000)]
     assert by_size == pytest.approx([0.0594, 0.03, 0, 0])
-    assert pace.interval_s(limits, [replace(raw(1), value=None)]) == pytest.approx(0.0594)
+    assert pace.interval_s(limits, [replace(raw(1), value=None)], 1) == pytest.approx(0.0594)
+    by_worth = [pace.interval_s(limits, [raw(1)], worth) for worth in (1, 50, 100, 400)]
+    assert by_worth == by_number, "one record can be worth a full batch of others"
 
 
 def test_a_consumer_that_no_payment_waits_for_leaves_more_time() -> None:
     limits = settings(batch_records_max=400, batch_interval_ms=60, patient_interval_ms=500)
-    pauses = [pace.interval_s(limits, [raw(1)] * n, patient=True) for n in (1, 50, 100)]
+    pauses = [pace.interval_s(limits, [raw(1)] * n, n, patient=True) for n in (1, 50, 100)]
     assert pauses == pytest.approx([0.495, 0.25, 0])
 
 
@@ -94,10 +96,11 @@ class Fails:
         self.taken: list[list[tuple[int, int]]] = []
         self._good = good
 
-    async def process(self, records: Any) -> None:
+    async def process(self, records: Any) -> int:
         if len(self.taken) == self._good:
             raise TransientFault("the database is away")
         self.taken.append([(record.partition, record.offset) for record in records])
+        return len(records)
 
 
 def driven(toy: Any, good: int, **more: int) -> tuple[Consumer, Client, Fails]:
@@ -131,7 +134,15 @@ async def test_large_records_are_applied_in_several_transactions(toy: Any) -> No
     await consumer._consume(RECORDS)
     assert processor.taken == [[(0, 4), (0, 5)], [(1, 8), (1, 9)]]
     assert consumer._done == {FIRST: 6, SECOND: 10}
+    assert consumer._worth == 4, "the pause goes by all of them"
     assert client.sought == {}
+
+
+async def test_a_record_that_bundles_much_to_do_counts_for_as_many(toy: Any, step: Any) -> None:
+    toy.processor.router.bundles(StepAdded, lambda event: event.n)
+    strange = replace(step("c", 4), value=b"{")
+    assert await toy.processor.process([step("a", 7), step("b", 30), strange]) == 38
+    assert await toy.processor.process([strange]) == 1
 
 
 async def test_nothing_is_fetched_while_records_are_in_work(toy: Any) -> None:

@@ -13,6 +13,7 @@ from tally_contracts.ledger_batches import ITEMS_MAX, BatchAnswered, BatchItem, 
 from tally_ledger import wire
 from tally_ledger.batches import answered, items_of
 from tally_ledger.domain import Answer, Books, Done, Rejected
+from tally_ledger.handlers import build_router
 from tally_ledger.reading import command_of
 from tally_ledger.reserved import items_unless_reserved, unless_reserved
 from tally_messaging.settings import MessagingSettings
@@ -69,6 +70,17 @@ items = st.builds(
     st.sampled_from(["EUR", "KWD", "JPY", "XYZ"]),
 )
 batches = st.builds(lambda found: batch("any", *found), st.lists(items, min_size=1, max_size=6))
+
+
+def test_the_more_items_a_batch_has_the_less_the_next_one_is_waited_for() -> None:
+    def of(number: int) -> PostBatch:
+        return batch(
+            "n", *(item(f"{n}", leg(f"{n}", "rich", "ann", "1.00")) for n in range(number))
+        )
+
+    worth = build_router().worth
+    assert [worth([of(number)]) for number in (1, 2, 100)] == [1, 1, 50]
+    assert worth([FUNDING, of(100), FUNDING]) == 52
 
 
 @given(batches)

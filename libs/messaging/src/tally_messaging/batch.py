@@ -57,8 +57,8 @@ class BatchProcessor:
     attempts: int = 3
     step: Step = no_step
 
-    async def process(self, records: Sequence[Record]) -> None:
-        """Apply a batch in one transaction.
+    async def process(self, records: Sequence[Record]) -> int:
+        """Apply a batch in one transaction; how many ordinary records it was worth in work.
 
         Raises `TransientFault` when a dependency is down: nothing was applied, try the same batch
         again. Any other error ends in one-by-one application and never leaves this method.
@@ -77,7 +77,7 @@ class BatchProcessor:
         if skipped:
             self.metrics.records(consumer, "skipped").inc(skipped)
         if not items:
-            return
+            return len(records)
         self.metrics.batch_records(consumer).observe(len(items))
         with self.metrics.batch_seconds(consumer).time():
             try:
@@ -92,6 +92,8 @@ class BatchProcessor:
                 )
                 for item in items:
                     await self._apply_alone(item)
+        events = [item.event for item in items if isinstance(item, Received)]
+        return len(records) - len(events) + self.router.worth(events)
 
     async def _apply_alone(self, item: Item) -> None:
         for attempt in range(1, self.attempts + 1):

@@ -71,6 +71,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._leaving = False
         self._progress_at = clock.monotonic()
         self._batch_since = clock.monotonic()
+        self._worth = 0
         self._started_at = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._resume: asyncio.TimerHandle | None = None
@@ -172,14 +173,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:
             self._batch_since = self._clock.monotonic()
-            done = 0
+            done = self._worth = 0
             for part in pace.parts(records, self._settings.batch_bytes_max):
                 if not await self._take(part, records[done:]):
                     return
                 done += len(part)
         left_s = (
             self._batch_since
-            + pace.interval_s(self._settings, records, patient=self.router.patient)
+            + pace.interval_s(self._settings, records, self._worth, patient=self.router.patient)
             - self._clock.monotonic()
         )
         if left_s > 0:
@@ -188,7 +189,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
     async def _take(self, records: Sequence[Record], left: Sequence[Record]) -> bool:
         """Apply records in one transaction; False when they and all that is `left` come again."""
         try:
-            await self._processor.process(records)
+            self._worth += await self._processor.process(records)
         except TransientFault as fault:
             self._back_off(left, fault)
             return False

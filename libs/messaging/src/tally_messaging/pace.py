@@ -27,17 +27,18 @@ def parts(records: Sequence[Record], bytes_max: int) -> Iterator[Sequence[Record
 
 
 def interval_s(
-    settings: MessagingSettings, records: Sequence[Record], *, patient: bool = False
+    settings: MessagingSettings, records: Sequence[Record], worth: int, *, patient: bool = False
 ) -> float:
     """The least time from the beginning of this batch to that of the next, in seconds.
 
     A batch costs about fifteen round trips whatever its size; without a pause two dozen records a
     second keep a core busy. The larger a batch, the shorter the pause: under load there is none.
+    Large is what has many records, or few that are `worth` as many, or many bytes.
     A `patient` consumer, which no payment waits for, leaves more time.
     """
     interval_ms = settings.patient_interval_ms if patient else settings.batch_interval_ms
     filled = max(
-        len(records) * _FULL_SHARE / settings.batch_records_max,
+        worth * _FULL_SHARE / settings.batch_records_max,
         value_bytes(records) * _FULL_SHARE / settings.batch_bytes_max,
     )
     return max(0.0, 1.0 - filled) * interval_ms / 1000

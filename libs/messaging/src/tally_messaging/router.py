@@ -13,6 +13,8 @@ from tally_messaging.unit_of_work import UnitOfWork
 E = TypeVar("E", bound=BaseModel)
 EachHandler = Callable[[UnitOfWork, Received[E]], Awaitable[None]]
 FoldHandler = Callable[[UnitOfWork, Sequence[Received[Any]]], Awaitable[None]]
+Worth = Callable[[Any], int]
+"""How many ordinary events an event is worth in work, one or more, by what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Router:
         self.subscriptions = tuple(subscriptions)
         self._handlers: dict[type[BaseModel], FoldHandler] = {}
         self._models: dict[str, type[BaseModel]] = {}
+        self._worth: dict[type[BaseModel], Worth] = {}
         self._expected: Mapping[str, Expected] | None = None
 
     def each(self, model: type[E]) -> Callable[[EachHandler[E]], EachHandler[E]]:
@@ -75,6 +78,19 @@ class Router:
             return handler
 
         return register
+
+    def bundles(self, model: type[BaseModel], worth: Worth) -> None:
+        """Events of this type hold many things to do: a few are as good as a full batch of others."""
+        self._worth[model] = worth
+
+    def worth(self, events: Sequence[BaseModel]) -> int:
+        """How many ordinary events these are worth in work."""
+        worth = self._worth
+        if not worth:
+            return len(events)
+        return sum(
+            1 if (measure := worth.get(type(event))) is None else measure(event) for event in events
+        )
 
     def expected(self) -> Mapping[str, Expected]:
         """What the parser is told, by topic."""

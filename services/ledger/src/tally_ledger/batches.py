@@ -7,6 +7,8 @@ from tally_ledger.content import ItemContents, movement_context
 from tally_ledger.domain import Answer, Done, Leg, Malformed, PostLegs, Rejected
 from tally_ledger.reading import Units, Unreadable, minor_of
 
+_ITEMS_AS_ONE = 2
+
 
 def items_of(event: PostBatch, units: Units) -> list[PostLegs | Malformed]:
     """The items as the domain knows them, each as its journal alone would be read."""
@@ -38,6 +40,11 @@ def items_of(event: PostBatch, units: Units) -> list[PostLegs | Malformed]:
             PostLegs(item.journal_id, item.reference, (), legs, effective_at, context, content)
         )
     return commands
+
+
+def worth_of(event: PostBatch) -> int:
+    """How many single commands cost as much: an item is a third to half of one (ADR 0012)."""
+    return max(1, len(event.items) // _ITEMS_AS_ONE)
 
 
 def answered(event: PostBatch, answers: Sequence[Answer]) -> BatchAnswered:

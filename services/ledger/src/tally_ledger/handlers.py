@@ -20,7 +20,7 @@ from tally_contracts.ledger import (
 )
 from tally_contracts.ledger_batches import PostBatch
 from tally_ledger import registration, service, store, wire
-from tally_ledger.batches import answered, items_of
+from tally_ledger.batches import answered, items_of, worth_of
 from tally_ledger.domain import Account, Answer, Books, Command, Done, Malformed, Open, Rejected
 from tally_ledger.reading import UNKNOWN_CURRENCY, Units, WireCommand, command_of, currencies_of
 from tally_ledger.reserved import items_unless_reserved, unless_reserved
@@ -54,6 +54,7 @@ def build_router(
         UnfreezeAccount,
         CloseAccount,
     )(apply_commands)
+    router.bundles(PostBatch, worth_of)
     # A handler of its own ends the batch of commands before it: those behind can use the asset.
     router.each(RegisterAsset)(register_asset)
     return router
