@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tally_contracts.base import Amount, AskedAmount, Event, Why
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.funding_escrow import (
     AgreementChanged,
@@ -145,6 +146,31 @@ async def test_proposed_funded_and_released_by_all_approvals(platform: Platform)
     assert [change.sequence for change in changes] == [*range(1, 8)]
     assert changes[-1].held == Amount(currency="USD", amount="0.00")
     assert await platform.set_aside() == []
+
+
+async def test_f29_who_became_a_party_of_an_agreement_orders_in_its_name_and_nobody_else(
+    platform: Platform,
+) -> None:
+    await funded(platform)
+    assert refusal(await send(platform, order(RefundAgreement, "stranger"))).code == (
+        "agreement_unknown"
+    )
+    merged = PartiesMerged(
+        tenant=party("root"),
+        who=who("root"),
+        reason="one person",
+        occurred_at=START,
+        party_id=party("stranger"),
+        merged=party("payee"),
+        merged_tenant=party("root"),
+        by="approval",
+    )
+    await platform.send(merged, topic="directory.parties.v1")
+    # What the payee might not do, the one it became may not either.
+    assert refusal(await send(platform, order(FundAgreement, "stranger"))).code == "not_allowed"
+    told = await send(platform, order(RefundAgreement, "stranger", "2"))
+    assert states(told) == ["refunding", "refunded"]
+    assert await money(platform) == (150_00, 0, 0)
 
 
 async def test_part_released_then_the_rest(platform: Platform) -> None:
@@ -462,7 +488,7 @@ async def test_forty_commands_of_one_batch_take_as_many_statements_as_one(
         ]
         counts.append(len(await platform.statements(*commands, topic=COMMANDS)))
     # The first batch also learns the types of the columns.
-    assert counts[1] == counts[2] == 9
+    assert counts[1] == counts[2] == 10
 
 
 async def test_rows_show_to_their_tenant_alone(platform: Platform) -> None:

@@ -68,9 +68,8 @@ def proposal(command: ProposeAgreement) -> Proposal | Refusal:
     )
 
 
-def order(command: OrderCommand) -> Order | Refusal:
-    """The order a command gives."""
-    by = command.who.principal
+def order(command: OrderCommand, by: str) -> Order | Refusal:
+    """The order a command gives, in the name of the party of the agreement that its principal is."""
     match command:
         case FundAgreement():
             return Fund(by)
@@ -79,32 +78,32 @@ def order(command: OrderCommand) -> Order | Refusal:
         case PresentDocument():
             return Present(by, command.document)
         case ReleaseAgreement():
-            return _release(command)
+            return _release(command, by)
         case RefundAgreement():
             return Refund(by)
         case DisputeAgreement():
             return Dispute(by)
         case ArbitrateAgreement():
-            return _arbitrate(command)
+            return _arbitrate(command, by)
         case _:
             assert_never(command)
 
 
-def _release(command: ReleaseAgreement) -> Order | Refusal:
+def _release(command: ReleaseAgreement, by: str) -> Order | Refusal:
     if command.amount is None:
-        return Release(command.who.principal, None)
+        return Release(by, None)
     amount = _money(command.amount, "/amount")
-    return amount if isinstance(amount, Refusal) else Release(command.who.principal, amount)
+    return amount if isinstance(amount, Refusal) else Release(by, amount)
 
 
-def _arbitrate(command: ArbitrateAgreement) -> Order | Refusal:
+def _arbitrate(command: ArbitrateAgreement, by: str) -> Order | Refusal:
     to_payee = _money(command.to_payee, "/to_payee")
     to_payer = _money(command.to_payer, "/to_payer")
     if isinstance(to_payee, Refusal):
         return to_payee
     if isinstance(to_payer, Refusal):
         return to_payer
-    return Arbitrate(command.who.principal, to_payee, to_payer)
+    return Arbitrate(by, to_payee, to_payer)
 
 
 def _money(asked: AskedAmount, field: str) -> Money | Refusal:

@@ -24,6 +24,7 @@ from tally_funding.postings import Books
 from tally_funding.receipts.arriving import Arrival, Source, arrivals, credited
 from tally_funding.receipts.asking import read_gate
 from tally_funding.receipts.domain import Gate
+from tally_funding.receipts.store import formers
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_runtime import get_logger
 
@@ -48,6 +49,8 @@ class _Batch:
     kept: dict[str, Kept] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     gate: Gate | None = None
+    became: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Of principals, the parties that were merged into them."""
 
     async def hold(self, found: Mapping[str, Kept]) -> None:
         """Work on these agreements, and know whether their payees may receive."""
@@ -141,6 +144,7 @@ async def order(uow: UnitOfWork, books: Books, messages: Sequence[Received[Comma
     batch = _Batch(uow, books)
     await batch.hold(await store.lock(uow.conn, {m.event.agreement_id for m in messages}))
     places = await _places(uow, messages)
+    batch.became = await formers(uow.conn, {m.event.who.principal for m in messages})
     for message in messages:
         command, command_id = message.event, _id(message.event)
         seen = book.look_up(command_id, message)
@@ -182,14 +186,16 @@ def _carry_out(
     if isinstance(command, ProposeAgreement):
         return _propose(batch, places, command, message.cause)
     kept = batch.kept.get(command.agreement_id)
-    if kept is None or command.who.principal not in _parties(kept.agreement):
+    principal = command.who.principal
+    by = None if kept is None else _acts_as(kept.agreement, principal, batch.became)
+    if kept is None or by is None:
         return Refusal(
             "agreement_unknown",
             "/agreement_id",
-            f"there is no agreement {command.agreement_id} that {command.who.principal} is in",
+            f"there is no agreement {command.agreement_id} that {principal} is in",
             "name an agreement the principal is a party of",
         )
-    return _order(batch, kept, command, message.cause)
+    return _order(batch, kept, command, by, message.cause)
 
 
 def _propose(
@@ -217,7 +223,7 @@ def _propose(
 
 
 def _order(
-    batch: _Batch, kept: Kept, command: OrderCommand, cause: Cause
+    batch: _Batch, kept: Kept, command: OrderCommand, by: str, cause: Cause
 ) -> AgreementChanged | Refusal:
     agreement = kept.agreement
     if command.why.program != agreement.program:
@@ -227,7 +233,7 @@ def _order(
             f"the agreement is of the program {agreement.program}",
             "give the agreement's program and the reason of this order",
         )
-    asked = reading.order(command)
+    asked = reading.order(command, by)
     if isinstance(asked, Refusal):
         return asked
     steps = decide(agreement, asked, batch.uow.now)
@@ -236,6 +242,16 @@ def _order(
     told = kept.circumstances
     now_told = Circumstances(told.who, told.where, told.why, cause)
     return batch.take(steps, now_told, who=command.who, why=command.why)
+
+
+def _acts_as(
+    agreement: Agreement, principal: str, became: Mapping[str, frozenset[str]]
+) -> str | None:
+    """The party of the agreement that a principal is, itself or by one that was merged into it."""
+    named = _parties(agreement)
+    if principal in named:
+        return principal
+    return min(named & became.get(principal, frozenset()), default=None)
 
 
 def _parties(agreement: Agreement) -> frozenset[str]:

@@ -56,6 +56,8 @@ _TOLD = "SELECT party_id, sequence FROM party_level WHERE party_id = ANY($1::tex
 
 _MERGE = "UPDATE party_level SET merged_into = $1 WHERE party_id = $2 OR merged_into = $2"
 
+_FORMERS = "SELECT merged_into, party_id FROM party_level WHERE merged_into = ANY($1::text[])"
+
 _SAVE_LEVELS = """
 UPDATE party_level p
 SET party_kind = r.party_kind, level = r.level, jurisdiction = r.jurisdiction,
@@ -148,6 +150,14 @@ async def sequences(conn: Connection, party_ids: Collection[str]) -> dict[str, i
 async def merge(conn: Connection, kept: str, merged: str) -> None:
     """The level of `merged`, and of what was merged into it, is that of `kept`; both are locked."""
     await conn.execute(_MERGE, kept, merged)
+
+
+async def formers(conn: Connection, kept: Collection[str]) -> Mapping[str, frozenset[str]]:
+    """The parties that were merged into any of these, by the one they became."""
+    found: dict[str, set[str]] = {}
+    for became, party_id in await conn.fetch(_FORMERS, sorted(kept)):
+        found.setdefault(became, set()).add(party_id)
+    return {became: frozenset(ids) for became, ids in found.items()}
 
 
 async def save_levels(conn: Connection, parties: Sequence[Party]) -> None:
