@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from tally_contracts.base import Amount, Event, Where, Who, Why
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.kyc import (
@@ -69,6 +70,7 @@ TOPIC_OF = {
     LevelChanged: "kyc.identity.v1",
     GateTablePublished: "kyc.identity.v1",
     LimitTablePublished: "kyc.identity.v1",
+    PartiesMerged: "directory.parties.v1",
 }
 
 
@@ -293,6 +295,19 @@ class Builders:
             who=WHO,
             occurred_at=AT,
             **{**fields, **more},
+        )
+
+    def merged(self, kept: str, former: str) -> PartiesMerged:
+        """Two were found to be one."""
+        return PartiesMerged(
+            tenant="tenant",
+            party_id=kept,
+            merged=former,
+            merged_tenant="tenant",
+            by="approval",
+            reason="the same person",
+            who=WHO,
+            occurred_at=AT,
         )
 
     def gates(

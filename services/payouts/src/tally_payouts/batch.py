@@ -1,10 +1,11 @@
 """What one batch touches: found before anything is decided, changed in memory, saved at once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
@@ -22,10 +23,11 @@ from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentR
 from tally_messaging import Received
 from tally_payouts.context import Context
 from tally_payouts.domain.designation import Designation, Release, is_unknown
-from tally_payouts.domain.methods import Instrument, Method, Methods
-from tally_payouts.domain.opening import NewPayout
-from tally_payouts.domain.payout import Moved, Order, Payout
-from tally_payouts.domain.policy import Policy, Request, in_force
+from tally_payouts.domain.families import Families
+from tally_payouts.domain.methods import Instrument, Method, Methods, way_out
+from tally_payouts.domain.opening import NewPayout, NoRoute
+from tally_payouts.domain.payout import Moved, Order, Payout, Route
+from tally_payouts.domain.policy import Policy, Request, in_force, permitted
 from tally_payouts.domain.states import PayoutState
 from tally_payouts.policies import StoredPolicy
 from tally_payouts.store.methods import Key
@@ -53,6 +55,7 @@ class Needs:
     placed: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     tables: bool = False
+    merges: list[tuple[str, str]] = field(default_factory=list)
     openings: dict[str, list[NewPayout]] = field(default_factory=dict)
 
     @classmethod
@@ -91,6 +94,9 @@ class Needs:
             case HoldPlaced():
                 self.payouts.add(event.reference)
                 self.placed.add(event.reference)
+            case PartiesMerged():
+                self.merges.append((event.merged, event.party_id))
+                self.told |= {event.merged, event.party_id}
             case ProgramPolicyPublished():
                 return
             case _ if isinstance(event, _REFERRING):
@@ -218,6 +224,7 @@ class Batch:
     changed_designations: dict[Key, Designation] = field(default_factory=dict)
     releases: dict[Key, dict[datetime, Release]] = field(default_factory=dict)
     changed_releases: dict[tuple[Key, datetime], Release] = field(default_factory=dict)
+    families: Families = field(default_factory=Families)
     claimable: dict[Key, dict[str, None]] = field(default_factory=dict)
     choosers: dict[str, dict[Key, None]] = field(default_factory=dict)
     history: list[Moved] = field(default_factory=list)
@@ -268,6 +275,29 @@ class Batch:
         if version is None:
             return None
         return self.policies[tracked.context.why.program, version]
+
+    def way(self, key: Key, policy: Policy | None, request: Request) -> Route | NoRoute:
+        """The way out of an owner's money in a currency, as far as a policy permits.
+
+        Of an owner that was merged, the method of the one it became goes before its own.
+        """
+        owner, code = key
+        own = permitted(policy, request, way_out(self._methods_of(owner, code)))
+        kept = self.families.kept(owner)
+        if kept == owner:
+            return own
+        theirs = permitted(policy, request, way_out(self._methods_of(kept, code)))
+        if isinstance(theirs, Route):
+            return replace(theirs, owner=kept)
+        return own if isinstance(own, Route) else theirs
+
+    def _methods_of(self, owner: str, code: str) -> Methods:
+        return self.methods.get((owner, code)) or Methods(owner, code)
+
+    def waiting(self, owner: str, code: str) -> list[Tracked]:
+        """What waits for a method of an owner, or of one that became it."""
+        keys = ((one, code) for one in sorted(self.families.all_of({owner})))
+        return [self.payouts[one] for key in keys for one in self.claimable.get(key, ())]
 
     def owns(self, account: str, key: Key) -> None:
         """Learn whose a wallet is; the first word stands."""

@@ -21,10 +21,12 @@ from tally_gates import (
 from tally_money import Money
 from tally_payouts.batch import Needs, Tracked
 from tally_payouts.domain.exits import Ruled, Used, class_of, question_of, rule
+from tally_payouts.domain.families import Families
 from tally_payouts.domain.options import Option, options_of
 from tally_payouts.domain.payout import Payout
 from tally_payouts.domain.policy import Policy
 from tally_payouts.store import exits as exit_store
+from tally_payouts.store import merges as merge_store
 from tally_payouts.store.exits import UsedRow, lock_tables
 from tally_payouts.store.methods import Key
 from tally_postgres import Connection
@@ -48,6 +50,8 @@ class Exits:
     due: set[tuple[str, datetime]] = field(default_factory=set)
     new_tables: list[StoredTable] = field(default_factory=list)
     changed_parties: dict[str, Party] = field(default_factory=dict)
+    families: Families = field(default_factory=Families)
+    new_families: Families | None = None
     _book: GateBook | None = None
 
     @property
@@ -110,7 +114,7 @@ class Exits:
     def leaves(self, payout: Payout) -> None:
         """Count a payout that has passed the gates."""
         assert payout.asked is not None, f"{payout.id} leaves without being asked about"
-        sums = self.used.setdefault(payout.order.wallet_key, {})
+        sums = self.used.setdefault(self._counted(payout.order.wallet_key), {})
         found = EndpointClass(payout.asked.endpoint_class)
         for window in (*_CALENDAR, Window.LIFETIME):
             _add(sums, window, found, payout.order.amount.minor)
@@ -119,16 +123,21 @@ class Exits:
         """A payout that counted counts no more: there may be room for what its owner has held."""
         self.due.add((payout.order.owner, self.now))
 
+    def _counted(self, key: Key) -> Key:
+        """Under whom an owner's exits count: with those of whom it was merged with."""
+        owner, code = key
+        return self.families.kept(owner), code
+
     def count(self, row: UsedRow) -> None:
         """Take in what has been used before this unit of work."""
         owner, code, found, by_window = row
-        sums = self.used.setdefault((owner, code), {})
+        sums = self.used.setdefault(self._counted((owner, code)), {})
         for window, minor in by_window.items():
             _add(sums, window, found, minor)
 
     def _used(self, payout: Payout) -> Used:
         unit = payout.order.amount.currency
-        sums = self.used.get(payout.order.wallet_key, {})
+        sums = self.used.get(self._counted(payout.order.wallet_key), {})
         return {key: Money(minor, unit) for key, minor in sums.items()}
 
 
@@ -152,11 +161,31 @@ async def read_tables(conn: Connection, exits: Exits) -> None:
     exits.tables = await exit_store.load_tables(conn, exits.now)
 
 
+async def load_families(
+    conn: Connection, exits: Exits, needs: Needs, keys: Collection[Key]
+) -> Families:
+    """Who was merged into whom of those a batch is about, by what it tells of merges too."""
+    weighs = bool(needs.placed) and bool(exits.tables or needs.tables)
+    if not (needs.merges or keys or weighs):
+        return Families()
+    await merge_store.lock(conn, alone=bool(needs.merges))
+    owners = {owner for owner, _ in keys} | {one for pair in needs.merges for one in pair}
+    found = await merge_store.families(conn, owners) if owners else Families()
+    if not needs.merges:
+        return found
+    joined = exits.new_families = found.joined(needs.merges)
+    exits.due |= {(one, exits.now) for one in joined.became}
+    return joined
+
+
 async def load_parties(conn: Connection, exits: Exits, needs: Needs) -> None:
     """Lock the parties a batch tells of or weighs exits of, and read what they have used."""
     weighed: set[str] = set()
     if exits.tables or needs.tables:
         weighed = await exit_store.owners_of(conn, needs.placed)
+        if weighed:
+            # What this very batch tells of merges goes before what is kept.
+            exits.families = await merge_store.families(conn, weighed) | exits.families
         # What payees may choose among is told them, and promises nothing: no lock, unless they have it.
         exits.parties = await exit_store.read_parties(conn, needs.choosers)
     # A table of this very batch may limit what none has limited before.
@@ -178,7 +207,9 @@ async def load_used(
 
     Of the weighed, unless `used_by` names others.
     """
-    exits.parties |= await exit_store.lock_parties(conn, {*weighed, *told})
+    kept = {exits.families.kept(owner) for owner in weighed}
+    # All that count together are weighed under the lock of the one they became.
+    exits.parties |= await exit_store.lock_parties(conn, {*weighed, *kept, *told})
     windows |= {row.window for table in exits.book.limits for row in table.rows}
     users = weighed if used_by is None else used_by
     if not users or not windows - {Window.ITEM}:
@@ -187,7 +218,7 @@ async def load_used(
     since = _EVER
     if Window.LIFETIME not in windows:
         since = min(starts[window] for window in windows if window in starts)
-    for row in await exit_store.load_used(conn, users, starts, since):
+    for row in await exit_store.load_used(conn, exits.families.all_of(users), starts, since):
         exits.count(row)
 
 
@@ -199,5 +230,7 @@ def _starts(now: datetime) -> Mapping[Window, datetime]:
 async def save(conn: Connection, exits: Exits) -> None:
     """Write what was learnt, and whom to ask about again."""
     await exit_store.save_parties(conn, list(exits.changed_parties.values()))
+    if exits.new_families is not None:
+        await merge_store.save(conn, exits.new_families)
     await exit_store.ask_again(conn, exits.due)
     await exit_store.save_tables(conn, exits.new_tables, exits.now)

@@ -16,10 +16,8 @@ from tally_payouts.domain.designation import (
     is_restricted,
     is_unknown,
 )
-from tally_payouts.domain.methods import Methods, way_out
 from tally_payouts.domain.opening import decide_open
 from tally_payouts.domain.payout import Decision
-from tally_payouts.domain.policy import permitted
 from tally_runtime import derived_id
 
 
@@ -93,9 +91,9 @@ class Following:
         # With the circumstances of the payout before it: the same money, for the same reason.
         context = replace(tracked.context, came_at=_latest(tracked.came_at, left.asked_at))
         successor = Tracked(tracked.payout, context)
-        methods = self.batch.methods.get(new.order.wallet_key, Methods(to_owner, code))
         successor.payout = replace(tracked.payout, order=new.order)
-        decision = decide_open(new, permitted(policy, successor.request, way_out(methods)))
+        way = self.batch.way(new.order.wallet_key, policy, successor.request)
+        decision = decide_open(new, way)
         successor.payout = decision.payout
         self.batch.payouts[new.id] = successor
         self.take_up(successor, decision)

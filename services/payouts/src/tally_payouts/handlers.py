@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tally_contracts.catalogue import topic
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
@@ -31,6 +32,7 @@ TOPICS = (
     "programs.programs.v1",
     "funding.claims.v1",
     "kyc.identity.v1",
+    "directory.parties.v1",
 )
 
 
@@ -57,6 +59,7 @@ def build_router(service: PayoutService) -> Router:
         LevelChanged,
         GateTablePublished,
         LimitTablePublished,
+        PartiesMerged,
     )
     async def apply(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
         await service.apply(uow, messages)

@@ -166,7 +166,8 @@ class Outgoing:
             payout_id=payout.id,
             rail=route.rail,
             instrument=route.instrument,
-            owner=order.owner,
+            # The rail pays whom the instrument is of.
+            owner=route.owner or order.owner,
             company=order.company,
             amount=_positive(order.amount),
             **self._five_ws(context),

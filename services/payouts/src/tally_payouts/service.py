@@ -9,12 +9,20 @@ from tally_messaging import Received, UnitOfWork
 from tally_payouts.batch import Batch, Needs, Tracked
 from tally_payouts.domain.designation import is_restricted
 from tally_payouts.domain.exits import decide_again
-from tally_payouts.exits import Exits, load_parties, load_tables, load_used, read_tables
+from tally_payouts.exits import (
+    Exits,
+    load_families,
+    load_parties,
+    load_tables,
+    load_used,
+    read_tables,
+)
 from tally_payouts.exits import save as save_exits
 from tally_payouts.keeping import Keeper
 from tally_payouts.outgoing import Outgoing
 from tally_payouts.store import designations as designation_store
 from tally_payouts.store import exits as exit_store
+from tally_payouts.store import merges as merge_store
 from tally_payouts.store import methods as method_store
 from tally_payouts.store import payouts as payout_store
 from tally_payouts.store import policies as policy_store
@@ -48,8 +56,11 @@ class PayoutService:
             return 0
         await exit_store.lock_tables(uow.conn, alone=False)
         await read_tables(uow.conn, exits)
-        await load_used(uow.conn, exits, set(due))
-        stored = await payout_store.load_held(uow.conn, set(due))
+        await merge_store.lock(uow.conn, alone=False)
+        exits.families = await merge_store.families(uow.conn, due)
+        owners = exits.families.all_of(due)
+        await load_used(uow.conn, exits, owners)
+        stored = await payout_store.load_held(uow.conn, owners)
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})
         keeper = Keeper(
             self.installation.rails, batch, exits, Outgoing(uow, self.installation.tenant)
@@ -63,7 +74,7 @@ class PayoutService:
         return Exits(uow.now, self.installation.entity_country)
 
     async def _load(self, uow: UnitOfWork, needs: Needs, exits: Exits) -> Batch:
-        # Locks are taken in one order everywhere: gate tables, designations, instruments, payees,
+        # Locks are taken in one order everywhere: gate tables, designations, instruments, merges, payees,
         # parties, payouts, each by id.
         conn = uow.conn
         await load_tables(conn, exits, needs)
@@ -75,7 +86,16 @@ class PayoutService:
         choosing = needs.choosing | await method_store.chosen_by(conn, needs.judged)
         choosing |= set(waiting_keys)
         led_to = {(one.to_owner, code) for (_, code), one in designations.items()}
-        methods = await method_store.lock_methods(conn, needs.payees | choosing | led_to)
+        keys = needs.payees | choosing | led_to
+        families = exits.families = await load_families(conn, exits, needs, keys)
+        if needs.merges:
+            merged = families.all_of({kept for _, kept in needs.merges})
+            choosing |= await merge_store.waiting(conn, merged)
+        # Whoever is kept may choose for what waits under whom it was merged with.
+        choosing |= {(one, code) for owner, code in choosing for one in families.all_of({owner})}
+        keys |= choosing
+        keys |= {(families.kept(owner), code) for owner, code in keys}
+        methods = await method_store.lock_methods(conn, keys)
         wallets = await method_store.load_wallets(conn, needs.withdrawn)
         await load_parties(conn, exits, needs)
         stored = await payout_store.load_payouts(conn, needs.payouts, sorted(choosing))
@@ -94,6 +114,7 @@ class PayoutService:
             policies,
             designations,
             releases=releases,
+            families=families,
         )
 
     async def _save(self, uow: UnitOfWork, batch: Batch, exits: Exits) -> None:

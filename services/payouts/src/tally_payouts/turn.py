@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
+from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import PayInAllocated
 from tally_contracts.funding_claims import DesignationMoved
 from tally_contracts.kyc import GateTablePublished, LevelChanged, LimitTablePublished
@@ -38,7 +39,6 @@ from tally_payouts.domain.methods import (
     decide_choice,
     decide_instrument,
     judged,
-    way_out,
 )
 from tally_payouts.domain.opening import (
     NewPayout,
@@ -56,7 +56,7 @@ from tally_payouts.domain.payout import (
     Refused,
     Taken,
 )
-from tally_payouts.domain.policy import Request, forbidden_by, permitted
+from tally_payouts.domain.policy import Request, forbidden_by
 from tally_payouts.exits import Exits
 from tally_payouts.following import Following
 from tally_payouts.keeping import Keeper, log_input
@@ -114,16 +114,20 @@ class Turn:
                 self._journal(event)
             case DesignationMoved():
                 self._following.moved(event)
-            case LevelChanged() | GateTablePublished() | LimitTablePublished():
+            case LevelChanged() | GateTablePublished() | LimitTablePublished() | PartiesMerged():
                 self._identity(event)
             case ProgramPolicyPublished():
                 self.batch.publish(StoredPolicy.of(event))
             case _:
                 self._hold(event)
 
-    def _identity(self, event: LevelChanged | GateTablePublished | LimitTablePublished) -> None:
+    def _identity(
+        self, event: LevelChanged | GateTablePublished | LimitTablePublished | PartiesMerged
+    ) -> None:
         if isinstance(event, LevelChanged):
             self.exits.tell(event)
+        elif isinstance(event, PartiesMerged):
+            self._merged(event)
         else:
             self.exits.publish(event)
 
@@ -165,8 +169,8 @@ class Turn:
             new = replace(new, policy_version=policy.version)
         refusal = refusal or forbidden_by(policy, request)
         if refusal is None:
-            way = way_out(self.batch.methods[new.order.wallet_key])
-            decision = decide_open(new, permitted(policy, request, way))
+            way = self.batch.way(new.order.wallet_key, policy, request)
+            decision = decide_open(new, way)
         else:
             decision = decide_reject(new, refusal)
         tracked = Tracked(decision.payout, context)
@@ -245,12 +249,19 @@ class Turn:
     def _set_methods(self, methods: Methods) -> None:
         """Put the payee's choices in force, and let the payouts that waited for them go."""
         self.batch.replace_methods(methods)
-        way = way_out(methods)
-        waiting = self.batch.claimable.get((methods.owner, methods.currency), {})
-        for payout_id in list(waiting):
-            tracked = self.batch.payouts[payout_id]
-            theirs = permitted(self.batch.policy_of(tracked), tracked.request, way)
-            self._take_up(tracked, decide_way(tracked.payout, theirs))
+        self._let_go(methods.owner, methods.currency)
+
+    def _merged(self, event: PartiesMerged) -> None:
+        """What waited for a method of the one that was merged goes by those of the one that is kept."""
+        ours = self.batch.families.all_of({event.party_id})
+        for code in sorted({code for owner, code in self.batch.claimable if owner in ours}):
+            self._let_go(event.party_id, code)
+
+    def _let_go(self, owner: str, code: str) -> None:
+        for tracked in self.batch.waiting(owner, code):
+            policy = self.batch.policy_of(tracked)
+            way = self.batch.way(tracked.payout.order.wallet_key, policy, tracked.request)
+            self._take_up(tracked, decide_way(tracked.payout, way))
 
     def _attempt(self, event: AttemptChanged) -> None:
         tracked = self._find(event.payout_id)

@@ -51,13 +51,15 @@ class Order:
 class Route:
     """The way the money leaves, as chosen when the payout set off; later choices change nothing.
 
-    `settlement_account` is absent where the rail's clearing account takes the captured money.
+    `settlement_account` is absent where the rail's clearing account takes the captured money. `owner` is
+    whose method it is, where the payout's owner was merged into another and the method is that one's.
     """
 
     method_version: int
     rail: str
     instrument: str
     settlement_account: str | None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ _CHANGING = (
     ("rail", "text"),
     ("instrument", "text"),
     ("settlement_account", "text"),
+    ("method_owner", "text"),
     ("hold", "text"),
     ("attempt", "text"),
     ("attempt_sequence", "bigint"),
@@ -245,13 +246,19 @@ def _row(stored: StoredPayout) -> tuple[object, ...]:
     )
 
 
-_NO_ROUTE = (None, None, None, None)
+_NO_ROUTE = (None, None, None, None, None)
 _NO_RETURN = (None, None, None, None)
 _NOT_ASKED = (None, None, None)
 
 
 def _route_row(route: Route) -> tuple[object, ...]:
-    return route.method_version, route.rail, route.instrument, route.settlement_account
+    return (
+        route.method_version,
+        route.rail,
+        route.instrument,
+        route.settlement_account,
+        route.owner,
+    )
 
 
 def _standing_row(standing: Standing) -> tuple[object, ...]:
@@ -301,7 +308,7 @@ def _read(row: Record) -> StoredPayout:
         payout_id, ledger, owner, company, account, code, minor, pay_in_id, external_id,
         hold_id, attempt_id, circumstances, cause, source, policy_version, kind,
         version, state, sequence, reason_code, must_act,
-        method_version, rail, instrument, settlement_account,
+        method_version, rail, instrument, settlement_account, method_owner,
         hold, attempt, attempt_sequence,
         ending_state, ending_reason, ending_must_act,
         return_reference, return_step, return_reason, return_must_act,
@@ -316,7 +323,9 @@ def _read(row: Record) -> StoredPayout:
         state=PayoutState(state),
         sequence=sequence,
         standing=_standing(reason_code, must_act),
-        route=None if rail is None else Route(method_version, rail, instrument, settlement_account),
+        route=None
+        if rail is None
+        else Route(method_version, rail, instrument, settlement_account, method_owner),
         hold=HoldState(hold),
         attempt=None if attempt is None else AttemptState(attempt),
         attempt_sequence=attempt_sequence,

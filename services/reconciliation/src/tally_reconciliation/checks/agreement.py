@@ -77,7 +77,9 @@ JOIN ledger.journal j ON j.id = t.journal_id"""
 _SETTLED = "SELECT * FROM funding.pay_in WHERE state IN ('allocated', 'suspense')"
 # While a payout is held its row says what holds it now; its state was told with what held it first.
 _TOLD = "SELECT * FROM payouts.payout WHERE state <> 'held'"
-_SUBMITTED = "SELECT * FROM payouts.payout WHERE attempt IS NOT NULL"
+# A rail is told whose method it pays by, which of a payee that was merged may be the kept one's.
+_SUBMITTED = """SELECT *, coalesce(method_owner, owner) AS paid_to
+FROM payouts.payout WHERE attempt IS NOT NULL"""
 _RETURNED = "SELECT * FROM payouts.payout WHERE return_reference IS NOT NULL"
 # The portfolio counts registered assets in decimals of its own, and knows nothing of money that
 # came from a ledger of another database.
@@ -208,7 +210,8 @@ PAIRS = (
     ),
     Pair(
         "rails.attempt", _SUBMITTED, {"id": "attempt_id"},
-        _alike("owner", "company", instrument_id="instrument"), there_is="payouts.payout",
+        _alike("company", owner="paid_to", instrument_id="instrument"),
+        there_is="payouts.payout",
     ),
     Pair(
         _CHOSEN, "payouts.instrument", {"instrument": "id"},

@@ -1,0 +1,136 @@
+"""F29: what is paid out of the wallets of a payee that became another, by whose method, within whose limits."""
+
+import itertools
+
+import pytest
+
+from tally_contracts.ledger import PlaceHold
+from tally_contracts.rails import SubmitPayout
+from tally_payouts.app import build_app
+from tally_payouts.domain.families import Families
+from tally_payouts.exit_worker import ExitWorker
+from tally_payouts.service import PayoutService
+from tally_payouts.turn import Installation
+from tally_runtime import FixedClock
+
+from .conftest import payout_id_of, tid, wallet
+from .test_payouts_exits import NOON, limit
+from .test_payouts_store import overlapping, statements_of
+
+ANN, TWIN, THIRD = (tid("pty", name) for name in ("ann", "twin", "third"))
+
+
+@pytest.fixture
+def app(settings):
+    return build_app(settings, clock=FixedClock(NOON))
+
+
+def of_twin(name):
+    return payout_id_of(name, TWIN)
+
+
+async def submitted(world, payout_id):
+    """Whose instrument a payout was handed to its rail with."""
+    await world.feed(world.make.placed(payout_id))
+    sent = [one for one in await world.events(SubmitPayout) if one.payout_id == payout_id]
+    return [(one.owner, one.instrument) for one in sent]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_merges_lead_straight_to_the_end_in_whatever_order_and_however_often(order):
+    told = [("b", "a"), ("a", "kept"), ("c", "b")]
+    families = Families().joined([told[one] for one in order])
+    assert families.became == {"a": "kept", "b": "kept", "c": "kept"}
+    assert families.joined(told) == families
+    assert families.all_of({"c"}) == {"kept", "a", "b", "c"}
+    assert families.all_of({"x"}) == {"x"}
+    assert (families.kept("c"), families.kept("x")) == ("kept", "x")
+
+
+def test_a_circle_of_merges_changes_nothing():
+    families = Families().joined([("b", "a")])
+    assert families.joined([("a", "b")]) == families
+
+
+async def test_what_waits_for_a_method_goes_by_the_kept_ones_as_soon_as_they_are_one(world, make):
+    await world.with_method(ANN)
+    await world.feed(make.pay_in("one", TWIN))
+    assert await world.states(of_twin("one")) == ["claimable"]
+    await world.feed(make.merged(ANN, TWIN))
+    assert await world.states(of_twin("one")) == ["claimable", "approved"]
+    [placed] = await world.events(PlaceHold)
+    assert (placed.debit, placed.reference) == (wallet(TWIN), of_twin("one"))
+    # The rail is told whose instrument it pays: it would refuse it as another's.
+    assert await submitted(world, of_twin("one")) == [(ANN, tid("ins", "bank"))]
+    assert (await world.row(of_twin("one")))["owner"] == TWIN
+    before = await world.dump()
+    await world.feed(make.merged(ANN, TWIN))
+    assert (await world.dump())["outbox"] == before["outbox"]
+
+
+async def test_the_kept_one_chooses_for_all_that_waits_and_asks_for_new_payouts(world, make):
+    await world.feed(make.pay_in("one", TWIN), make.pay_in("two", ANN))
+    await world.feed(make.merged(ANN, TWIN))
+    await world.feed(make.pay_in("three", TWIN))
+    await world.with_method(ANN)
+    for payout_id in (of_twin("one"), payout_id_of("two", ANN), of_twin("three")):
+        assert await world.states(payout_id) == ["claimable", "approved"]
+    await world.feed(make.request("w1", TWIN))
+    assert await world.states(tid("po", "w1")) == ["approved"]
+    assert await submitted(world, tid("po", "w1")) == [(ANN, tid("ins", "bank"))]
+
+
+async def test_method_of_the_one_that_was_merged_goes_on_until_the_kept_one_has_its_own(
+    world, make
+):
+    await world.with_method(TWIN, "old")
+    await world.feed(make.merged(ANN, TWIN), make.pay_in("one", TWIN))
+    assert await submitted(world, of_twin("one")) == [(TWIN, tid("ins", "old"))]
+    await world.with_method(ANN)
+    await world.feed(make.pay_in("two", TWIN))
+    assert await submitted(world, of_twin("two")) == [(ANN, tid("ins", "bank"))]
+    # The one that is kept is not paid by a method that was never its own choice.
+    await world.feed(make.pay_in("three", THIRD), make.merged(THIRD, ANN))
+    assert await world.states(payout_id_of("three", THIRD)) == ["claimable"]
+
+
+async def test_payout_that_opens_while_two_become_one_does_not_stay_behind(world, make):
+    await world.with_method(ANN)
+    await overlapping(world, [make.pay_in("one", TWIN)], [make.merged(ANN, TWIN)])
+    assert await world.states(of_twin("one")) == ["claimable", "approved"]
+    await overlapping(world, [make.merged(ANN, THIRD)], [make.pay_in("two", THIRD)])
+    assert await world.states(payout_id_of("two", THIRD)) == ["approved"]
+
+
+async def test_two_that_became_one_have_one_limit_and_give_each_other_room(world, make, settings):
+    installation = Installation(settings.tenant, settings.ledger_name, frozenset({"ach"}))
+    worker = ExitWorker(PayoutService(installation))
+    one, two = payout_id_of("one", ANN), of_twin("two")
+    await world.feed(make.limits(limit("lifetime", "40.00")))
+    await world.with_method(ANN)
+    await world.feed(make.pay_in("one", ANN))
+    await world.feed(make.placed(one))
+    await world.feed(make.merged(ANN, TWIN), make.pay_in("two", TWIN))
+    await world.feed(make.placed(two))
+    assert await world.states(two) == ["approved", "held"]
+    await world.one_by_one(make.attempt(one, "failed"), make.released(one))
+    assert not await worker.turn(world.processor.transactor)
+    assert await world.states(two) == ["approved", "held", "submitting"]
+
+
+async def test_two_replicas_never_pass_the_limit_of_two_that_became_one(world, make):
+    await world.feed(make.limits(limit("lifetime", "40.00")))
+    await world.with_method(ANN)
+    await world.feed(make.merged(ANN, TWIN), make.pay_in("one", ANN), make.pay_in("two", TWIN))
+    one, two = payout_id_of("one", ANN), of_twin("two")
+    await overlapping(world, [make.placed(one)], [make.placed(two)])
+    assert (await world.row(one))["state"] == "submitting"
+    assert (await world.row(two))["state"] == "held"
+
+
+async def test_forty_merges_of_one_batch_take_as_many_statements_as_one(world, make):
+    async def of(size, tag):
+        pairs = [(tid("pty", tag, str(n)), tid("pty", tag, "former", str(n))) for n in range(size)]
+        return await statements_of(world, *(make.merged(kept, former) for kept, former in pairs))
+
+    assert await of(1, "small") == await of(40, "large")
