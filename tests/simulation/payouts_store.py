@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+from tally_payouts.domain.families import Families
 from tally_payouts.domain.methods import Instrument, InstrumentState, Methods
 from tally_payouts.domain.states import PayoutState
 from tally_payouts.errors import StaleVersion
@@ -157,6 +158,15 @@ async def load_tables(conn, exits, needs):
         await conn.statement("gates.lock")
     if needs.placed or needs.choosers:
         await conn.statement("gates.load")
+
+
+async def load_families(conn, exits, needs, keys):
+    """Nobody is merged here: each waits for merges, and is itself."""
+    assert not needs.merges
+    if keys:
+        await conn.statement("merges.lock")
+        await conn.statement("merges.read")
+    return Families()
 
 
 async def load_parties(conn, exits, needs):

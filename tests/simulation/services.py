@@ -156,6 +156,7 @@ class Platform:
             payout_store=payouts_store.payouts,
             policy_store=payouts_store.policies,
             load_tables=payouts_store.load_tables,
+            load_families=payouts_store.load_families,
             load_parties=payouts_store.load_parties,
             save_exits=payouts_store.save_exits,
             Turn=turn.Turn,
