@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tally_cli.moving.archive import Manifest, write_rows
 from tally_cli.publishing import Publication, publication, publish
 from tally_contracts.base import Amount, Event, PositiveAmount, Where, Who, Why
 from tally_contracts.directory import DirectoryCommand, OpenWallet, RegisterParty, SetRelation
@@ -235,14 +236,31 @@ def _owing(up: Up) -> list[list[tuple[Any, ...]]]:
     ]
 
 
-def _history(up: Up) -> list[tuple[Any, ...]]:
-    """What the portfolio shows of the payee's movements: amounts, times, people, reasons."""
-    return _rows(
-        up,
-        "SELECT m.account, m.posted, m.code, m.effective_at, m.five_ws->'why', m.five_ws->'who'"
-        f" FROM portfolio.movement m JOIN portfolio.account a ON a.account_id = m.account"
-        f" WHERE a.owner = '{PAYEE}' ORDER BY m.account, m.effective_at, m.posted",
+def _history(up: Up) -> list[list[tuple[Any, ...]]]:
+    """What the portfolio shows of the payee's movements and of the pay-ins, to the last field."""
+    movement = (
+        "account, at, log_seq, transfer_id, kind, ledger, currency, posted, held, flow, counter,"
+        " journal, reference, code, effective_at, five_ws, event_id"
     )
+    pay_in = (
+        "pay_in_id, correlation_id, source, external_id, currency, amount, company, owner, state,"
+        " received_at, changed_at, payouts_expected"
+    )
+    hop = "event_id, subject, correlation_id, event_type, service, occurred_at, recorded_at"
+    of_tenant = f"WHERE company = '{COMPANY}'"
+    return [
+        _rows(
+            up,
+            f"SELECT {movement} FROM portfolio.movement WHERE account IN"
+            f" (SELECT account_id FROM portfolio.account WHERE owner = '{PAYEE}') ORDER BY at, 4",
+        ),
+        _rows(up, f"SELECT {pay_in} FROM portfolio.pay_in {of_tenant} ORDER BY 1"),
+        _rows(
+            up,
+            f"SELECT {hop}, summary - 'brought' FROM portfolio.hop WHERE subject IN"
+            f" (SELECT pay_in_id FROM portfolio.pay_in {of_tenant}) ORDER BY 1",
+        ),
+    ]
 
 
 def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
@@ -283,7 +301,9 @@ def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
 
     checked = elsewhere.tally("import", str(folder), "--check")
     assert checked.returncode == 0, checked.stderr
-    assert "funding.pay_in.jsonl" in json.loads(checked.stdout)["history_only"]
+    said = json.loads(checked.stdout)
+    assert said["history"]["movements"] >= len(history[0]) == 3
+    assert "funding.allocation.jsonl" in said["history_only"]
     for _ in range(2):  # begun again, it asks for the same and finds it done
         brought = elsewhere.tally("import", str(folder), timeout_s=600)
         assert brought.returncode == 0, brought.stdout + brought.stderr
@@ -294,12 +314,45 @@ def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
     assert after == before
     assert _count(elsewhere, f"SELECT count(*) {of_tenant}") == 3
     assert _owing(elsewhere) == owing
-    wait_for("history in the views", lambda: len(_history(elsewhere)) == len(history))
+    assert len(history[1]) == 3
     assert _history(elsewhere) == history
-    marked = "SELECT DISTINCT where_channel FROM ledger.journal WHERE reference LIKE 'imp_%'"
+    marked = "SELECT DISTINCT where_channel FROM ledger.journal WHERE reference LIKE 'hist_%'"
     assert _rows(elsewhere, marked) == [("import",)]
+    assert _rows(elsewhere, "SELECT DISTINCT brought FROM portfolio.movement") == [(True,)]
     verified = elsewhere.tally("verify", "--wait", "60")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+    # Once it goes on here, what it was elsewhere can be brought no more, and nothing is asked.
+    _send(elsewhere, [_money("export-4", "EUR", "1.00")])
+    came = "SELECT count(*) FROM ledger.journal WHERE where_channel <> 'import'"
+    wait_for("money that came here", lambda: _count(elsewhere, came) == 1)
+    later = elsewhere.tally("import", str(folder))
+    assert (later.returncode, "error [moved_on]: ledger.account.jsonl line" in later.stderr) == (
+        1,
+        True,
+    )
+
+
+def test_an_export_that_names_another_tenants_party_changes_nothing(
+    up: Up, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    mine, theirs = derived_id("party", "taken", "mine"), derived_id("party", "taken", "theirs")
+    command = _command(RegisterParty, "taken", party_id=theirs, kind="aggregator", tenant=theirs)
+    _send(up, [(command, "directory.commands.v1", theirs)])
+    known = f"SELECT count(*) FROM directory.party WHERE party_id = '{theirs}'"
+    wait_for("a party", lambda: _count(up, known) == 1)
+    common = {"state": "registered", "external_id": None, "country": None}
+
+    async def rows() -> AsyncIterator[dict[str, Any]]:
+        yield {**common, "party_id": mine, "kind": "aggregator", "parent": None}
+        yield {**common, "party_id": theirs, "kind": "company", "parent": mine}
+
+    name = "directory.party.jsonl"
+    page = asyncio.run(write_rows(tmp_path / name, rows()))
+    Manifest(mine, AT.isoformat(), {}, {name: page}).write(tmp_path)
+    refused = up.tally("import", str(tmp_path))
+    assert (refused.returncode, f"error [id_taken]: {name} line 2" in refused.stderr) == (1, True)
+    assert _count(up, f"SELECT count(*) FROM directory.party WHERE tenant = '{mine}'") == 0
 
 
 def test_an_export_that_was_changed_is_not_brought_in(up: Up, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tally_contracts import (
     ledger_log,
     ledger_transfers,
     operations,
+    operations_history,
     payouts,
     programs,
     rails,
@@ -96,6 +97,7 @@ EVENTS: tuple[type[Event], ...] = (
     operations.RecordQuarantined,
     gateway.StepUpIssued,
     gateway.StepUpAlarmRaised,
+    *operations_history.FACTS,
 )
 
 BY_TYPE: Mapping[str, type[Event]] = MappingProxyType({event.TYPE: event for event in EVENTS})

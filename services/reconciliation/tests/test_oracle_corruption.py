@@ -12,6 +12,8 @@ from .conftest import Day
 
 pytestmark = pytest.mark.stack
 
+_SHOWN = """INSERT INTO portfolio.payout SELECT (jsonb_populate_record(p,
+'{"payout_id": "po_x"}')).* FROM portfolio.payout p LIMIT 1"""
 _PAID = "(SELECT id FROM payouts.payout WHERE external_id = 'paid')"
 _HOLD = "(SELECT hold_id FROM payouts.payout WHERE external_id = 'paid')"
 _PAY_IN = "(SELECT pay_in_id FROM funding.pay_in WHERE external_id = 'paid')"
@@ -755,6 +757,7 @@ DELIVERY = (
         names=f"SELECT {_PAID}",
         O9="portfolio_differs",
     ),
+    spoilt("a payout nobody knows of", _SHOWN, names="SELECT 'po_x'", O9="portfolio_differs"),
     spoilt(
         "a pay-in the portfolio shows with another amount",
         f"UPDATE portfolio.pay_in SET amount = amount + 1 WHERE pay_in_id = {_PAY_IN}",

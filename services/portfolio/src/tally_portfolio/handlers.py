@@ -17,6 +17,7 @@ TOPICS = (
     "rails.attempts.v1",
     "ledger.accounts.v1",
     "operations.quarantine.v1",
+    "operations.history.v1",
     "directory.parties.v1",
     "directory.wallets.v1",
     "funding.agreements.v1",

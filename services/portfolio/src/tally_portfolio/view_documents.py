@@ -61,6 +61,7 @@ def movement_document(
         "balance_held": shown(held, currency),
         "counterparty": None if known is None else {"purpose": known[0], "alias": known[1]},
         "counter_account": movement.counter,
+        "brought": movement.brought,
         **words(movement.five_ws),
     }
 

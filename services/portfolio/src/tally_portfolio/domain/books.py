@@ -31,7 +31,7 @@ class Movement(NamedTuple):
     `kind`: journal, reversal, hold, capture, release. `at` is when the ledger recorded it, which
     never runs back within a ledger; it orders an account's movements, with `log_seq` and
     `transfer_id`. `counter` is the other account, None for a release. Amounts are in minor units;
-    `five_ws` holds who, where and why.
+    `five_ws` holds who, where and why. `brought`: it happened in another installation.
     """
 
     account: str
@@ -51,6 +51,7 @@ class Movement(NamedTuple):
     effective_at: datetime
     five_ws: Mapping[str, object]
     event_id: str
+    brought: bool = False
 
 
 class AccountChange(NamedTuple):

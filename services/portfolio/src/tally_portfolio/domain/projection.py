@@ -209,6 +209,12 @@ class Projection:
         """Keep a fact, the first if its id comes twice."""
         self.hops.setdefault(hop.event_id, hop)
 
+    def mark_brought(self, event_id: str) -> None:
+        """Let a hop say that it happened in another installation."""
+        hop = self.hops.get(event_id)
+        if hop is not None:
+            self.hops[event_id] = hop._replace(summary={**hop.summary, "brought": True})
+
     def add_key(self, key: str, subject: str, at: datetime, *, shared: bool = False) -> None:
         """Let an id lead to a subject."""
         self.keys.setdefault((key, subject, shared), Key(key, subject, shared, at))

@@ -43,6 +43,7 @@ FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             balance_held=ALL,
             counterparty=ALL,
             counter_account=TOP,
+            brought=ALL,
             actor=SENIOR,
             principal=ALL,
             channel=BUSINESS,

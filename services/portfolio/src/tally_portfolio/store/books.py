@@ -61,7 +61,7 @@ WITH fresh AS (
     SELECT * FROM unnest(
         $1::text[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::numeric[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[]
+        $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::boolean[]
     )
     ON CONFLICT DO NOTHING
     RETURNING account, currency, at, posted, held, flow
@@ -77,7 +77,7 @@ deltas AS (
         FROM fresh
         UNION ALL
         SELECT account, currency, owner, 0, 0, 0, 0, committed
-        FROM unnest($18::text[], $19::text[], $20::text[], $21::numeric[])
+        FROM unnest($19::text[], $20::text[], $21::text[], $22::numeric[])
             c (account, currency, owner, committed)
     ) x
     GROUP BY account, currency
@@ -102,7 +102,7 @@ news AS (
     FROM balances b JOIN deltas d USING (account, currency) WHERE b.owner IS NOT NULL
     UNION ALL
     SELECT owner, currency, {", ".join("0" for _ in _SUMS)}, {", ".join(_OF_BUDGETS)}
-    FROM unnest($22::text[], $23::text[], $24::numeric[], $25::numeric[], $26::numeric[])
+    FROM unnest($23::text[], $24::text[], $25::numeric[], $26::numeric[], $27::numeric[])
         s (owner, currency, {", ".join(_OF_BUDGETS)})
 ),
 {_SPREAD}

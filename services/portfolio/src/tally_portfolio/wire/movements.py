@@ -13,11 +13,13 @@ from tally_contracts.ledger import (
     JournalPosted,
     JournalReversed,
 )
+from tally_contracts.operations_history import TOLD_APART
 from tally_messaging import Received
 from tally_portfolio.domain.books import Movement, flow_of, minor_of
 from tally_portfolio.domain.projection import Projection
 from tally_portfolio.wire.reading import Reader, five_ws
 
+_IMPORTED = "import"
 _Side = tuple[str, int, int]
 
 
@@ -47,6 +49,8 @@ def _add(
 
 def _legs(message: Received[Any], _: datetime, projection: Projection) -> None:
     event: JournalPosted | JournalReversed = message.event
+    if event.where.channel == _IMPORTED and event.reference.startswith(f"{TOLD_APART}_"):
+        return
     for leg in event.legs:
         amount = minor_of(leg.amount.amount, leg.amount.currency)
         _add(

@@ -49,6 +49,8 @@ SELECT coalesce(p.id, r.payout_id) AS payout, p.state, p.sequence, p.amount, p.c
 FROM payouts.payout p FULL JOIN portfolio.payout r ON r.payout_id = p.id
 WHERE (p.state, p.sequence::bigint, p.amount, p.currency)
     IS DISTINCT FROM (r.state, r.sequence, r.amount, r.currency)
+AND NOT (p.id IS NULL AND EXISTS (
+    SELECT FROM portfolio.hop h WHERE h.subject = r.payout_id AND h.summary ? 'brought'))
 ORDER BY 1
 """
 
@@ -56,8 +58,10 @@ _PORTFOLIO_PAY_INS = """
 SELECT coalesce(p.pay_in_id, r.pay_in_id) AS pay_in, p.state, p.amount, p.currency,
        r.state AS r_state, r.amount AS r_amount, r.currency AS r_currency
 FROM funding.pay_in p FULL JOIN portfolio.pay_in r USING (pay_in_id)
-WHERE (p.amount, p.currency) IS DISTINCT FROM (r.amount, r.currency)
-   OR (p.state IN ('allocated', 'suspense') AND p.state <> r.state)
+WHERE ((p.amount, p.currency) IS DISTINCT FROM (r.amount, r.currency)
+   OR (p.state IN ('allocated', 'suspense') AND p.state <> r.state))
+AND NOT (p.pay_in_id IS NULL AND EXISTS (
+    SELECT FROM portfolio.hop h WHERE h.subject = r.pay_in_id AND h.summary ? 'brought'))
 ORDER BY 1
 """
 

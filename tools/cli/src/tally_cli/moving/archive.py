@@ -5,15 +5,20 @@ Described for users in docs/reference/export-format.md.
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 FORMAT = "tallystick-export/1"
 MANIFEST = "manifest.json"
 _READ_BYTES = 1 << 20
+_ROWS = "*.jsonl"
+_NAME = re.compile(r"[a-z]+\.[a-z_]+\.jsonl")
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class ArchiveFault(Exception):  # noqa: N818 - named for what it says
@@ -64,7 +69,11 @@ class Manifest:
             }
             found = cls(said["tenant"], said["taken_at"], said["ledger_heads"], files)
             form, digest = said["format"], said["digest"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not all(map(_NAME.fullmatch, files)):
+                raise ValueError("it names what is no file of an export")
+            if datetime.fromisoformat(found.taken_at).tzinfo is None:
+                raise ValueError("the moment it was taken at has no offset")
+        except (OSError, *_UNREADABLE) as error:
             raise ArchiveFault(
                 "manifest_unreadable",
                 f"{folder / MANIFEST} is no manifest of an export ({error}): give the folder that "
@@ -72,7 +81,9 @@ class Manifest:
             ) from None
         if form != FORMAT:
             raise ArchiveFault(
-                "format_unknown", f"the export has the format {form}, this release reads {FORMAT}"
+                "format_unknown",
+                f"the export has the format {form}, this release reads {FORMAT}: import with a "
+                "release that reads it",
             )
         if digest != found.digest:
             raise ArchiveFault(
@@ -81,6 +92,12 @@ class Manifest:
             )
         for name, page in files.items():
             _check(folder / name, name, page)
+        for path in sorted(folder.glob(_ROWS)):
+            if path.name not in files:
+                raise ArchiveFault(
+                    "file_unknown",
+                    f"{path.name} is not of the export: take it out of the folder, or export again",
+                )
         return found
 
     def _content(self) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _first_damage(path: Path) -> str:
             try:
                 row = json.loads(line)
                 is_row = isinstance(row, dict) and _canonical(row) + b"\n" == line
-            except ValueError:
+            except (ValueError, RecursionError):
                 is_row = False
             if not is_row:
                 return f" line {number}"
@@ -165,7 +182,7 @@ def usable(row: Row) -> Iterator[None]:
     """What is made of a row; raises `ArchiveFault` with its place where it does not serve for that."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+    except _UNREADABLE as error:
         raise ArchiveFault(
             "row_unusable",
             f"{row.place} does not serve ({type(error).__name__}: {error}): export again",

@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
+from tally_cli.moving.here import refuse_what_is_here
+from tally_cli.moving.past import Past
 from tally_cli.moving.plan import Plan, Planned
 from tally_cli.publishing import CLI_SOURCE, publication, publish
 from tally_messaging.envelope import CAUSATION_ID, CE_TYPE
-from tally_postgres import create_pool
+from tally_postgres import Connection, create_pool
 from tally_runtime import Clock, Ids
 
 _ANSWERS: Final = (
@@ -28,21 +32,33 @@ _NOT_YET = frozenset({"wallet_not_owned"})
 _AGAIN_S = 1.0
 _TRIES = 30
 
+_NOT_SHOWN = """
+SELECT (SELECT count(*) FROM unnest($1::text[]) AS told (id)
+        WHERE NOT EXISTS (SELECT FROM hop WHERE event_id = told.id))
+     + (SELECT coalesce(sum(greatest(told.movements - (
+            SELECT count(*) FROM movement m WHERE m.account = told.account AND m.brought), 0)), 0)
+        FROM unnest($2::text[], $3::bigint[]) AS told (account, movements))::bigint
+"""
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an import: how many commands were answered well, and what stands against it."""
+    """What became of an import: how many commands were answered well, and what stands against it.
+
+    `not_shown` is how much of the past no view shows yet.
+    """
 
     done: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
     differing: list[str] = field(default_factory=list)
+    not_shown: int = 0
 
     @property
     def is_whole(self) -> bool:
         """Everything was taken in, and every balance is as it was."""
-        return not (self.refused or self.unanswered or self.differing)
+        return not (self.refused or self.unanswered or self.differing or self.not_shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +71,19 @@ class Bringing:
     wait_s: float
 
     async def carry_out(self, plan: Plan) -> Outcome:
-        """Carry a plan out and compare the balances; a wave not answered well is the last."""
+        """Carry a plan out and compare the balances; a wave not answered well is the last.
+
+        Raises `ArchiveFault`, with nothing asked, for what is here already and stands against it.
+        """
         outcome = Outcome()
+        async with self._session("ledger") as conn:
+            await refuse_what_is_here(
+                conn,
+                plan.tenant,
+                parties=plan.parties,
+                accounts=plan.accounts,
+                past=plan.past,
+            )
         async with AIOKafkaConsumer(
             *_ANSWERS,
             bootstrap_servers=self.kafka,
@@ -75,8 +102,42 @@ class Bringing:
                     await asyncio.sleep(_AGAIN_S)
                 if outcome.refused or outcome.unanswered:
                     return outcome
-        await _compare(self.postgres_dsn, plan, outcome)
+        async with self._session("ledger") as conn:
+            await _compare(conn, plan, outcome)
+        if plan.past is not None and outcome.is_whole:
+            async with self._session("portfolio") as conn:
+                await self._tell(conn, plan.told, plan.past, outcome)
         return outcome
+
+    async def _tell(
+        self, conn: Connection, told: Sequence[Planned], past: Past, outcome: Outcome
+    ) -> None:
+        """Tell the views of the past, and wait until they show it."""
+        await self._publish(told)
+        arguments = (list(past.hops), list(past.movements), list(past.movements.values()))
+        until = self.clock.now() + timedelta(seconds=self.wait_s)
+        while True:
+            outcome.not_shown = await conn.fetchval(_NOT_SHOWN, *arguments)
+            if not outcome.not_shown or self.clock.now() > until:
+                return
+            await asyncio.sleep(_AGAIN_S)
+
+    @asynccontextmanager
+    async def _session(self, schema: str) -> AsyncIterator[Connection]:
+        """An operator's session, which sees every tenant."""
+        pool = await create_pool(
+            self.postgres_dsn,
+            schema=schema,
+            application_name="tally_import",
+            min_size=1,
+            max_size=1,
+        )
+        try:
+            async with pool.acquire() as conn:
+                await conn.execute("SELECT set_config('tally.tenant', '*', false)")
+                yield conn
+        finally:
+            await pool.close()
 
     async def _send(
         self,
@@ -87,21 +148,7 @@ class Bringing:
         may_wait: bool,
     ) -> tuple[Planned, ...]:
         """Ask for a wave; what was refused because it came too early, to be asked for again."""
-        # An import begun again asks under new event ids; the commands keep theirs.
-        ids = Ids()
-        waiting = {str(ids.uuid7()): each for each in wave}
-        records = [
-            publication(
-                each.event,
-                topic=each.topic,
-                key=each.key,
-                event_id=event_id,
-                source=CLI_SOURCE,
-                clock=self.clock,
-            )
-            for event_id, each in waiting.items()
-        ]
-        await publish(self.kafka, records)
+        waiting = await self._publish(wave)
         early: list[Planned] = []
         try:
             async with asyncio.timeout(self.wait_s):
@@ -121,6 +168,25 @@ class Bringing:
         except TimeoutError:
             outcome.unanswered += [each.of for each in waiting.values()]
         return tuple(early)
+
+    async def _publish(self, events: Sequence[Planned]) -> dict[str, Planned]:
+        """Publish; each by the id it went under."""
+        # An import begun again asks under new event ids; the commands keep theirs.
+        ids = Ids()
+        published = {str(ids.uuid7()): each for each in events}
+        records = [
+            publication(
+                each.event,
+                topic=each.topic,
+                key=each.key,
+                event_id=event_id,
+                source=CLI_SOURCE,
+                clock=self.clock,
+            )
+            for event_id, each in published.items()
+        ]
+        await publish(self.kafka, records)
+        return published
 
 
 def _note(outcome: Outcome, planned: Planned, kind: str, value: bytes) -> str | None:
@@ -142,18 +208,12 @@ def _note(outcome: Outcome, planned: Planned, kind: str, value: bytes) -> str | 
     return code
 
 
-async def _compare(dsn: str, plan: Plan, outcome: Outcome) -> None:
-    pool = await create_pool(
-        dsn, schema="ledger", application_name="tally_import", min_size=1, max_size=1
+async def _compare(conn: Connection, plan: Plan, outcome: Outcome) -> None:
+    rows = await conn.fetch(
+        "SELECT id, (credits_posted - debits_posted)::numeric(38, 0) AS balance FROM account"
+        " WHERE id = ANY($1::text[])",
+        list(plan.balances),
     )
-    try:
-        rows = await pool.fetch(
-            "SELECT id, (credits_posted - debits_posted)::numeric(38, 0) AS balance FROM account"
-            " WHERE id = ANY($1::text[])",
-            list(plan.balances),
-        )
-    finally:
-        await pool.close()
     found = {row["id"]: row["balance"] for row in rows}
     for account, expected in plan.balances.items():
         sums = outcome.balances.setdefault(plan.currencies[account], {"exported": 0, "here": 0})

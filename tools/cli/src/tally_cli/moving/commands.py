@@ -10,7 +10,7 @@ import typer
 
 from tally_cli.moving.archive import ArchiveFault, Manifest
 from tally_cli.moving.bringing_in import Bringing, Outcome
-from tally_cli.moving.plan import BROUGHT, plan
+from tally_cli.moving.plan import BROUGHT, Plan, plan
 from tally_cli.moving.taking_out import take_out
 from tally_cli.output import (
     EXIT_CONFLICT,
@@ -79,6 +79,7 @@ def import_(
         "tenant": manifest.tenant,
         "digest": manifest.digest,
         "commands": sum(len(wave) for wave in planned.waves),
+        "history": _past(planned),
         "history_only": kept,
     }
     if check:
@@ -87,7 +88,10 @@ def import_(
     with reported():
         installation = running_installation(var)
         bringing = Bringing(installation.kafka, installation.postgres_dsn, clock, wait_s)
-        outcome = asyncio.run(bringing.carry_out(planned))
+        try:
+            outcome = asyncio.run(bringing.carry_out(planned))
+        except ArchiveFault as error:
+            _refuse(error)
     print_json({**said, **_told(outcome)})
     if not outcome.is_whole:
         notes.print(
@@ -104,7 +108,16 @@ def _told(outcome: Outcome) -> dict[str, object]:
         "unanswered": outcome.unanswered,
         "balances": outcome.balances,
         "differing": outcome.differing,
+        "not_shown": outcome.not_shown,
     }
+
+
+def _past(planned: Plan) -> dict[str, int] | None:
+    past = planned.past
+    if past is None:
+        return None
+    movements = past.movements.total()
+    return {"facts": len(past.hops), "movements": movements, "left_out": past.left_out}
 
 
 def _refuse(error: ArchiveFault) -> NoReturn:

@@ -21,6 +21,8 @@ from tally_runtime import derived_id
 FORWARD: Final = "brought_forward"
 IMPORTED: Final = "import"
 """The channel of every journal that was brought: what says that it did not happen here."""
+SHOWN_AS_BROUGHT: Final = "imp"
+"""Prefix of the reference of a journal that is shown as it was brought."""
 _MOVING: Final = frozenset({"single", "post", "reverse"})
 _ACCOUNTS: Final = "ledger.account.jsonl"
 _TRANSFERS: Final = "ledger.transfer.jsonl"
@@ -78,12 +80,16 @@ def accounts(folder: Path, units: Mapping[str, Currency]) -> dict[str, Account]:
 
 @dataclass(slots=True)
 class History:
-    """Makes the journals of an import, in the order in which each ledger recorded them."""
+    """Makes the journals of an import, in the order in which each ledger recorded them.
+
+    `prefix` is that of their references: it tells views whether the past is told apart.
+    """
 
     folder: Path
     tenant: str
     accounts: Mapping[str, Account]
     taken_at: datetime
+    prefix: str = SHOWN_AS_BROUGHT
     _moved: Counter[str] = field(default_factory=Counter)
     _opened: set[str] = field(default_factory=set)
 
@@ -115,7 +121,7 @@ class History:
         return ledger.PostJournal(
             journal_id=derived_id("jrn", "import", row["id"]),
             ledger=row["shard"],
-            reference=derived_id("imp", row["reference"]),
+            reference=derived_id(self.prefix, row["reference"]),
             open_accounts=tuple(opened.values()),
             legs=tuple(legs),
             effective_at=datetime.fromisoformat(row["effective_at"]),

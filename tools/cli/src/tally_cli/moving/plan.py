@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tally_cli.moving.archive import read_rows, usable
-from tally_cli.moving.history import History, accounts
+from tally_cli.moving.history import SHOWN_AS_BROUGHT, History, accounts
 from tally_cli.moving.owed import Owed, refuse_waiting
+from tally_cli.moving.past import FILES, TOPIC, Past
 from tally_contracts import directory, funding_rules, ledger, programs
 from tally_contracts.base import Event, Who, Why
+from tally_contracts.operations_history import TOLD_APART
 from tally_money import AssetKind, Currency, iso_currencies
 from tally_runtime import derived_id
 
@@ -37,6 +39,10 @@ BROUGHT = frozenset(
         "ledger.account.jsonl",
         "ledger.journal.jsonl",
         "ledger.transfer.jsonl",
+        "directory.owner_reference.jsonl",
+        "funding.pay_in.jsonl",
+        "payouts.payout.jsonl",
+        *FILES,
     }
 )
 """Files that an import makes something of; the others are history to be kept and read."""
@@ -54,11 +60,20 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Waves of commands, and the balance each account must have after them, in minor units."""
+    """Waves of commands, and the balance each account must have after them, in minor units.
+
+    `parties` and `accounts` are the tenant's, with the place of the row of each. `told` is for the views alone, and goes when the commands are done; `past` says of what it tells,
+    None where the export holds nothing of it.
+    """
 
     waves: tuple[tuple[Planned, ...], ...]
     balances: Mapping[str, int]
     currencies: Mapping[str, str]
+    tenant: str
+    parties: Mapping[str, str]
+    accounts: Mapping[str, str]
+    told: tuple[Planned, ...] = ()
+    past: Past | None = None
 
 
 def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Plan:
@@ -71,6 +86,9 @@ def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Pla
     held = accounts(folder, units)
     refuse_waiting(folder)
     owed = Owed.of(folder, units, tenant=tenant, who=OPERATOR, reason=REASON, at=taken_at)
+    past = Past.of(folder, tenant, held) if Past.is_told(folder) else None
+    told = () if past is None else tuple(Planned(e, TOPIC, tenant, of) for e, of in past.events())
+    prefix = SHOWN_AS_BROUGHT if past is None else TOLD_APART
     ledgers = sorted({account.row["shard"] for account in held.values()})
     waves = [
         tuple(_assets(folder, ledgers, taken_at)),
@@ -78,7 +96,7 @@ def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Pla
         tuple(_bonds(folder, tenant, taken_at)),
         (*_wallets(folder, tenant, taken_at), *_programs(folder, tenant, taken_at)),
         (*_documents(folder, tenant, taken_at, now), *_rules(folder, tenant, now)),
-        *_history(History(folder, tenant, held, taken_at)),
+        *_history(History(folder, tenant, held, taken_at, prefix)),
         *(tuple(_in_programs(*each, tenant) for each in wave) for wave in owed.budgets()),
         tuple(_in_programs(*each, tenant) for each in owed.payables()),
     ]
@@ -86,6 +104,15 @@ def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Pla
         tuple(wave for wave in waves if wave),
         {account.id: account.balance for account in held.values()},
         {account.id: account.row["asset"] for account in held.values()},
+        tenant,
+        {
+            row["party_id"]: row.place
+            for row in read_rows(folder, "directory.party.jsonl")
+            if row["state"] != "merged"
+        },
+        {account.id: account.row.place for account in held.values()},
+        told,
+        past,
     )
 
 
@@ -156,6 +183,8 @@ def _parties(folder: Path, tenant: str, at: datetime) -> list[tuple[Planned, ...
             depth, above = 0, row["parent"]
             while above is not None:
                 depth, above = depth + 1, rows[above]["parent"]
+                if depth > len(rows):
+                    raise ValueError("it is above itself")
             event = directory.RegisterParty(
                 **_asked(tenant, at, party_id),
                 party_id=party_id,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tally_cli.moving.archive import ArchiveFault, Manifest, Page, write_rows
+from tally_cli.moving.history import FORWARD
 from tally_postgres import Connection, create_pool
 
 SCHEMAS = ("directory", "kyc", "programs", "funding", "ledger", "payouts", "portfolio", "gateway")
@@ -34,7 +35,7 @@ LEFT_OUT = frozenset(
         "funding.known_member",
     }
 )
-"""Tables with a tenant that no export has; all of the portfolio besides."""
+"""Tables with a tenant that no export has; all but the history of the portfolio besides."""
 
 _OWNERS = """SELECT reference FROM directory.owner_reference WHERE tenant = $1
 UNION SELECT party_id FROM directory.party WHERE tenant = $1"""
@@ -55,6 +56,9 @@ OWNED: Mapping[str, str] = {
     "ledger.transfer": f"id IN ({_TRANSFERS})",
     "ledger.journal": f"id IN (SELECT journal_id FROM ledger.transfer WHERE id IN ({_TRANSFERS}))",
     "ledger.hold": f"debit IN ({_ACCOUNTS}) OR credit IN ({_ACCOUNTS})",
+    "portfolio.movement": f"account IN ({_ACCOUNTS})",
+    "portfolio.hop": f"subject IN ({_PAY_INS}) OR subject IN ({_PAYOUTS}) OR event_id IN"
+    " (SELECT event_id::text FROM gateway.event WHERE tenant = $1)",
     "payouts.payout": f"id IN ({_PAYOUTS})",
     "payouts.payout_history": f"payout_id IN ({_PAYOUTS})",
     "payouts.method": f"owner IN ({_OWNERS})",
@@ -71,6 +75,18 @@ SELECT n.nspname || '.' || c.relname AS table,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY 1
+"""
+# Views count money that is no ISO 4217 currency in 18 decimals.
+_BEHIND = f"""
+SELECT a.id FROM ledger.account a JOIN ledger.asset s ON s.code = a.asset
+LEFT JOIN portfolio.balance b ON b.account = a.id AND b.currency = a.asset
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN s.registered_at IS NULL THEN 1 ELSE 10::numeric ^ (18 - s.scale) END AS shown
+) AS unit
+WHERE a.id IN ({_ACCOUNTS}) AND a.purpose <> $2
+AND ((a.credits_posted - a.debits_posted) * shown, a.debits_pending * shown)
+    IS DISTINCT FROM (coalesce(b.posted, 0), coalesce(b.held, 0))
+ORDER BY a.id LIMIT 1
 """
 _HEADS = "SELECT shard, log_seq, encode(head, 'hex') AS head FROM ledger.shard_state ORDER BY 1"
 
@@ -104,7 +120,8 @@ def _as_json(name: str, kind: str) -> str:
 async def take_out(dsn: str, tenant: str, folder: Path) -> Manifest:
     """Write all that is a tenant's into an empty folder; nothing is changed.
 
-    Raises `ArchiveFault` for a tenant nobody knows and for a folder that holds something.
+    Raises `ArchiveFault` for a tenant nobody knows, for a folder that holds something, and while
+    what is shown of an account is not yet what the books hold.
     """
     pool = await create_pool(
         dsn, schema="directory", application_name="tally_export", min_size=1, max_size=1
@@ -125,6 +142,13 @@ async def take_out(dsn: str, tenant: str, folder: Path) -> Manifest:
                     "tenant_unknown",
                     f"{tenant} is no root of a tree of parties"
                     + ("" if root is None else f": its tree is that of {root}"),
+                )
+            behind = await conn.fetchval(_BEHIND, tenant, FORWARD)
+            if behind is not None:
+                raise ArchiveFault(
+                    "views_behind",
+                    f"the history of {behind} has not come to its balance yet: wait until `tally lag` "
+                    "shows nothing on its way to the portfolio, then export again",
                 )
             _make_empty(folder)
             files = {name: page async for name, page in _written(conn, tenant, folder) if page.rows}

@@ -1,0 +1,64 @@
+"""What an installation has already that stands against an import: found before anything is asked."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tally_cli.moving.archive import ArchiveFault
+from tally_cli.moving.past import Past
+from tally_postgres import Connection
+
+_PARTY: Final = """
+SELECT party_id FROM directory.party WHERE party_id = ANY($1::text[]) AND tenant <> $2
+ORDER BY party_id LIMIT 1
+"""
+# Ids of an export are its own word: what another tenant has under one of them is not touched.
+_THING: Final = """
+SELECT i.subject FROM portfolio.involvement i JOIN portfolio.party p ON p.party_id = i.party
+WHERE i.subject = ANY($1::text[]) AND p.tenant <> $2 ORDER BY i.subject LIMIT 1
+"""
+_REFERENCE: Final = """
+SELECT reference FROM directory.owner_reference WHERE reference = ANY($1::text[]) AND tenant <> $2
+ORDER BY reference LIMIT 1
+"""
+_MOVED: Final = """
+SELECT e.account FROM ledger.entry e JOIN ledger.transfer t ON t.id = e.transfer_id
+JOIN ledger.journal j ON j.id = t.journal_id
+WHERE e.account = ANY($1::text[]) AND j.where_channel <> 'import' ORDER BY e.account LIMIT 1
+"""
+
+
+async def refuse_what_is_here(
+    conn: Connection,
+    tenant: str,
+    *,
+    parties: Mapping[str, str],
+    accounts: Mapping[str, str],
+    past: Past | None,
+) -> None:
+    """Raise `ArchiveFault` where an id is another tenant's, or the tenant goes on here already.
+
+    The session has to see every tenant; `parties` and `accounts` are the export's, with the place of the row of each.
+    """
+    party = await conn.fetchval(_PARTY, list(parties), tenant)
+    if party is not None:
+        raise _id_taken(parties[party], party)
+    if past is not None:
+        for query, ids in ((_THING, past.subjects), (_REFERENCE, past.nobodys)):
+            taken = await conn.fetchval(query, list(ids), tenant)
+            if taken is not None:
+                raise _id_taken("the export's history", taken)
+    account = await conn.fetchval(_MOVED, list(accounts))
+    if account is not None:
+        raise ArchiveFault(
+            "moved_on",
+            f"{accounts[account]}: money moved on {account} here since, of which the export knows "
+            "nothing: it can be brought no more; export from here instead",
+        )
+
+
+def _id_taken(place: str, id_: str) -> ArchiveFault:
+    return ArchiveFault(
+        "id_taken",
+        f"{place}: {id_} is another tenant's here: import into another installation, or ask who wrote "
+        "the export",
+    )

@@ -1,0 +1,205 @@
+"""What views of another installation showed of a tenant, for the views of this one (F62).
+
+Money is the books' alone and came with the journals: nothing is done again because of what is told
+here. Only what is done with is told: a payout under way, or a pay-in nobody has matched, stays where
+its money is.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from tally_cli.moving.archive import ArchiveFault, Row, read_rows, usable
+from tally_cli.moving.history import Account
+from tally_contracts.base import Event, Where, Who, Why
+from tally_contracts.operations_history import TYPES, FactBrought, HopBrought, MovementBrought
+from tally_money import MAX_EXPONENT, iso_currencies
+from tally_portfolio.domain.projection import ALLOCATED
+from tally_portfolio.domain.time_line import ENDED
+
+TOPIC: Final = "operations.history.v1"
+FILES: Final = frozenset({"portfolio.hop.jsonl", "portfolio.movement.jsonl", "gateway.event.jsonl"})
+_MOVEMENTS: Final = "portfolio.movement.jsonl"
+_PAYOUT: Final = "payouts.payout.changed.v1"
+_OWNERS: Final = ("owner", "company", "holder", "payer", "payee", "to_owner")
+_A_PARTY: Final = "party_"
+_LISTS: Final = ("allocations", "shares")
+
+
+@dataclass(slots=True)
+class Past:
+    """Makes the events of one export's past.
+
+    `owners` are the tenant's parties and what else names them, `settled` its pay-ins that somebody
+    has, `ended` its payouts that wait for nobody. `hops` and `subjects` are the ids of what is told, `movements` how many there are of each
+    account, `left_out` the facts of what goes on elsewhere or is also another tenant's.
+    """
+
+    folder: Path
+    tenant: str
+    accounts: Mapping[str, Account]
+    owners: frozenset[str]
+    settled: Collection[str]
+    ended: Collection[str]
+    hops: set[str] = field(default_factory=set)
+    subjects: set[str] = field(default_factory=set)
+    movements: Counter[str] = field(default_factory=Counter)
+    nobodys: set[str] = field(default_factory=set)
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, tenant: str, accounts: Mapping[str, Account]) -> Self:
+        """The past of a tenant, none of it told yet."""
+        return cls(
+            folder,
+            tenant,
+            accounts,
+            owners=frozenset(
+                str(row.get(name))
+                for file, name in (
+                    ("directory.party.jsonl", "party_id"),
+                    ("directory.owner_reference.jsonl", "reference"),
+                )
+                for row in read_rows(folder, file)
+            ),
+            settled={
+                str(row.get("pay_in_id"))
+                for row in read_rows(folder, "funding.pay_in.jsonl")
+                if row.get("state") == ALLOCATED
+            },
+            ended={
+                str(row.get("id"))
+                for row in read_rows(folder, "payouts.payout.jsonl")
+                if row.get("state") in ENDED
+            },
+        )
+
+    @staticmethod
+    def is_told(folder: Path) -> bool:
+        """Whether the export holds what its views showed; one of an earlier release does not."""
+        return (folder / _MOVEMENTS).exists()
+
+    def events(self) -> Iterator[tuple[Event, str]]:
+        """Each event with the row it is of; raises `ArchiveFault` where movements do not sum up."""
+        hops = {row.get("event_id"): row for row in read_rows(self.folder, "portfolio.hop.jsonl")}
+        for row in read_rows(self.folder, "gateway.event.jsonl"):
+            with usable(row):
+                if row["type"] in TYPES:
+                    yield from self._fact(row, hops.get(row["event_id"]))
+        for hop in hops.values():
+            with usable(hop):
+                if hop["event_type"] not in TYPES and hop["subject"] in self.subjects:
+                    yield self._hop(hop), hop.place
+        yield from self._moved()
+
+    def _fact(self, row: Row, hop: Row | None) -> Iterator[tuple[Event, str]]:
+        text = bytes.fromhex(row["payload"]).decode()
+        told = json.loads(text)
+        if hop is None or not self._is_done(row["type"], told) or not self._is_own(told):
+            self.left_out += 1
+            return
+        self.hops.add(hop["event_id"])
+        self.subjects.add(hop["subject"])
+        yield (
+            FactBrought(
+                tenant=self.tenant,
+                fact_key=row["event_id"],
+                fact_type=row["type"],
+                fact=text,
+                topic=hop["topic"],
+                source=f"/tallystick/{hop['service']}",
+                **_times(hop),
+            ),
+            row.place,
+        )
+
+    def _hop(self, hop: Row) -> HopBrought:
+        self.hops.add(hop["event_id"])
+        names = ("subject", "about", "topic", "service")
+        return HopBrought(
+            tenant=self.tenant,
+            fact_key=hop["event_id"],
+            fact_type=hop["event_type"],
+            summary=json.dumps(hop["summary"], ensure_ascii=False),
+            **{name: hop[name] for name in names},
+            **_times(hop),
+        )
+
+    def _moved(self) -> Iterator[tuple[Event, str]]:
+        posted: Counter[str] = Counter()
+        held: Counter[str] = Counter()
+        for row in read_rows(self.folder, _MOVEMENTS):
+            with usable(row):
+                account = row["account"]
+                if account not in self.accounts:
+                    continue
+                posted[account] += int(row["posted"])
+                held[account] += int(row["held"])
+                self.movements[account] += 1
+                yield self._movement(row), row.place
+        for account in self.accounts.values():
+            if posted[account.id] != _shown_minor(account) or held[account.id]:
+                raise ArchiveFault(
+                    "history_incomplete",
+                    f"{account.row.place}: the movements shown of {account.id} come to "
+                    f"{posted[account.id]}, its balance is {_shown_minor(account)}: export again",
+                )
+
+    def _movement(self, row: Row) -> MovementBrought:
+        (actor, principal), (channel, country), (program, event, reason) = (
+            row["five_ws"][word] for word in ("who", "where", "why")
+        )
+        names = ("account", "counter", "transfer_id", "journal", "reference", "ledger", "kind")
+        return MovementBrought(
+            tenant=self.tenant,
+            fact_key=row["event_id"],
+            log_seq=int(row["log_seq"]),
+            effective_at=_utc(row["effective_at"]),
+            occurred_at=_utc(row["at"]),
+            who=Who(actor=actor, principal=principal),
+            where=Where(channel=channel, country=country),
+            why=Why(program=program, event=event, reason=reason),
+            **{name: row[name] for name in (*names, "code", "currency", "posted", "held")},
+        )
+
+    def _is_done(self, event_type: str, told: Mapping[str, Any]) -> bool:
+        """Whether nothing more will come of what a fact tells of."""
+        pay_in = told.get("pay_in_id")
+        if pay_in is not None and pay_in not in self.settled:
+            return False
+        return event_type != _PAYOUT or told["payout_id"] in self.ended
+
+    def _is_own(self, told: Mapping[str, Any]) -> bool:
+        """Whether it is of no party of another tenant's; who is no party is kept to be asked about."""
+        named = [told.get(name) for name in _OWNERS]
+        named += [line.get("owner") for name in _LISTS for line in told.get(name) or ()]
+        named.append((told.get("beneficiary") or {}).get("party"))
+        others = {str(owner) for owner in named if owner is not None} - self.owners
+        if any(owner.startswith(_A_PARTY) for owner in others):
+            return False
+        self.nobodys |= others
+        return True
+
+
+def _times(hop: Row) -> dict[str, Any]:
+    return {
+        "recorded_at": _utc(hop["recorded_at"]),
+        "occurred_at": _utc(hop["occurred_at"]),
+        "correlation": hop["correlation_id"],
+        "causation": hop["causation_id"],
+    }
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _shown_minor(account: Account) -> int:
+    """A balance in the unit that views count in."""
+    if account.unit.code in iso_currencies():
+        return account.balance
+    return account.balance * int(10 ** (MAX_EXPONENT - account.unit.exponent))
