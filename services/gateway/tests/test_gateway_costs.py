@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from tally_gateway.domain.access import Node
+from tally_gateway.domain.rows import NDJSON
+from tally_gateway.importing import BATCH_ROWS
 from tally_gateway.store import EVERY_TENANT, imports, log, scoped
 from tally_gateway.store import tree as nodes_of
 from tally_runtime import derived_uuid
@@ -33,6 +35,32 @@ async def test_commands_that_come_together_are_a_constant_number_of_statements(
         counts.append(len(seen))
     assert counts[0] == counts[1], "the key was read before, and all are committed together"
     assert counts[0] <= 10
+
+
+async def test_each_batch_of_an_import_is_the_same_number_of_statements(bench: Bench) -> None:
+    _, key = await tree(bench)
+    wallet = await bench.wallet("acme")
+    counts = []
+    for number, batches in enumerate((1, 1, 2, 6)):
+        rows = [payout(wallet) for _ in range(batches * BATCH_ROWS)]
+        rows[1] = rows[-1] = {"amount": "broken"}
+        async with statements(bench) as seen:
+            sent = await bench.client.post(
+                "/v1/imports",
+                params={"kind": "payouts"},
+                content=b"\n".join(json.dumps(row).encode() for row in rows),
+                headers={
+                    "Authorization": f"Bearer {key}",
+                    "Idempotency-Key": f"import-{number}",
+                    "Content-Type": NDJSON,
+                },
+            )
+        assert sent.json()["rows_refused"] == 2, sent.text
+        counts.append(len(seen))
+    _, one, two, six = counts  # the first finds out what the database calls its types
+    each = two - one
+    assert six - two == 4 * each, "a batch costs the same, first or last"
+    assert each <= 16
 
 
 async def rows_read(bench: Bench, tenant: str, query: str, *arguments: object) -> int:

@@ -93,6 +93,50 @@ async def test_a_wrong_row_has_its_own_code_and_spoils_no_other(bench: Bench) ->
     ]
 
 
+async def test_whatever_a_row_holds_it_spoils_no_other(bench: Bench) -> None:
+    """Other encodings, a byte order mark, 10 MB without an end, and what JSON cannot mean."""
+    key, mine, _ = await grown(bench)
+    good = json.dumps(payout(mine)).encode()
+    strange = payout(mine) | {"why": {"program": "mass", "event": "run:7", "reason": "Zürich"}}
+    broken = [
+        json.dumps(strange, ensure_ascii=False).encode("latin-1"),
+        json.dumps(payout(mine)).encode("utf-16").replace(b"\n", b""),
+        b'{"wallet": "' + b"x" * 10_000_000 + b'"}',
+        json.dumps(strange).replace("Z", "\\u0000").encode(),
+        json.dumps(strange).replace("Z", "\\ud800").encode(),
+        b"[" * 60_000,
+        b'{"amount": ' + b"9" * 60_000 + b"}",
+        good.replace(b'"25.00"', b"NaN"),
+        good.replace(b'"25.00"', b"25.00"),
+        b"\xff\xfe\x00",
+    ]
+    data = b"\xef\xbb\xbf" + b"\r\n".join([good, *broken, good])
+    sent = await send(bench, key, chunked(data, 60_000))
+    assert sent.status_code == 201, sent.text
+    found = await answers(bench, key, sent.json()["id"])
+    assert [each["row"] for each in found if each["code"] is None] == [1, len(broken) + 2]
+    assert all(each["remedy"] for each in found[1:-1])
+    assert len(await bench.commands_told()) == 2
+
+
+async def test_an_import_reads_no_further_than_a_batch_before_it_has_answered(bench: Bench) -> None:
+    """So memory holds a batch, whatever the number of rows: it is counted, not weighed."""
+    key, mine, _ = await grown(bench)
+    total, ahead = 12 * BATCH_ROWS, []
+
+    async def stream() -> AsyncIterator[bytes]:
+        for number in range(total):
+            if number % BATCH_ROWS == BATCH_ROWS - 1:
+                kept = await bench.one("SELECT count(*) AS rows FROM bulk_row")
+                ahead.append(number - kept["rows"])
+            yield json.dumps(payout(mine)).encode() + b"\n"
+
+    sent = await send(bench, key, stream())
+    assert sent.json()["rows_accepted"] == total
+    assert max(ahead) <= 2 * BATCH_ROWS
+    assert ahead[-1] == ahead[3], "as far at the end as at the beginning"
+
+
 async def test_an_upload_that_broke_off_goes_on_and_nothing_is_done_twice(bench: Bench) -> None:
     key, mine, _ = await grown(bench)
     all_rows = [payout(mine, f"{number}.00") for number in range(1, 1201)]

@@ -1,5 +1,6 @@
 """A stream of bytes as rows: one JSON object a line, or CSV under a header. Memory holds one line."""
 
+import codecs
 import csv
 import json
 from collections.abc import AsyncIterable, AsyncIterator
@@ -78,7 +79,7 @@ def nested(flat: dict[str, str]) -> dict[str, Any]:
 
 def _header(raw: bytes) -> list[str]:
     """The names of the columns; none when the line is not CSV, which each row then says."""
-    text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     try:
         return [name.strip() for name in next(csv.reader([text], strict=True))]
     except csv.Error:
@@ -89,7 +90,8 @@ def _ndjson(number: int, raw: bytes) -> Row:
     if len(raw) > LINE_BYTES_MAX:
         return Row(number, raw, None, f"a row has at most {LINE_BYTES_MAX} bytes")
     try:
-        fields = json.loads(raw)
+        # As text: of bytes, other encodings would be guessed.
+        fields = json.loads((raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode())
     except (ValueError, RecursionError):
         return Row(number, raw, None, "the row is not JSON in UTF-8")
     if not isinstance(fields, dict):
