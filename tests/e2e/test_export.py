@@ -319,6 +319,11 @@ def test_f62_a_tenant_moves_to_an_empty_installation_that_verifies_green(
     marked = "SELECT DISTINCT where_channel FROM ledger.journal WHERE reference LIKE 'hist_%'"
     assert _rows(elsewhere, marked) == [("import",)]
     assert _rows(elsewhere, "SELECT DISTINCT brought FROM portfolio.movement") == [(True,)]
+    logged = (
+        "SELECT count(*) FROM gateway.party_event"
+        f" WHERE party = '{PAYEE}' AND type = 'funding.pay_in.allocated.v1'"
+    )
+    wait_for("the past in the logs", lambda: _count(elsewhere, logged) == 3)
     verified = elsewhere.tally("verify", "--wait", "60")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

@@ -1,13 +1,15 @@
 """The event log of each party: its own numbers without a gap, what concerns it, as it may see it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tally_runtime import derived_id
+from tally_runtime import derived_id, derived_uuid
 
 from .gateway_bench import START, Bench, party
+from .test_gateway_commands import payout
 
 WHO = {"actor": "svc:feed", "principal": "co"}
 
@@ -374,3 +376,46 @@ async def test_a_party_that_became_another_by_way_of_a_third_is_told_of_as_the_l
     for name in ("ann", "agg"):
         (told,) = await log(bench, name, types="kyc.task.expired.v1")
         assert told["data"]["task_id"] == derived_id("task", "twin"), name
+
+
+async def test_f62_what_happened_elsewhere_is_in_the_log_once_and_answers_no_command(
+    bench: Bench,
+) -> None:
+    await grown(bench)
+    key = await bench.key("acme")
+    wallet = await bench.wallet("acme")
+    asked = await bench.post("/v1/payouts", key, payout(wallet))
+    command = await bench.one("SELECT event_id FROM command")
+
+    def told(**changes: str) -> Any:
+        fact = {
+            "tenant": party("agg"),
+            "fact_key": str(derived_uuid("elsewhere", "1")),
+            "fact_type": "funding.pay_in.allocated.v1",
+            "fact": json.dumps(allocated(1, "acme", ann="60", bob="40")),
+            "topic": "funding.pay_in.v1",
+            "source": "/tallystick/funding",
+            "correlation": "c",
+            "causation": str(command["event_id"]),
+            "recorded_at": "2026-09-21T08:00:01Z",
+            "occurred_at": "2026-09-21T08:00:00Z",
+        }
+        return bench.fact("operations.history.v1", "operations.fact.brought.v1", fact | changes)
+
+    before = await log(bench, "ann")
+    await bench.learn(told(), told())  # twice in a batch, and once more later
+    await bench.learn(told(), told(fact_key=str(derived_uuid("elsewhere", "2"))))
+    of_ann, of_acme, of_agg = [
+        [each["id"] for each in await log(bench, name)] for name in ("ann", "acme", "agg")
+    ]
+    assert of_ann == of_acme == of_agg
+    assert len(set(of_ann)) == len(of_ann) == 2
+    assert (before, await log(bench, "other")) == ([], [])
+    standing = await bench.get(f"/v1/commands/{asked.json()['id']}", key)
+    assert standing.json()["state"] == "accepted"
+
+    await bench.learn(told(fact_type="directory.party.registered.v1", fact_key="x" * 36))
+    await bench.learn(told(fact="{}", fact_key=str(derived_uuid("elsewhere", "3"))))
+    assert len(await log(bench, "ann")) == 2
+    kept = await bench.one("SELECT count(*) AS records FROM quarantine")
+    assert kept["records"] == 1, "what is no such fact; of other types none is taken"

@@ -148,6 +148,31 @@ def test_f62_what_is_also_a_strangers_is_not_told(
     assert (made.left_out, made.subjects) == (2, {PAYOUT})
 
 
+def test_f62_a_payout_of_a_pay_in_that_is_not_told_is_not_told_either(
+    files: Files, past: Callable[[Files], Past]
+) -> None:
+    paid = {"payout_id": PAYOUT, "owner": COMPANY, "company": COMPANY, "pay_in_id": PAY_IN}
+    files["gateway.event"][1] = told("out", CHANGED, paid)
+    files["gateway.event"].insert(0, files["gateway.event"].pop(1))
+    made = past(files)
+    list(made.events())
+    assert made.subjects == {PAY_IN, PAYOUT}, "in whatever order they stand"
+    files["funding.pay_in"][0]["state"] = "suspense"
+    made = past(files)
+    list(made.events())
+    assert made.subjects == set()
+
+
+def test_f62_a_past_that_was_brought_here_goes_on_to_the_next_installation(
+    files: Files, past: Callable[[Files], Past]
+) -> None:
+    """It is in logs and views alone: no service of this installation ever had it."""
+    files["funding.pay_in"], files["payouts.payout"] = [], [files["payouts.payout"][1]]
+    made = past(files)
+    list(made.events())
+    assert (made.subjects, made.left_out) == ({PAY_IN, PAYOUT}, 1)
+
+
 def test_f62_a_pay_in_that_nobody_has_yet_stays_where_its_money_is(
     files: Files, past: Callable[[Files], Past]
 ) -> None:

@@ -1,9 +1,10 @@
 """The facts the gateway listens to: all that commands lead to, and all that parties may read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tally_contracts.catalogue import topic
+from tally_contracts.operations_history import FactBrought
 from tally_contracts.registry import BY_TYPE
 from tally_gateway.bell import Bell
 from tally_gateway.projection import fold
@@ -11,6 +12,7 @@ from tally_gateway.routes.payouts import TRANSFER_PREFIX
 from tally_messaging import Received, Router, Subscription, UnitOfWork
 
 JOURNALS = "ledger.journals.v1"
+HISTORY = "operations.history.v1"
 FACT_TOPICS = (
     "directory.parties.v1",
     "directory.wallets.v1",
@@ -25,9 +27,11 @@ FACT_TOPICS = (
     "payouts.payout.v1",
     "rails.instruments.v1",
     "gateway.step_up.v1",
+    HISTORY,
     JOURNALS,
 )
 JOURNAL_TYPES = ("ledger.journal.posted.v1", "ledger.journal.rejected.v1")
+_TYPES: Mapping[str, Sequence[str]] = {JOURNALS: JOURNAL_TYPES, HISTORY: (FactBrought.TYPE,)}
 
 
 def build_router(bell: Bell) -> Router:
@@ -37,23 +41,24 @@ def build_router(bell: Bell) -> Router:
         [
             Subscription(
                 name,
-                types=JOURNAL_TYPES if name == JOURNALS else topic(name).types,
+                types=_types(name),
                 wants=_is_transfer if name == JOURNALS else None,
             )
             for name in FACT_TOPICS
         ],
     )
-    types = {
-        event_type
-        for name in FACT_TOPICS
-        for event_type in (JOURNAL_TYPES if name == JOURNALS else topic(name).types)
-    }
+    types = {event_type for name in FACT_TOPICS for event_type in _types(name)}
 
     @router.fold(*(BY_TYPE[event_type] for event_type in sorted(types)))
     async def learn(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
         await fold(uow, messages, bell.ring)
 
     return router
+
+
+def _types(name: str) -> Sequence[str]:
+    """What is read of a topic: all it carries, unless it says otherwise above."""
+    return _TYPES.get(name, topic(name).types)
 
 
 def _is_transfer(key: bytes | None) -> bool:

@@ -17,9 +17,11 @@ from tally_contracts.directory_facts import (
     PartyRegistered,
     ReferenceClaimed,
 )
+from tally_contracts.operations_history import FactBrought
 from tally_gateway.domain.access import OPERATOR, Node, Thing
 from tally_gateway.domain.concerns import THINGS, concerned, field_of, sees_in_log
 from tally_gateway.domain.outcomes import is_outcome, state_of
+from tally_gateway.past import told_first
 from tally_gateway.routes.model import OPERATOR_TENANT
 from tally_gateway.store import EVERY_TENANT, commands, contacts, log, scoped, tree
 from tally_gateway.store.commands import Outcome
@@ -96,16 +98,21 @@ class _TreeChanges:
 
 
 async def fold(uow: UnitOfWork, facts: Sequence[Fact], ring: Ring) -> None:
-    """Take a batch of facts in: the tree first, then things, logs and outcomes."""
+    """Take a batch of facts in: the tree first, then things, logs and outcomes.
+
+    What happened elsewhere is for the logs alone: it answers no command of this installation's.
+    """
     conn = await scoped(uow.conn, EVERY_TENANT)
+    here = [fact for fact in facts if not isinstance(fact.event, FactBrought)]
     changes = _TreeChanges()
-    payloads = [_payload(fact) for fact in facts]
-    for fact in facts:
+    for fact in here:
         changes.note(fact.event)
     await changes.save(conn, uow.now)
-    known = await _save_things(conn, facts, payloads)
-    parties = await _append(conn, facts, payloads, known, uow.now)
-    decided = await _decide(conn, facts, payloads, uow.now)
+    told = [*here, *await told_first(conn, facts)]
+    payloads = [_payload(fact) for fact in told]
+    known = await _save_things(conn, told, payloads)
+    parties = await _append(conn, told, payloads, known, uow.now)
+    decided = await _decide(conn, here, payloads[: len(here)], uow.now)
     ring((*parties, *decided))
 
 

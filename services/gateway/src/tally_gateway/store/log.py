@@ -1,7 +1,7 @@
 """Events as parties see them: each party's own log, numbered from 1 without a gap."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,6 +56,11 @@ SELECT tenant, event_id, type, occurred_at, payload
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
      AS e (tenant, event_id, type, occurred_at, payload)
 ON CONFLICT DO NOTHING
+"""
+
+_KNOWN = """
+SELECT event_id FROM event JOIN unnest($1::text[], $2::uuid[]) AS k (tenant, event_id)
+USING (tenant, event_id)
 """
 
 _ENTRIES = """
@@ -129,6 +134,12 @@ async def append(
         [entry.event_id for entry in entries],
         [entry.type for entry in entries],
     )
+
+
+async def known(conn: Connection, tenants: Mapping[uuid.UUID, str]) -> frozenset[uuid.UUID]:
+    """Those of the events that logs of their tenant have."""
+    rows = await conn.fetch(_KNOWN, list(tenants.values()), list(tenants))
+    return frozenset(row["event_id"] for row in rows)
 
 
 async def page(

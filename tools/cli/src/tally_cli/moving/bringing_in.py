@@ -32,6 +32,12 @@ _NOT_YET = frozenset({"wallet_not_owned"})
 _AGAIN_S = 1.0
 _TRIES = 30
 
+# A log shows a fact to the parties it knows of: what came too early would be the operator's alone.
+_NOT_KNOWN = """
+SELECT count(*) FROM unnest($1::text[]) AS told (party)
+WHERE NOT EXISTS (SELECT FROM gateway.party_node WHERE party_id = told.party)
+OR NOT EXISTS (SELECT FROM party WHERE party_id = told.party)
+"""
 _NOT_SHOWN = """
 SELECT (SELECT count(*) FROM unnest($1::text[]) AS told (id)
         WHERE NOT EXISTS (SELECT FROM hop WHERE event_id = told.id))
@@ -106,20 +112,29 @@ class Bringing:
             await _compare(conn, plan, outcome)
         if plan.past is not None and outcome.is_whole:
             async with self._session("portfolio") as conn:
-                await self._tell(conn, plan.told, plan.past, outcome)
+                await self._tell(conn, plan, plan.past, outcome)
         return outcome
 
-    async def _tell(
-        self, conn: Connection, told: Sequence[Planned], past: Past, outcome: Outcome
-    ) -> None:
-        """Tell the views of the past, and wait until they show it."""
-        await self._publish(told)
-        arguments = (list(past.hops), list(past.movements), list(past.movements.values()))
+    async def _tell(self, conn: Connection, plan: Plan, past: Past, outcome: Outcome) -> None:
+        """Tell views and logs of the past once they know whose it is, and wait until it is shown."""
+        outcome.not_shown = await self._until_none(conn, _NOT_KNOWN, list(plan.parties))
+        if not outcome.not_shown:
+            await self._publish(plan.told)
+            outcome.not_shown = await self._until_none(
+                conn,
+                _NOT_SHOWN,
+                list(past.hops),
+                list(past.movements),
+                list(past.movements.values()),
+            )
+
+    async def _until_none(self, conn: Connection, query: str, *arguments: object) -> int:
+        """Ask until the answer is none, as long as a wave may take; the last answer."""
         until = self.clock.now() + timedelta(seconds=self.wait_s)
         while True:
-            outcome.not_shown = await conn.fetchval(_NOT_SHOWN, *arguments)
-            if not outcome.not_shown or self.clock.now() > until:
-                return
+            left = int(await conn.fetchval(query, *arguments))
+            if not left or self.clock.now() > until:
+                return left
             await asyncio.sleep(_AGAIN_S)
 
     @asynccontextmanager

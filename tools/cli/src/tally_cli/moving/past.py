@@ -34,8 +34,8 @@ _LISTS: Final = ("allocations", "shares")
 class Past:
     """Makes the events of one export's past.
 
-    `owners` are the tenant's parties and what else names them, `settled` its pay-ins that somebody
-    has, `ended` its payouts that wait for nobody. `hops` and `subjects` are the ids of what is told, `movements` how many there are of each
+    `owners` are the tenant's parties and what else names them, `waiting` its pay-ins that nobody has
+    yet, `open` its payouts that have not ended. `hops` and `subjects` are the ids of what is told, `movements` how many there are of each
     account, `left_out` the facts of what goes on elsewhere or is also another tenant's.
     """
 
@@ -43,8 +43,8 @@ class Past:
     tenant: str
     accounts: Mapping[str, Account]
     owners: frozenset[str]
-    settled: Collection[str]
-    ended: Collection[str]
+    waiting: Collection[str]
+    open: Collection[str]
     hops: set[str] = field(default_factory=set)
     subjects: set[str] = field(default_factory=set)
     movements: Counter[str] = field(default_factory=Counter)
@@ -66,15 +66,15 @@ class Past:
                 )
                 for row in read_rows(folder, file)
             ),
-            settled={
+            waiting={
                 str(row.get("pay_in_id"))
                 for row in read_rows(folder, "funding.pay_in.jsonl")
-                if row.get("state") == ALLOCATED
+                if row.get("state") != ALLOCATED
             },
-            ended={
+            open={
                 str(row.get("id"))
                 for row in read_rows(folder, "payouts.payout.jsonl")
-                if row.get("state") in ENDED
+                if row.get("state") not in ENDED
             },
         )
 
@@ -86,10 +86,12 @@ class Past:
     def events(self) -> Iterator[tuple[Event, str]]:
         """Each event with the row it is of; raises `ArchiveFault` where movements do not sum up."""
         hops = {row.get("event_id"): row for row in read_rows(self.folder, "portfolio.hop.jsonl")}
-        for row in read_rows(self.folder, "gateway.event.jsonl"):
-            with usable(row):
-                if row["type"] in TYPES:
-                    yield from self._fact(row, hops.get(row["event_id"]))
+        # Payouts after the pay-ins they are of: without it, a payout is a payment of nothing.
+        for turn in (TYPES - {_PAYOUT}, {_PAYOUT}):
+            for row in read_rows(self.folder, "gateway.event.jsonl"):
+                with usable(row):
+                    if row["type"] in turn:
+                        yield from self._fact(row, hops.get(row["event_id"]))
         for hop in hops.values():
             with usable(hop):
                 if hop["event_type"] not in TYPES and hop["subject"] in self.subjects:
@@ -168,10 +170,12 @@ class Past:
 
     def _is_done(self, event_type: str, told: Mapping[str, Any]) -> bool:
         """Whether nothing more will come of what a fact tells of."""
-        pay_in = told.get("pay_in_id")
-        if pay_in is not None and pay_in not in self.settled:
+        # Those of the past of an earlier move are in no table of the services: they are done with.
+        if told.get("pay_in_id") in self.waiting:
             return False
-        return event_type != _PAYOUT or told["payout_id"] in self.ended
+        return event_type != _PAYOUT or (
+            told["payout_id"] not in self.open and told.get("pay_in_id") in {None, *self.subjects}
+        )
 
     def _is_own(self, told: Mapping[str, Any]) -> bool:
         """Whether it is of no party of another tenant's; who is no party is kept to be asked about."""

@@ -58,7 +58,8 @@ OWNED: Mapping[str, str] = {
     "ledger.hold": f"debit IN ({_ACCOUNTS}) OR credit IN ({_ACCOUNTS})",
     "portfolio.movement": f"account IN ({_ACCOUNTS})",
     "portfolio.hop": f"subject IN ({_PAY_INS}) OR subject IN ({_PAYOUTS}) OR event_id IN"
-    " (SELECT event_id::text FROM gateway.event WHERE tenant = $1)",
+    " (SELECT event_id::text FROM gateway.event WHERE tenant = $1) OR summary ? 'brought' AND"
+    f" subject IN (SELECT subject FROM portfolio.involvement WHERE party IN ({_PARTIES}))",
     "payouts.payout": f"id IN ({_PAYOUTS})",
     "payouts.payout_history": f"payout_id IN ({_PAYOUTS})",
     "payouts.method": f"owner IN ({_OWNERS})",

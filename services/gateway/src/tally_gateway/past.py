@@ -1,0 +1,51 @@
+"""Facts of the installation a tenant came from, for its parties' logs: each once, however often told."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tally_contracts.operations_history import TYPES, FactBrought
+from tally_contracts.registry import BY_TYPE
+from tally_gateway.store import log
+from tally_messaging import Received
+from tally_messaging.envelope import Cause, Envelope
+from tally_postgres import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Stood:
+    """The record a fact was, as far as it is known."""
+
+    topic: str
+    value: bytes
+    partition: int = 0
+    offset: int = 0
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+async def told_first(conn: Connection, facts: Sequence[Received[Any]]) -> list[Received[Any]]:
+    """Those of the facts that were brought, as they were published there, unless logs have them.
+
+    Raises ValueError for what is no such fact.
+    """
+    told = {
+        uuid.UUID(fact.event.fact_key): fact
+        for fact in facts
+        if isinstance(fact.event, FactBrought) and fact.event.fact_type in TYPES
+    }
+    if not told:
+        return []
+    known = await log.known(conn, {key: fact.event.tenant for key, fact in told.items()})
+    return [_as_it_was(fact, key) for key, fact in told.items() if key not in known]
+
+
+def _as_it_was(fact: Received[FactBrought], key: uuid.UUID) -> Received[Any]:
+    told = fact.event
+    envelope = Envelope(
+        told.fact_key, told.source, told.fact_type, Cause(told.correlation, told.causation)
+    )
+    event = BY_TYPE[told.fact_type].model_validate_json(told.fact)
+    record = _Stood(told.topic, told.fact.encode())
+    return Received(event, envelope, record, key, fact.body_hash)
