@@ -46,21 +46,79 @@ def test_parts_are_the_records_in_order_and_none_is_larger_than_it_may_be(
             assert pace.value_bytes([*part, following[0]]) > most, "a part is as full as it can be"
 
 
-def test_the_pause_grows_shorter_with_the_batch_and_is_none_under_load() -> None:
+def test_the_pause_ends_before_the_next_batch_is_too_full() -> None:
     limits = settings(batch_records_max=400, batch_bytes_max=4_000, batch_interval_ms=60)
-    by_number = [pace.interval_s(limits, [raw(1)] * n, n) for n in (1, 50, 100, 400)]
-    assert by_number == pytest.approx([0.0594, 0.03, 0, 0])
-    by_size = [pace.interval_s(limits, [raw(size)], 1) for size in (10, 500, 1_000, 9_000)]
-    assert by_size == pytest.approx([0.0594, 0.03, 0, 0])
-    assert pace.interval_s(limits, [replace(raw(1), value=None)], 1) == pytest.approx(0.0594)
-    by_worth = [pace.interval_s(limits, [raw(1)], worth) for worth in (1, 50, 100, 400)]
-    assert by_worth == by_number, "one record can be worth a full batch of others"
+    by_number = [
+        pace.interval_s(limits, [raw(1)] * n, n, gathered_s=0.06) for n in (1, 240, 300, 400)
+    ]
+    assert by_number == pytest.approx([0.06, 0.06, 0.048, 0])
+    by_size = [
+        pace.interval_s(limits, [raw(size)], 1, gathered_s=0.06)
+        for size in (10, 2_400, 3_000, 9_000)
+    ]
+    assert by_size == pytest.approx([0.06, 0.06, 0.048, 0])
+    alone = pace.interval_s(limits, [replace(raw(1), value=None)], 1, gathered_s=0.06)
+    assert alone == pytest.approx(0.06)
+
+
+def test_the_pause_shrinks_with_what_few_records_bundle() -> None:
+    limits = settings(batch_records_max=400, batch_interval_ms=60)
+    by_worth = [
+        pace.interval_s(limits, [raw(1)], worth, gathered_s=0.06) for worth in (1, 51, 101, 400)
+    ]
+    assert by_worth == pytest.approx([0.06, 0.03, 0, 0])
+
+
+def test_records_that_gathered_for_long_are_no_sign_of_a_stream() -> None:
+    limits = settings(batch_records_max=400, batch_interval_ms=60)
+    assert pace.interval_s(limits, [raw(1)] * 200, 200, gathered_s=10.0) == pytest.approx(0.06)
+    assert pace.interval_s(limits, [raw(1)] * 200, 200, gathered_s=0.01) == pytest.approx(0.012)
 
 
 def test_a_consumer_that_no_payment_waits_for_leaves_more_time() -> None:
     limits = settings(batch_records_max=400, batch_interval_ms=60, patient_interval_ms=500)
-    pauses = [pace.interval_s(limits, [raw(1)] * n, n, patient=True) for n in (1, 50, 100)]
-    assert pauses == pytest.approx([0.495, 0.25, 0])
+    pauses = [
+        pace.interval_s(limits, [raw(1)] * n, n, gathered_s=0.5, patient=True)
+        for n in (1, 240, 300)
+    ]
+    assert pauses == pytest.approx([0.5, 0.5, 0.4])
+
+
+def batches_per_s(rate: int, interval_ms: int, work_s: float = 0.0) -> tuple[float, int]:
+    """How many batches a second of a steady stream makes, and the largest; `work_s` is each record's."""
+    limits = settings(batch_interval_ms=interval_ms)
+    now, before, taken, sizes = 1.0, 0.99, 0, []
+    while now < 31:
+        size = min(limits.batch_records_max, int(now * rate) - taken)
+        came = [raw(1)] * size
+        pause = pace.interval_s(limits, came, size, gathered_s=now - before) if size else 0.001
+        before, taken = now, taken + size
+        now += max(pause, size * work_s, 0.001)
+        sizes.append(size)
+    return len(sizes) / 30, max(sizes[len(sizes) // 2 :])
+
+
+@pytest.mark.parametrize(
+    ("rate", "interval_ms", "most_per_s"),
+    [(100, 60, 17), (1_500, 60, 17), (1_000, 400, 4), (2_400, 60, 17)],
+)
+def test_a_steady_stream_is_taken_in_as_few_batches_as_the_interval_asks(
+    rate: int, interval_ms: int, most_per_s: int
+) -> None:
+    number, _ = batches_per_s(rate, interval_ms)
+    assert number <= most_per_s
+
+
+def test_a_stream_that_would_overfill_its_batches_is_taken_more_often() -> None:
+    number, largest = batches_per_s(2_200, 400)
+    assert number <= 9
+    assert largest < 500, "nothing was left for the next"
+
+
+def test_whoever_cannot_keep_up_takes_full_batches_one_behind_the_other() -> None:
+    number, largest = batches_per_s(6_000, 60, work_s=0.0005)
+    assert largest == 500
+    assert number == pytest.approx(4, abs=0.5), "no time is left out"
 
 
 class Client:

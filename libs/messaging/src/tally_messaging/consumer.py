@@ -172,17 +172,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
         async with self._busy:
-            self._batch_since = self._clock.monotonic()
+            before, self._batch_since = self._batch_since, self._clock.monotonic()
             done = self._worth = 0
             for part in pace.parts(records, self._settings.batch_bytes_max):
                 if not await self._take(part, records[done:]):
                     return
                 done += len(part)
-        left_s = (
-            self._batch_since
-            + pace.interval_s(self._settings, records, self._worth, patient=self.router.patient)
-            - self._clock.monotonic()
+        interval_s = pace.interval_s(
+            self._settings,
+            records,
+            self._worth,
+            gathered_s=self._batch_since - before,
+            patient=self.router.patient,
         )
+        left_s = self._batch_since + interval_s - self._clock.monotonic()
         if left_s > 0:
             await asyncio.sleep(left_s)
 

@@ -29,7 +29,7 @@ class MessagingSettings(ServiceSettings):
         default=60,
         ge=0,
         le=10_000,
-        description="least time between two small batches; large ones follow each other at once",
+        description="least time between two batches; less where the next would grow too full in it",
     )
     patient_interval_ms: int = Field(
         default=400,
