@@ -57,7 +57,10 @@ class TransferStarted(MoneyEvent):
 
 
 class TransferCredited(MoneyEvent):
-    """`to_ledger` has credited the payee, for good."""
+    """`to_ledger` has credited the payee, for good.
+
+    `credit` is the payee's account; facts of before do not name it.
+    """
 
     TYPE: ClassVar[str] = "ledger.transfer.credited.v1"
 
@@ -66,12 +69,14 @@ class TransferCredited(MoneyEvent):
     to_ledger: Slug
     journal_id: TypeId
     amount: AssetAmount
+    credit: TypeId | None = None
 
 
 class TransferDeclined(MoneyEvent):
     """`to_ledger` has refused the money, for good: `ledger` gives back what it reserved.
 
-    `code` as in JournalRejected, and transfer_expired (more may come).
+    `code` as in JournalRejected, and transfer_expired (more may come). `credit` as in
+    TransferCredited.
     """
 
     TYPE: ClassVar[str] = "ledger.transfer.declined.v1"
@@ -82,6 +87,7 @@ class TransferDeclined(MoneyEvent):
     amount: AssetAmount
     code: Slug
     detail: Text
+    credit: TypeId | None = None
 
 
 class TransferCompleted(MoneyEvent):

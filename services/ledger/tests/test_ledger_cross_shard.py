@@ -308,6 +308,25 @@ async def test_a_restored_ledger_captures_only_what_the_other_one_credited(pair:
     assert await us.balance("us-poor") == (100, 0)
 
 
+async def test_a_restored_ledger_captures_nothing_for_whom_another_payee_was_credited(
+    pair: Pair,
+) -> None:
+    """1.00 was credited to us-rich; main lost that, and the id is used for us-poor."""
+    us = pair.shards["us"]
+    before = started("t1", "1.00", credit=identify("acc", "us-rich"))
+    await us.take([pair.record(before, TRANSFERS)])
+    lost = [record for record in await us.publish() if record.topic == TRANSFERS]
+    await pair.deliver([pair.record(transfer("t1", "main", "1.00"))])
+    asked, pair.bus = pair.bus, []
+    await pair.deliver(lost)
+    assert await pair.shards["main"].balance("main-rich") == (100000, 100), "about somebody else"
+    pair.bus = asked
+    await pair.run()
+    told = (await pair.facts())[identify("xfr", "t1")]
+    assert [body["code"] for kind, body in told if kind == "refused"] == ["id_conflict"]
+    assert await pair.shards["main"].balance("main-rich") == (100000, 0)
+
+
 @pytest.mark.parametrize(
     "changes", [{"ledger": "eu"}, {"credit": identify("acc", "us-rich")}, {}], ids=str
 )

@@ -81,6 +81,7 @@ def of_credit(
             to_ledger=started.to_ledger,
             journal_id=plan.credit_id(started.transfer_id),
             amount=started.amount,
+            credit=started.credit,
             **plan.five_ws(started, at),
         )
     return TransferDeclined(
@@ -88,6 +89,7 @@ def of_credit(
         ledger=started.ledger,
         to_ledger=started.to_ledger,
         amount=started.amount,
+        credit=started.credit,
         code=refusal.code,
         detail=refusal.detail,
         **plan.five_ws(started, at),

@@ -147,7 +147,8 @@ def _said(
 ) -> OtherSaid:
     event = message.event
     reserved = None
-    # An answer about another transfer of this id, of before a restore, says nothing about this one.
+    # These books may have been restored, and the id used again since: an answer to the transfer of
+    # before says nothing about this one, which would capture what nobody was credited for.
     if stored is not None and _answers(event, stored.start):
         reserved = Reserved(
             stored.transfer,
@@ -160,6 +161,9 @@ def _said(
 
 def _answers(event: TransferCredited | TransferDeclined, start: StartTransfer) -> bool:
     told, asked = event.amount, start.amount
+    if event.credit not in {None, start.credit}:
+        return False
+    # One of a release before names no payee, and may be about another one; L15 names what it ended.
     return (event.ledger, event.to_ledger, told.currency, told.amount) == (
         start.ledger,
         start.to_ledger,
