@@ -1,6 +1,8 @@
 """A consumer whose group or client fails it: offsets are committed later, a stuck client is told of."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,3 +63,61 @@ async def test_a_client_that_neither_works_nor_stops_ends_the_service(toy: Any) 
     await asyncio.wait(consumer._tasks, timeout=30)
     with pytest.raises(ConsumerStuck, match="consumer toy made no progress"):
         raise consumer.failed()
+
+
+async def test_records_that_come_while_the_group_is_left_are_left_to_others(
+    toy: Any, step: Callable[..., Any]
+) -> None:
+    async def stop() -> None:
+        # As FastStream does, which waits for whatever it has handed over meanwhile.
+        await consumer._consume([step("a", 1)])
+
+    consumer = make_consumer(toy, SimpleNamespace(consumer=None, stop=stop))
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping}, timeout=10)
+    assert stopping.done()
+    assert await toy.applied() == {}
+    assert consumer._done == {}
+
+
+async def _at_once() -> None:
+    return None
+
+
+_WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%inbox%')
+"""
+
+
+async def test_a_batch_behind_the_inbox_row_of_another_process_is_undone_when_the_service_stops(
+    toy: Any, step: Callable[..., Any]
+) -> None:
+    applied, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(point: str) -> None:
+        if point == "applied":
+            applied.set()
+            await goes_on.wait()
+
+    sessions = [await toy.pool.acquire() for _ in range(toy.pool.get_max_size())]
+    for session in sessions:
+        await session.execute("SET lock_timeout = 0")
+        await toy.pool.release(session)
+    record = step("a", 1)
+    zombie = asyncio.create_task(replace(toy.processor, step=slowly).process([record]))
+    await applied.wait()
+    consumer = make_consumer(
+        toy, SimpleNamespace(consumer=None, stop=_at_once), graceful_timeout_s=1
+    )
+    batch = asyncio.create_task(consumer._consume([record]))
+    while not await toy.pool.fetchval(_WAITS):  # noqa: ASYNC110 - the wait is the event
+        await asyncio.sleep(0.01)
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping}, timeout=10)
+    assert stopping.done()
+    assert batch.done()
+    assert consumer._done == {}, "the next owner gets it again"
+    assert not await toy.pool.fetchval(_WAITS), "the statement was cancelled too"
+    goes_on.set()
+    await zombie
+    assert await toy.applied() == {"a": [1]}

@@ -27,6 +27,8 @@ from tally_runtime import Clock, get_logger
 
 _LOG = get_logger("tally_messaging.consumer")
 _WATCH_INTERVAL_S = 1.0
+_BATCH_PART = 1 / 4
+"""Of the time a service has to stop, what a batch in work may take; the relay may take half."""
 
 
 def create_broker(settings: MessagingSettings, service: str) -> KafkaBroker:
@@ -68,7 +70,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._done: dict[TopicPartition, int] = {}
         self._failures = 0
         self._paused = False
+        self._ending = False
         self._leaving = False
+        self._work: asyncio.Task[int] | None = None
         self._progress_at = clock.monotonic()
         self._batch_since = clock.monotonic()
         self._worth = 0
@@ -110,18 +114,35 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         ]
 
     async def stop(self) -> None:
-        """Finish the batch in work, commit its offsets, leave the group."""
+        """Finish the batch in work, commit its offsets, leave the group.
+
+        A batch that lasts too long, behind a row that somebody else has locked, is undone: whoever
+        gets its partitions gets its records too.
+        """
+        self._ending = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         if self._resume is not None:
             self._resume.cancel()
+        await self._end_work()
         # Taken to the end: no further batch starts while the group is left.
         async with self._busy:
             await self._commit()
             self._leaving = True
             await self.subscriber.stop()
+
+    async def _end_work(self) -> None:
+        """Wait for the batch in work; undo it if it takes too long."""
+        limit = self._settings.graceful_timeout_s * _BATCH_PART
+        try:
+            async with asyncio.timeout(limit), self._busy:
+                return
+        except TimeoutError:
+            _LOG.warning("batch_given_up", consumer=self.router.consumer, waited_s=limit)
+        if self._work is not None:
+            self._work.cancel("the service stops")
 
     def failed(self) -> BaseException | None:
         """The error that ended one of the consumer's own tasks, if one did."""
@@ -171,11 +192,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         return tuple(chain.from_iterable(found.values()))
 
     async def _consume(self, records: Any) -> None:  # FastStream builds a model of the annotation
+        if self._ending:
+            # Whoever stops the subscriber holds the lock, and waits until nothing waits for it.
+            return
         async with self._busy:
             before, self._batch_since = self._batch_since, self._clock.monotonic()
             done = self._worth = 0
             for part in pace.parts(records, self._settings.batch_bytes_max):
-                if not await self._take(part, records[done:]):
+                if not await self._take(part, records[done:]) or self._ending:
                     return
                 done += len(part)
         interval_s = pace.interval_s(
@@ -191,8 +215,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
 
     async def _take(self, records: Sequence[Record], left: Sequence[Record]) -> bool:
         """Apply records in one transaction; False when they and all that is `left` come again."""
+        self._work = work = asyncio.create_task(self._processor.process(records))
         try:
-            self._worth += await self._processor.process(records)
+            self._worth += await work
+        except asyncio.CancelledError:
+            if self._ending and work.cancelled():
+                return False
+            raise
         except TransientFault as fault:
             self._back_off(left, fault)
             return False
@@ -304,10 +333,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         a member, and whoever started the process starts it again.
         """
         try:
+            self._ending = True
             async with asyncio.timeout(self._settings.stall_limit_s), self._busy:
                 self._leaving = True
                 await self.subscriber.stop()
-                self._leaving = False
+                self._leaving = self._ending = False
         except TimeoutError as error:
             raise ConsumerStuck(self.router.consumer, self._settings.stall_limit_s) from error
 
