@@ -150,6 +150,6 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(
             capture(f"d{n}", f"old{n}", "0.01"),
         )
     (attempt,) = await apply_watched(ledger, *events)
-    assert len(attempt.statements) == 14
+    assert len(attempt.statements) == 11
     reads = [query for query in attempt.statements if query.strip().startswith("SELECT")]
-    assert len(reads) == 6, "five reads and the compare-and-set"
+    assert len(reads) == 3, "the books, the holds and the compare-and-set"

@@ -255,8 +255,8 @@ async def test_look_ups_use_their_index_even_while_tables_are_small(
         session.execute("SET enable_seqscan = off")
         for query in (
             loading._KNOWN,
-            loading._TRANSFER_IDS,
-            loading._ACCOUNTS,
+            loading._BOOKS,
+            loading._AS_TEXT,
             loading._HOLDS,
             loading._DUE_HOLDS,
         ):

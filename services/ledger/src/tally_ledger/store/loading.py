@@ -28,8 +28,27 @@ from tally_ledger.store.changes import load_known
 from tally_ledger.store.targets import load_targets
 from tally_postgres import Connection, Record
 
-_HEAD = """
-SELECT version, log_seq, transfer_seq, head, recorded_at FROM shard_state WHERE shard = $1
+# As one text, the other way round than `columns`: the driver takes 19 values a row apart one by one,
+# which costs more than all else that loading does. An empty limit is none.
+_AS_TEXT = """
+SELECT string_agg(concat_ws(E'\\x1f', shard, id, asset, guarded, frozen_in, frozen_out,
+           closed, no_credit_overdraft, aggregated, coalesce(max_balance::text, ''),
+           debits_posted, credits_posted, debits_pending, credits_pending, seq), E'\\x1e')
+FROM account WHERE id = ANY($1::text[])
+"""
+
+# All that most batches need, in one round trip. What an account was opened as is read for the few that
+# somebody asks to open, again or not.
+_BOOKS = f"""
+SELECT s.version, s.log_seq, s.transfer_seq, s.head, s.recorded_at,
+       ({_AS_TEXT}),
+       ARRAY(SELECT (id, owner, purpose, path, opened_at)
+             FROM account WHERE shard = $2 AND id = ANY($3::text[])),
+       ARRAY(SELECT id FROM journal WHERE id = ANY($4::text[])
+             UNION ALL SELECT id FROM rejection WHERE id = ANY($4::text[])
+             UNION ALL SELECT id FROM account_change WHERE id = ANY($4::text[])),
+       ARRAY(SELECT id FROM transfer WHERE id = ANY($5::text[]))
+FROM (VALUES (1)) AS always LEFT JOIN shard_state s ON s.shard = $2
 """
 
 _KNOWN = """
@@ -51,23 +70,9 @@ FROM account_change c
 WHERE c.id = ANY($1::text[])
 """
 
-_TRANSFER_IDS = "SELECT id FROM transfer WHERE id = ANY($1::text[])"
-
 _HOLDS = """
 SELECT id, debit, credit, asset, amount, remaining, state, expires_at
 FROM hold WHERE shard = $1 AND id = ANY($2::text[])
-"""
-
-# As one text, the other way round than `columns`: the driver takes 19 values a row apart one by one,
-# which costs more than all else that loading does. An empty limit is none. What an account was
-# opened as is read for the few that somebody asks to open, again or not.
-_ACCOUNTS = """
-SELECT (SELECT string_agg(concat_ws(E'\\x1f', shard, id, asset, guarded, frozen_in, frozen_out,
-               closed, no_credit_overdraft, aggregated, coalesce(max_balance::text, ''),
-               debits_posted, credits_posted, debits_pending, credits_pending, seq), E'\\x1e')
-        FROM account WHERE id = ANY($1::text[])),
-       ARRAY(SELECT (id, owner, purpose, path, opened_at)
-             FROM account WHERE shard = $2 AND id = ANY($3::text[]))
 """
 
 _DUE_HOLDS = """
@@ -114,32 +119,50 @@ class DueHold:
 async def load(
     conn: Connection, ledger: str, commands: Sequence[Command]
 ) -> tuple[Head | None, Books]:
-    """Everything the commands touch, in at most seven statements; no head if there is no such ledger.
+    """Everything the commands touch; no head if there is no such ledger.
 
-    Owner, purpose, path and opening time are there for accounts that a command opens, else empty.
+    One statement, and one more each for answered requests, changes made before, reversals' targets,
+    holds, and for accounts that those name and no command does. Owner, purpose, path and opening time
+    are there for accounts that a command opens, else empty.
 
-    Nothing is locked: whoever commits to the shard in between makes `save` start again.
+    Nothing is locked: whoever commits to the shard in between makes `save` start again. That is why
+    the head comes with the first statement.
     """
-    row = await conn.fetchrow(_HEAD, ledger)
-    head = None if row is None else Head(*row)
-    books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
     wanted = _Wanted(commands)
-    for known in await conn.fetch(_KNOWN, wanted.requests):
-        books.known[known["id"]] = _known(known)
+    row = await conn.fetchrow(
+        _BOOKS,
+        list(wanted.accounts),
+        ledger,
+        list(wanted.opened),
+        wanted.requests,
+        wanted.transfers,
+    )
+    assert row is not None, "an outer join on one row makes one row"
+    *state, accounts, opened, requests, transfers = row
+    head = None if state[0] is None else Head(*state)
+    books = Books(ledger, is_open=head is not None, log_seq=head.log_seq if head else 0)
+    books.transfer_ids = set(transfers)
+    if requests:
+        for known in await conn.fetch(_KNOWN, requests):
+            books.known[known["id"]] = _known(known)
     if wanted.changes:
         await load_known(conn, books, wanted.changes)
+    named: set[str] = set()
     if wanted.targets:
-        wanted.accounts |= await load_targets(conn, books, wanted.targets)
-    books.transfer_ids = {row[0] for row in await conn.fetch(_TRANSFER_IDS, wanted.transfers)}
+        named |= await load_targets(conn, books, wanted.targets)
     if wanted.holds:
-        for row in await conn.fetch(_HOLDS, ledger, wanted.holds):
-            hold = Hold(*row)._replace(state=HoldState(row["state"]))
+        for found in await conn.fetch(_HOLDS, ledger, wanted.holds):
+            hold = Hold(*found)._replace(state=HoldState(found["state"]))
             books.holds[hold.id] = hold
-            wanted.accounts.update((hold.debit, hold.credit))
-    row = await conn.fetchrow(_ACCOUNTS, list(wanted.accounts), ledger, list(wanted.opened))
-    assert row is not None, "sub-selects make one row"
-    books.elsewhere = _take_accounts(books, row[0] or "")
-    for id_, owner, purpose, path, opened_at in row[1]:
+            named.update((hold.debit, hold.credit))
+    elsewhere = _take_accounts(books, accounts or "")
+    further = named - wanted.accounts
+    if further:
+        row = await conn.fetchrow(_AS_TEXT, list(further))
+        assert row is not None, "an aggregate makes one row"
+        elsewhere += _take_accounts(books, row[0] or "")
+    books.elsewhere = frozenset(elsewhere)
+    for id_, owner, purpose, path, opened_at in opened:
         books.accounts[id_] = books.accounts[id_]._replace(
             owner=owner, purpose=purpose, path=path, opened_at=opened_at
         )
@@ -151,7 +174,7 @@ async def due_holds(conn: Connection, ledger: str, now: datetime, limit: int) ->
     return [DueHold(*row) for row in await conn.fetch(_DUE_HOLDS, ledger, now, limit)]
 
 
-def _take_accounts(books: Books, text: str) -> frozenset[str]:
+def _take_accounts(books: Books, text: str) -> list[str]:
     """Put accounts and balances into the books; returns the ids of those of other ledgers."""
     elsewhere: list[str] = []
     for row in text.split("\x1e") if text else ():
@@ -177,7 +200,7 @@ def _take_accounts(books: Books, text: str) -> frozenset[str]:
             int(limit) if limit else None,
         )
         books.balances[id_] = Balance._make(map(int, counters))
-    return frozenset(elsewhere)
+    return elsewhere
 
 
 class _Wanted:
