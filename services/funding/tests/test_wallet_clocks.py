@@ -162,6 +162,23 @@ async def test_wallet_is_of_the_party_it_was_merged_into_and_by_its_country(
     assert fact.wallets == 1
 
 
+async def test_f29_withdrawal_that_the_kept_one_asks_for_is_a_sign_for_all_that_it_became(
+    platform: Platform,
+) -> None:
+    await platform.register("carl", country="US")
+    await pay_in(platform, 1, Beneficiary(party=party("carl")))
+    await publish(platform, places=("*",))
+    platform.later(seconds=1)
+    await pay_in(platform, 2, Beneficiary(party=party("carl")))
+    await platform.send(merged(into="anna"), topic="directory.parties.v1")
+    await work(platform, days=YEARS_3.days)
+    owners = party("carl"), f"restricted:{party('carl')}"
+    for by, state in (("ben", "notice_sent"), ("anna", "active")):
+        asked = payout("approved", by=by).model_copy(update={"owner": party("carl")})
+        await platform.send(asked, topic="payouts.payout.v1")
+        assert [await dormancy(platform, owner) for owner in owners] == [state, state]
+
+
 @pytest.fixture
 async def closed(platform: Platform) -> Platform:
     """Nobody may receive yet."""

@@ -28,6 +28,7 @@ from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC
 from tally_funding.parties import store as parties
+from tally_funding.receipts.store import formers
 from tally_messaging import Cause, UnitOfWork
 from tally_money import Currency, Money
 from tally_runtime import derived_id
@@ -158,10 +159,12 @@ async def waiting(uow: UnitOfWork, owners: Collection[str]) -> Mapping[str, int]
 async def sign_of_life(uow: UnitOfWork, signs: Mapping[str, Cause]) -> None:
     """Clocks of owners that have shown themselves, each by what told it, start again.
 
-    Of money that an owner may not receive yet, too.
+    Of money that an owner may not receive yet, too, and of what came to an id that was merged into it.
     """
-    held = await wallets.lock_owners(uow.conn, references(signs))
-    shown = [(w, signs[receiver(w.owner)]) for w in held if _is_set_back(w, uow.now)]
+    became = await formers(uow.conn, signs)
+    by_id = {one: signs[kept] for kept, ids in became.items() for one in ids} | {**signs}
+    held = await wallets.lock_owners(uow.conn, references(by_id))
+    shown = [(w, by_id[receiver(w.owner)]) for w in held if _is_set_back(w, uow.now)]
     if shown:
         await restart(uow, shown)
 

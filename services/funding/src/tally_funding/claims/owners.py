@@ -22,14 +22,14 @@ from tally_funding.claims.store.wallets import Circumstances
 from tally_funding.escrow.service import PAID
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
+from tally_funding.receipts.store import formers
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, iso_currencies
 
 
 def is_asked_for(event: PayoutChanged) -> bool:
-    """Whether the owner has asked for this payout just now: those of a rule are no sign of it."""
-    asked = event.sequence == 1 and event.pay_in_id is None
-    return asked and event.who.principal == event.owner
+    """Whether somebody has asked for this payout just now: those of a rule are nobody's sign."""
+    return event.sequence == 1 and event.pay_in_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +105,30 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
         if event.state == PAID and not is_claimable(event.owner):
             before = gone.get(event.account, Money(0, event.amount.money().currency))
             gone[event.account] = before - event.amount.money()
-    asked = {m.event.owner: m.cause for m in messages if is_asked_for(m.event)}
-    if gone or asked:
+    asking = [message for message in messages if is_asked_for(message.event)]
+    if gone or asking:
         await for_every_tenant(uow.conn)
+    asked = await _by_owners(uow, asking)
     if gone and asked:
         await wallets.lock_all(uow.conn, gone, references(asked))
     if asked:
         await clocks.sign_of_life(uow, asked)
     if gone:
         await posted(uow, gone, messages[-1].cause)
+
+
+async def _by_owners(
+    uow: UnitOfWork, asking: Sequence[Received[PayoutChanged]]
+) -> Mapping[str, Cause]:
+    """The owners that have asked for payouts themselves, one that was merged by the one it became."""
+    others = {m.event.who.principal for m in asking if m.event.who.principal != m.event.owner}
+    became = await formers(uow.conn, others) if others else {}
+    return {
+        principal: message.cause
+        for message in asking
+        for principal, owner in ((message.event.who.principal, message.event.owner),)
+        if owner == principal or owner in became.get(principal, ())
+    }
 
 
 async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
