@@ -71,6 +71,7 @@ WITHOUT_TENANT = {
                 "instrument",
                 "method",
                 "party_level",
+                "party_owner",
                 "payee",
                 "payout",
                 "payout_case",

@@ -16,6 +16,7 @@ from tally_runtime import (
     derived_uuid,
     encode_id,
     parse_id,
+    party_id_of,
 )
 
 # From valid.yml of the TypeID specification.
@@ -112,6 +113,15 @@ def test_derived_ids_are_the_same_in_another_process() -> None:
 @given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
 def test_derived_ids_differ_whenever_their_parts_do(first: list[str], second: list[str]) -> None:
     assert (derived_uuid(*first) == derived_uuid(*second)) == (first == second)
+
+
+def test_an_owner_that_is_no_party_names_the_same_one_everywhere() -> None:
+    party = derived_id("party", "main", "user-42")
+    assert party_id_of("user-42", "main") == party
+    assert party_id_of(party, "main") == party, "an id names itself"
+    assert party_id_of("user-42", "other") != party
+    for reference in ("party_42", party.upper(), f"{party}x", f"x{party}", f"{party}\n"):
+        assert party_id_of(reference, "main") == derived_id("party", "main", reference)
 
 
 def test_moving_a_letter_between_parts_changes_the_derived_id() -> None:

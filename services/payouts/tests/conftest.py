@@ -537,6 +537,7 @@ class World:
             "restricted_release",
             "gate_table",
             "party_level",
+            "party_owner",
             "exit_due",
             "outbox",
             "quarantine",

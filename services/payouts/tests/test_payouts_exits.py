@@ -23,13 +23,13 @@ from tally_payouts.exit_worker import ExitWorker, warn_without_tables
 from tally_payouts.service import PayoutService
 from tally_payouts.store.exits import load_tables
 from tally_payouts.turn import Installation
-from tally_runtime import FixedClock
+from tally_runtime import FixedClock, derived_id
 
 from .conftest import payout_id_of, tid
 from .test_payouts_store import Counting, overlapping
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
-ANN = tid("pty", "ann")
+ANN = tid("party", "ann")
 
 
 @pytest.fixture
@@ -128,6 +128,40 @@ async def test_x4_level_reached_sends_what_was_held_by_itself_and_once(world, ma
     sent = await world.sent("rails.ach.commands.v1")
     assert sorted(item.key for item in sent) == sorted([of("one"), of("two")])
     assert {item.correlation for item in sent} == {"payment-1"}
+
+
+async def test_f30_level_of_the_party_that_a_reference_names_opens_its_exits(
+    world, make, ask_again, settings
+):
+    party = derived_id("party", settings.tenant, "user-42")
+    await world.feed(make.gates(*FROM_BASIC))
+    await world.with_method("user-42")
+    early, late = payout_id_of("early", "user-42"), payout_id_of("late", "user-42")
+    await world.feed(make.pay_in("early", "user-42"), make.pay_in("late", "user-42"))
+    await world.feed(make.placed(early))
+    assert await world.states(early) == ["approved", "held"]
+    await world.feed(make.level(party, "basic"))
+    await ask_again()
+    assert await world.states(early) == ["approved", "held", "submitting"]
+    await world.feed(make.placed(late))
+    assert await world.states(late) == ["approved", "submitting"]
+
+
+async def test_limits_are_a_partys_by_whatever_reference_its_money_names_it(
+    world, make, ask_again, settings
+):
+    party = derived_id("party", settings.tenant, "user-42")
+    await world.feed(make.limits(limit("day", "40.00")))
+    await world.with_method("user-42")
+    await world.with_method(party, "other")
+    first, second = payout_id_of("one", "user-42"), payout_id_of("two", party)
+    await world.feed(make.pay_in("one", "user-42"), make.pay_in("two", party))
+    await world.feed(make.placed(first))
+    await world.feed(make.placed(second))
+    assert await world.states(second) == ["approved", "held"]
+    await world.feed(make.attempt(first, "failed", code="R03"), make.released(first))
+    await ask_again()
+    assert await world.states(second) == ["approved", "held", "submitting"]
 
 
 async def test_downgrade_between_choice_and_exit_holds(world, make):
@@ -395,7 +429,7 @@ async def test_x8_what_was_decided_is_decided_the_same_by_its_date(world, make, 
 
 async def test_asking_needs_the_same_number_of_statements_whatever_is_held(world, make, saga):
     await world.feed(make.gates(*FROM_BASIC), make.limits(limit("day", "1000000.00")))
-    owners = [tid("pty", f"o{n}") for n in range(30)]
+    owners = [tid("party", f"o{n}") for n in range(30)]
     for owner in owners:
         await world.with_method(owner, owner)
     await world.feed(*(make.pay_in(owner, owner) for owner in owners))

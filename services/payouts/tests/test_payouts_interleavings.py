@@ -61,7 +61,7 @@ WS: dict[str, Any] = {
     "occurred_at": AT,
 }
 AMOUNT = Amount(currency="USD", amount="25.00")
-OWNERS = ANN, BOB = derived_id("pty", "ann"), derived_id("pty", "bob")
+OWNERS = ANN, BOB = derived_id("party", "ann"), derived_id("party", "bob")
 INSTRUMENTS = {
     derived_id("ins", "ann-1"): ANN,
     derived_id("ins", "ann-2"): ANN,
@@ -126,7 +126,7 @@ class Platform:
         )
         self.service = Installation("main", "main", frozenset({"ach", "wallet"}))
         parties = {owner: Party(owner) for owner in OWNERS}
-        self.exits = Exits(AT, None, tables=[EXIT_FROM_BASIC], parties=parties)
+        self.exits = Exits(AT, "main", None, tables=[EXIT_FROM_BASIC], parties=parties)
         self.levels = 0
         methods = {(owner, "USD"): Methods(owner, "USD") for owner in OWNERS}
         self.batch = Batch({}, {}, methods, {i: Instrument(i) for i in INSTRUMENTS}, {}, {})

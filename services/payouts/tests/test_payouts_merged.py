@@ -11,13 +11,13 @@ from tally_payouts.domain.families import Families
 from tally_payouts.exit_worker import ExitWorker
 from tally_payouts.service import PayoutService
 from tally_payouts.turn import Installation
-from tally_runtime import FixedClock
+from tally_runtime import FixedClock, party_id_of
 
 from .conftest import payout_id_of, tid, wallet
 from .test_payouts_exits import NOON, limit
 from .test_payouts_store import overlapping, statements_of
 
-ANN, TWIN, THIRD = (tid("pty", name) for name in ("ann", "twin", "third"))
+ANN, TWIN, THIRD = (tid("party", name) for name in ("ann", "twin", "third"))
 
 
 @pytest.fixture
@@ -102,15 +102,20 @@ async def test_payout_that_opens_while_two_become_one_does_not_stay_behind(world
     assert await world.states(payout_id_of("two", THIRD)) == ["approved"]
 
 
-async def test_two_that_became_one_have_one_limit_and_give_each_other_room(world, make, settings):
+@pytest.mark.parametrize("owner", [TWIN, "user-42"])
+async def test_two_that_became_one_have_one_limit_and_give_each_other_room(
+    world, make, settings, owner
+):
+    former = party_id_of(owner, settings.tenant)
     installation = Installation(settings.tenant, settings.ledger_name, frozenset({"ach"}))
     worker = ExitWorker(PayoutService(installation))
-    one, two = payout_id_of("one", ANN), of_twin("two")
+    one, two = payout_id_of("one", ANN), payout_id_of("two", owner)
     await world.feed(make.limits(limit("lifetime", "40.00")))
     await world.with_method(ANN)
+    await world.with_method(owner, "another")
     await world.feed(make.pay_in("one", ANN))
     await world.feed(make.placed(one))
-    await world.feed(make.merged(ANN, TWIN), make.pay_in("two", TWIN))
+    await world.feed(make.merged(ANN, former), make.pay_in("two", owner))
     await world.feed(make.placed(two))
     assert await world.states(two) == ["approved", "held"]
     await world.one_by_one(make.attempt(one, "failed"), make.released(one))
@@ -130,7 +135,9 @@ async def test_two_replicas_never_pass_the_limit_of_two_that_became_one(world, m
 
 async def test_forty_merges_of_one_batch_take_as_many_statements_as_one(world, make):
     async def of(size, tag):
-        pairs = [(tid("pty", tag, str(n)), tid("pty", tag, "former", str(n))) for n in range(size)]
+        pairs = [
+            (tid("party", tag, str(n)), tid("party", tag, "former", str(n))) for n in range(size)
+        ]
         return await statements_of(world, *(make.merged(kept, former) for kept, former in pairs))
 
     assert await of(1, "small") == await of(40, "large")

@@ -83,7 +83,7 @@ def busy_batch(make, ids, size: int, tag: str) -> list[Any]:
             make.attempt(payout, "failed"),
             make.refused(owner, instrument=name),
             make.policy(program=f"p-{name}"),
-            make.level(tid("pty", name), "basic"),
+            make.level(tid("party", name), "basic"),
             make.limits(LIMIT, table=f"t-{name}", jurisdictions=("FR",)),
         ]
     return events

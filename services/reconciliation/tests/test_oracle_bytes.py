@@ -261,6 +261,7 @@ EMPTY: Mapping[str, str] = {
         f"{schema}.party_level": "a copy of the level that kyc told"
         for schema in ("funding", "payouts")
     },
+    "payouts.party_owner": "follows from the owner's name alone",
     "funding.restriction": _ASKED,
     **{
         f"portfolio.{table}": _VIEW

@@ -11,6 +11,7 @@ from tally_runtime.ids import (
     derived_uuid,
     encode_id,
     parse_id,
+    party_id_of,
 )
 from tally_runtime.logs import configure_logging, get_logger
 from tally_runtime.metrics import Metrics
@@ -45,6 +46,7 @@ __all__ = [
     "get_logger",
     "load_settings",
     "parse_id",
+    "party_id_of",
     "run_all",
     "run_process",
     "run_service",

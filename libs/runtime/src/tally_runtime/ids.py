@@ -73,6 +73,17 @@ def derived_id(prefix: str, *parts: str) -> str:
     return _encode(prefix, derived_uuid(*parts).int)
 
 
+def party_id_of(owner: str, installation: str) -> str:
+    """The id of the party an owner reference names, known to every service before it is registered.
+
+    Money names its owner by the id of a party, or by a reference of whoever sent it.
+    """
+    start = "party_"
+    if owner.startswith(start) and _SUFFIX.fullmatch(owner, len(start)) is not None:
+        return owner
+    return derived_id("party", installation, owner)
+
+
 class Ids:
     """Fresh ids, each greater than the one before within a process (UUIDv7, RFC 9562)."""
 

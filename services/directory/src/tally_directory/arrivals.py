@@ -1,7 +1,5 @@
 """Money that reached a payee first: the payee and its wallet come to be known by it (F9)."""
 
-import re
-
 from tally_contracts.directory_facts import ReferenceClaimed
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.ledger import AccountSpec, OpenAccount
@@ -13,13 +11,12 @@ from tally_directory.domain import tree
 from tally_directory.domain.rows import Party, Wallet
 from tally_directory.domain.wallets import DEFAULT
 from tally_directory.store.reading import Asked
-from tally_runtime import derived_id
+from tally_runtime import party_id_of
 
 BENEFICIARY = "beneficiary"
 _EVENT = "event:"
 _RESTRICTED = "restricted:"
 """Marks money that stands apart until its payee, who is named after it, may receive it."""
-_match_party_id = re.compile(r"party_[0-7][0-9a-hjkmnp-tv-z]{25}").fullmatch
 
 
 def ask_for(asked: Asked, event: PayInAllocated, books: Books) -> None:
@@ -39,11 +36,6 @@ def _awaiting(books: Books, share: Allocation) -> AccountSpec | None:
     if reference == share.owner:
         return None
     return books.account("", reference, share.amount.currency, DEFAULT)
-
-
-def party_id_of(owner: str, installation: str) -> str:
-    """The id of the payee that money for this owner reference makes."""
-    return owner if _match_party_id(owner) else derived_id("party", installation, owner)
 
 
 def arrive(desk: Desk, event: PayInAllocated) -> None:

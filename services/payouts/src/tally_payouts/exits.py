@@ -20,6 +20,7 @@ from tally_gates import (
 )
 from tally_money import Money
 from tally_payouts.batch import Needs, Tracked
+from tally_payouts.domain.designation import receiver
 from tally_payouts.domain.exits import Ruled, Used, class_of, question_of, rule
 from tally_payouts.domain.families import Families
 from tally_payouts.domain.options import Option, options_of
@@ -30,6 +31,7 @@ from tally_payouts.store import merges as merge_store
 from tally_payouts.store.exits import UsedRow, lock_tables
 from tally_payouts.store.methods import Key
 from tally_postgres import Connection
+from tally_runtime import party_id_of
 
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CALENDAR: Final = (Window.DAY, Window.MONTH, Window.YEAR)
@@ -40,13 +42,17 @@ class Exits:
     """What is asked about exits in one unit of work, and what it changes.
 
     `entity_country` is that of the entity which books the wallets, where the installation says it.
+    Levels and what has been used are a party's, by its id, whatever references money names it by.
     """
 
     now: datetime
+    tenant: str
     entity_country: str | None
     tables: list[StoredTable] = field(default_factory=list)
     parties: dict[str, Party] = field(default_factory=dict)
-    used: dict[Key, dict[tuple[Window, EndpointClass], int]] = field(default_factory=dict)
+    used: dict[tuple[str, str], dict[tuple[Window, EndpointClass], int]] = field(
+        default_factory=dict
+    )
     due: set[tuple[str, datetime]] = field(default_factory=set)
     new_tables: list[StoredTable] = field(default_factory=list)
     changed_parties: dict[str, Party] = field(default_factory=dict)
@@ -87,7 +93,7 @@ class Exits:
         question = self._question(tracked, class_of(payout.route.rail))
         ruled = rule(self.book, question, self._used(payout))
         if ruled.again_at is not None:
-            self.due.add((payout.order.owner, ruled.again_at))
+            self.due.add((self.party_of(payout.order.owner), ruled.again_at))
         return ruled
 
     def options(
@@ -108,37 +114,46 @@ class Exits:
         touched = {tracked.context.where.country, self.entity_country}
         places = frozenset(place for place in touched if place is not None)
         # A party is loaded wherever a table is known; no table asks about one that is not.
-        party = self.parties.get(order.owner) or Party(order.owner)
+        party_id = self.party_of(order.owner)
+        party = self.parties.get(party_id) or Party(party_id)
         return question_of(party, order.amount, found, places, self.now)
 
     def leaves(self, payout: Payout) -> None:
         """Count a payout that has passed the gates."""
         assert payout.asked is not None, f"{payout.id} leaves without being asked about"
-        sums = self.used.setdefault(self._counted(payout.order.wallet_key), {})
+        sums = self.used.setdefault(self._user(payout), {})
         found = EndpointClass(payout.asked.endpoint_class)
         for window in (*_CALENDAR, Window.LIFETIME):
             _add(sums, window, found, payout.order.amount.minor)
 
     def comes_back(self, payout: Payout) -> None:
         """A payout that counted counts no more: there may be room for what its owner has held."""
-        self.due.add((payout.order.owner, self.now))
-
-    def _counted(self, key: Key) -> Key:
-        """Under whom an owner's exits count: with those of whom it was merged with."""
-        owner, code = key
-        return self.families.kept(owner), code
+        self.due.add((self.party_of(payout.order.owner), self.now))
 
     def count(self, row: UsedRow) -> None:
         """Take in what has been used before this unit of work."""
-        owner, code, found, by_window = row
-        sums = self.used.setdefault(self._counted((owner, code)), {})
+        party_id, code, found, by_window = row
+        sums = self.used.setdefault((self.families.kept(party_id), code), {})
         for window, minor in by_window.items():
             _add(sums, window, found, minor)
 
     def _used(self, payout: Payout) -> Used:
         unit = payout.order.amount.currency
-        sums = self.used.get(self._counted(payout.order.wallet_key), {})
+        sums = self.used.get(self._user(payout), {})
         return {key: Money(minor, unit) for key, minor in sums.items()}
+
+    def _user(self, payout: Payout) -> tuple[str, str]:
+        """Whose limits a payout counts against, with all who were merged with it; the currency."""
+        kept = self.families.kept(self.party_of(payout.order.owner))
+        return kept, payout.order.amount.currency.code
+
+    def party_of(self, owner: str) -> str:
+        """The id of the party that gets money of this owner, as kyc knows it."""
+        return party_id_of(receiver(owner), self.tenant)
+
+    def parties_of(self, owners: Collection[str]) -> dict[str, str]:
+        """The party of each owner."""
+        return {owner: self.party_of(owner) for owner in owners}
 
 
 def _add(
@@ -183,11 +198,14 @@ async def load_parties(conn: Connection, exits: Exits, needs: Needs) -> None:
     weighed: set[str] = set()
     if exits.tables or needs.tables:
         weighed = await exit_store.owners_of(conn, needs.placed)
-        if weighed:
+        named = set(exits.parties_of(weighed).values())
+        if named:
             # What this very batch tells of merges goes before what is kept.
-            exits.families = await merge_store.families(conn, weighed) | exits.families
+            exits.families = await merge_store.families(conn, named) | exits.families
         # What payees may choose among is told them, and promises nothing: no lock, unless they have it.
-        exits.parties = await exit_store.read_parties(conn, needs.choosers)
+        exits.parties = await exit_store.read_parties(
+            conn, set(exits.parties_of(needs.choosers).values())
+        )
     # A table of this very batch may limit what none has limited before.
     windows = frozenset(Window) if needs.tables else frozenset[Window]()
     used_by = weighed | needs.choosers
@@ -205,20 +223,24 @@ async def load_used(
 ) -> None:
     """Lock the parties weighed and told of, and read what has been used in these windows and limited ones.
 
-    Of the weighed, unless `used_by` names others.
+    `told` are parties, the others owners of payouts. Of the weighed, unless `used_by` names others.
     """
-    kept = {exits.families.kept(owner) for owner in weighed}
+    named = exits.parties_of(weighed)
+    parties = set(named.values())
     # All that count together are weighed under the lock of the one they became.
-    exits.parties |= await exit_store.lock_parties(conn, {*weighed, *kept, *told})
+    kept = {exits.families.kept(one) for one in parties}
+    exits.parties |= await exit_store.lock_parties(conn, {*parties, *kept, *told})
+    await exit_store.save_owners(conn, named)
     windows |= {row.window for table in exits.book.limits for row in table.rows}
-    users = weighed if used_by is None else used_by
+    users = named if used_by is None else exits.parties_of(used_by)
     if not users or not windows - {Window.ITEM}:
         return
     starts = _starts(exits.now)
     since = _EVER
     if Window.LIFETIME not in windows:
         since = min(starts[window] for window in windows if window in starts)
-    for row in await exit_store.load_used(conn, exits.families.all_of(users), starts, since):
+    users = users | {one: one for one in exits.families.all_of(set(users.values()))}
+    for row in await exit_store.load_used(conn, users, starts, since):
         exits.count(row)
 
 

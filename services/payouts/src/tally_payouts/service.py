@@ -57,8 +57,10 @@ class PayoutService:
         await exit_store.lock_tables(uow.conn, alone=False)
         await read_tables(uow.conn, exits)
         await merge_store.lock(uow.conn, alone=False)
-        exits.families = await merge_store.families(uow.conn, due)
-        owners = exits.families.all_of(due)
+        owners = exits.parties_of(due)
+        parties = set(owners.values())
+        exits.families = await merge_store.families(uow.conn, parties)
+        owners |= {one: one for one in exits.families.all_of(parties)}
         await load_used(uow.conn, exits, owners)
         stored = await payout_store.load_held(uow.conn, owners)
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})
@@ -71,7 +73,7 @@ class PayoutService:
         return len(due)
 
     def _exits(self, uow: UnitOfWork) -> Exits:
-        return Exits(uow.now, self.installation.entity_country)
+        return Exits(uow.now, self.installation.tenant, self.installation.entity_country)
 
     async def _load(self, uow: UnitOfWork, needs: Needs, exits: Exits) -> Batch:
         # Locks are taken in one order everywhere: gate tables, designations, instruments, merges, payees,

@@ -47,12 +47,12 @@ from tally_funding.claims.topics import CLAIMS_TOPIC, LEDGER_TOPIC
 from tally_funding.parties import store as parties
 from tally_funding.postings import Books
 from tally_funding.receipts import store as receipts
-from tally_funding.receipts.asking import party_id_of
 from tally_funding.receipts.store import Restriction
 from tally_funding.receipts.weighing import Weighing
 from tally_funding.retrying import try_again_at
 from tally_messaging import UnitOfWork
 from tally_money import Money
+from tally_runtime import party_id_of
 
 Fact = ClaimChanged | DesignationAsked | DesignationMoved | DesignationRefused
 
@@ -255,7 +255,7 @@ class Batch:
     def restrict(self, owner: str, tenant: str) -> None:
         """Note that an owner's money is restricted, if it is."""
         if is_restricted(owner):
-            party_id = party_id_of(self.books.tenant, receiver(owner))
+            party_id = party_id_of(receiver(owner), self.books.tenant)
             self._restricted.add(Restriction(owner, tenant, party_id))
 
     def _open(self, owner: str, movement: Movement, told: Circumstances) -> None:

@@ -1,6 +1,5 @@
 """The gate asked of money that comes in: what its payee may not receive yet is restricted."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,11 +13,10 @@ from tally_funding.receipts.domain import Gate, asks, fits
 from tally_funding.rules.book import Decided
 from tally_gates import Party, book_of
 from tally_postgres import Connection
-from tally_runtime import derived_id
+from tally_runtime import party_id_of
 
 BENEFICIARY: Final = "beneficiary"
 """The role of a share that is its payee's, whatever was told of that party."""
-_match_party_id = re.compile(r"party_[0-7][0-9a-hjkmnp-tv-z]{25}").fullmatch
 
 
 async def restrict(
@@ -83,16 +81,11 @@ async def lock_gate(
     book = book_of(await store.load_tables(conn, now))
     if not asks(book):
         return None
-    await store.lock_levels(conn, {party_id_of(books.tenant, owner) for owner in owners})
+    await store.lock_levels(conn, {party_id_of(owner, books.tenant) for owner in owners})
     return Gate(book, await _told_of(conn, books, owners), now)
 
 
 async def _told_of(conn: Connection, books: Books, owners: Collection[str]) -> Mapping[str, Party]:
-    ids = {owner: party_id_of(books.tenant, owner) for owner in owners}
+    ids = {owner: party_id_of(owner, books.tenant) for owner in owners}
     levels = await store.read_levels(conn, set(ids.values()))
     return {owner: levels[one] for owner, one in ids.items() if one in levels}
-
-
-def party_id_of(installation: str, owner: str) -> str:
-    """The id by which the directory knows, or will know, the payee of an owner reference."""
-    return owner if _match_party_id(owner) else derived_id("party", installation, owner)

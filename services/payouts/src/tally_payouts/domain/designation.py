@@ -26,6 +26,11 @@ def is_restricted(owner: str) -> bool:
     return owner.startswith(_RESTRICTED)
 
 
+def receiver(owner: str) -> str:
+    """Who gets money of this owner: of restricted money its payee, else the owner."""
+    return owner.removeprefix(_RESTRICTED)
+
+
 @dataclass(frozen=True, slots=True)
 class Designation:
     """Whose the money of an owner is since. `left`: of what was moved, what no payout has taken.

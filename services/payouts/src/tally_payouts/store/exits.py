@@ -39,7 +39,7 @@ SELECT o, 'person', 'none', 0 FROM unnest($1::text[]) AS o ORDER BY o
 ON CONFLICT DO NOTHING
 """
 
-# The lock makes those who weigh a party's exits, and a word about its level, wait for each other.
+# `owner` of this table is a party's id. The lock makes those who weigh a party's exits, and a word about its level, wait for each other.
 _LOCK = """
 SELECT owner, party_kind, level, jurisdiction, valid_until, sequence
 FROM party_level WHERE owner = ANY($1::text[]) ORDER BY owner FOR UPDATE
@@ -59,16 +59,27 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
 WHERE p.owner = r.owner AND p.sequence < r.sequence
 """
 
+_SAVE_OWNERS = """
+INSERT INTO party_owner (owner, party_id)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING
+"""
+
+# What a party uses counts by whatever reference its money has named it.
 _USED = f"""
-SELECT owner, currency, asked_class,
-       sum(amount) FILTER (WHERE asked_at >= $2) AS day,
-       sum(amount) FILTER (WHERE asked_at >= $3) AS month,
-       sum(amount) FILTER (WHERE asked_at >= $4) AS year,
-       sum(amount) AS lifetime
-FROM payout
-WHERE owner = ANY($1::text[]) AND state IN ({", ".join(f"'{state}'" for state in sorted(LEAVING))})
-    AND asked_at >= $5
-GROUP BY owner, currency, asked_class
+WITH theirs (owner, party_id) AS (
+    SELECT * FROM unnest($1::text[] || $2::text[], $2::text[] || $2::text[])
+    UNION
+    SELECT owner, party_id FROM party_owner WHERE party_id = ANY($2::text[])
+)
+SELECT t.party_id, p.currency, p.asked_class,
+       sum(p.amount) FILTER (WHERE p.asked_at >= $3) AS day,
+       sum(p.amount) FILTER (WHERE p.asked_at >= $4) AS month,
+       sum(p.amount) FILTER (WHERE p.asked_at >= $5) AS year,
+       sum(p.amount) AS lifetime
+FROM theirs t JOIN payout p ON p.owner = t.owner
+WHERE p.state IN ({", ".join(f"'{state}'" for state in sorted(LEAVING))}) AND p.asked_at >= $6
+GROUP BY t.party_id, p.currency, p.asked_class
 """
 _WINDOWS = (Window.DAY, Window.MONTH, Window.YEAR, Window.LIFETIME)
 
@@ -94,7 +105,7 @@ RETURNING d.owner
 """
 
 UsedRow = tuple[str, str, EndpointClass, Mapping[Window, int]]
-"""Owner, currency, class, and minor units by window."""
+"""Party, currency, class, and minor units by window."""
 
 
 async def lock_tables(conn: Connection, *, alone: bool) -> None:
@@ -123,20 +134,27 @@ async def owners_of(conn: Connection, payouts: Collection[str]) -> set[str]:
     return {row[0] for row in await conn.fetch(_OWNERS, list(payouts))}
 
 
-async def lock_parties(conn: Connection, owners: Collection[str]) -> dict[str, Party]:
+async def lock_parties(conn: Connection, parties: Collection[str]) -> dict[str, Party]:
     """Lock and read what is known of parties; those nobody has told of are at level `none`."""
-    if not owners:
+    if not parties:
         return {}
-    wanted = sorted(owners)
+    wanted = sorted(parties)
     await conn.execute(_EXPECT, wanted)
     return _parties(await conn.fetch(_LOCK, wanted))
 
 
-async def read_parties(conn: Connection, owners: Collection[str]) -> dict[str, Party]:
+async def save_owners(conn: Connection, parties: Mapping[str, str]) -> None:
+    """Keep which party each owner names, where it is not the owner itself; once it is locked."""
+    named = sorted((owner, party) for owner, party in parties.items() if owner != party)
+    if named:
+        await conn.execute(_SAVE_OWNERS, *zip(*named, strict=True))
+
+
+async def read_parties(conn: Connection, parties: Collection[str]) -> dict[str, Party]:
     """What was told of these parties, without a lock."""
-    if not owners:
+    if not parties:
         return {}
-    return _parties(await conn.fetch(_READ, sorted(owners)))
+    return _parties(await conn.fetch(_READ, sorted(parties)))
 
 
 def _parties(rows: Iterable[Record]) -> dict[str, Party]:
@@ -155,15 +173,19 @@ async def save_parties(conn: Connection, parties: Collection[Party]) -> None:
 
 
 async def load_used(
-    conn: Connection, owners: Collection[str], starts: Mapping[Window, datetime], since: datetime
+    conn: Connection, owners: Mapping[str, str], starts: Mapping[Window, datetime], since: datetime
 ) -> list[UsedRow]:
-    """What has passed the gates and not come back, by the windows beginning there; none before `since`."""
+    """What has passed the gates and not come back, by the windows beginning there; none before `since`.
+
+    Of the parties that these owners name: of each, by all references of it that are known.
+    """
     if not owners:
         return []
+    named = [list(column) for column in zip(*sorted(owners.items()), strict=True)]
     begins = [starts[window] for window in (Window.DAY, Window.MONTH, Window.YEAR)]
     return [
         (owner, code, EndpointClass(found), _by_window(sums))
-        for owner, code, found, *sums in await conn.fetch(_USED, sorted(owners), *begins, since)
+        for owner, code, found, *sums in await conn.fetch(_USED, *named, *begins, since)
     ]
 
 
@@ -172,13 +194,13 @@ def _by_window(sums: Iterable[int | None]) -> dict[Window, int]:
 
 
 async def ask_again(conn: Connection, due: Collection[tuple[str, datetime]]) -> None:
-    """Have the held payouts of these owners asked about again, each at its moment."""
+    """Have the held payouts of these parties asked about again, each at its moment."""
     if due:
         await conn.execute(_ASK_AGAIN, *zip(*sorted(due), strict=True))
 
 
 async def take_due(conn: Connection, now: datetime, limit: int) -> list[str]:
-    """Take up to `limit` notes that are due; the owners they name, some of them twice perhaps."""
+    """Take up to `limit` notes that are due; the parties or owners they name, some twice perhaps."""
     return [row[0] for row in await conn.fetch(_TAKE_DUE, now, limit)]
 
 

@@ -90,7 +90,11 @@ FOR UPDATE
 """
 
 _LOAD_HELD = f"""
-SELECT {_NAMES}, opened_at FROM payout WHERE owner = ANY($1::text[]) AND state = 'held'
+SELECT {_NAMES}, opened_at FROM payout
+WHERE state = 'held' AND owner = ANY (
+    $1::text[] || $2::text[]
+    || ARRAY(SELECT owner FROM party_owner WHERE party_id = ANY($2::text[]))
+)
 ORDER BY id
 FOR UPDATE
 """
@@ -154,9 +158,10 @@ async def load_payouts(
     return [_read(row) for row in rows]
 
 
-async def load_held(conn: Connection, owners: Iterable[str]) -> list[StoredPayout]:
-    """Lock and read all held payouts of these owners."""
-    return [_read(row) for row in await conn.fetch(_LOAD_HELD, list(owners))]
+async def load_held(conn: Connection, owners: Mapping[str, str]) -> list[StoredPayout]:
+    """Lock and read all held payouts of these owners, and of their parties by any reference."""
+    rows = await conn.fetch(_LOAD_HELD, list(owners), sorted(set(owners.values())))
+    return [_read(row) for row in rows]
 
 
 async def save_payouts(conn: Connection, stored: Sequence[StoredPayout], now: datetime) -> None:
