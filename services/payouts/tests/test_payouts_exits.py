@@ -375,6 +375,17 @@ async def test_x7_options_count_what_limits_have_been_used_of_and_the_level_told
     assert (await options(world, "three"))["wallet"] == ("open", None, None, None, None)
 
 
+async def test_x7_options_of_a_payout_that_follows_its_money_are_those_of_who_has_it_now(
+    world, make
+):
+    await world.feed(make.gates(*FROM_BASIC), make.level(ANN, "basic"))
+    await world.feed(make.designated("event:party", ANN, "25.00"))
+    await world.feed(make.pay_in("one", "event:party"))
+    followed = (await world.events(PayoutChanged))[-1]
+    assert (followed.owner, followed.state) == (ANN, "claimable")
+    assert {one.rail: one.answer for one in followed.options} == {"ach": "open", "wallet": "open"}
+
+
 async def test_x7_without_tables_and_policy_every_rail_is_open_and_no_table_named(world, make):
     await world.feed(make.pay_in("one", ANN))
     nothing = ("open", None, None, None, None)

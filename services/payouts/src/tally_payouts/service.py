@@ -98,6 +98,8 @@ class PayoutService:
         keys |= choosing
         keys |= {(families.kept(owner), code) for owner, code in keys}
         methods = await method_store.lock_methods(conn, keys)
+        # A payout that follows its money waits for a choice of whoever has it since.
+        needs.choosers.update(owner for owner, _ in led_to)
         wallets = await method_store.load_wallets(conn, needs.withdrawn)
         await load_parties(conn, exits, needs)
         stored = await payout_store.load_payouts(conn, needs.payouts, sorted(choosing))
