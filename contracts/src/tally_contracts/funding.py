@@ -21,6 +21,7 @@ from tally_contracts.base import (
     UtcTime,
     Who,
 )
+from tally_contracts.owners import OF_CONTACT, OF_EVENT
 
 
 class Beneficiary(Shape):
@@ -51,8 +52,8 @@ class Beneficiary(Shape):
         if self.party is not None:
             return self.party
         if self.contact is not None:
-            return f"contact:{self.contact}"
-        return f"event:{self.event_reference}"
+            return f"{OF_CONTACT}{self.contact}"
+        return f"{OF_EVENT}{self.event_reference}"
 
 
 class Originator(Shape):

@@ -3,6 +3,7 @@
 from tally_contracts.directory_facts import ReferenceClaimed
 from tally_contracts.funding import Allocation, PayInAllocated
 from tally_contracts.ledger import AccountSpec, OpenAccount
+from tally_contracts.owners import OF_EVENT, RESTRICTED
 from tally_directory.books import Books
 from tally_directory.commands.parties import tell_registered
 from tally_directory.commands.wallets import tell_opened
@@ -14,16 +15,13 @@ from tally_directory.store.reading import Asked
 from tally_runtime import party_id_of
 
 BENEFICIARY = "beneficiary"
-_EVENT = "event:"
-_RESTRICTED = "restricted:"
-"""Marks money that stands apart until its payee, who is named after it, may receive it."""
 
 
 def ask_for(asked: Asked, event: PayInAllocated, books: Books) -> None:
     """Note what must be read to know whose the money is."""
     asked.ids.add(event.company)
     for share in event.allocations:
-        reference = share.owner.removeprefix(_RESTRICTED)
+        reference = share.owner.removeprefix(RESTRICTED)
         asked.references.add(reference)
         awaiting = _awaiting(books, share)
         asked.accounts.add(share.account if awaiting is None else awaiting.id)
@@ -32,7 +30,7 @@ def ask_for(asked: Asked, event: PayInAllocated, books: Books) -> None:
 
 def _awaiting(books: Books, share: Allocation) -> AccountSpec | None:
     """Of a restricted share, the account of its payee's wallet, where it is once it is released."""
-    reference = share.owner.removeprefix(_RESTRICTED)
+    reference = share.owner.removeprefix(RESTRICTED)
     if reference == share.owner:
         return None
     return books.account("", reference, share.amount.currency, DEFAULT)
@@ -42,9 +40,9 @@ def arrive(desk: Desk, event: PayInAllocated) -> None:
     """Make parties and wallets known that shares of a pay-in went to, each once."""
     for share in event.allocations:
         # Money for an event has no payee yet: whoever claims it later gets it then.
-        if share.owner.startswith(_EVENT):
+        if share.owner.startswith(OF_EVENT):
             continue
-        reference = share.owner.removeprefix(_RESTRICTED)
+        reference = share.owner.removeprefix(RESTRICTED)
         owner = desk.world.owner_of(reference)
         if owner is None and share.role == BENEFICIARY:
             owner = _make_payee(desk, event, reference)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tally_contracts.owners import WAITING
 from tally_portfolio import store
 from tally_portfolio.domain.projection import Hop
 from tally_portfolio.domain.redaction import Document, redact
@@ -21,7 +22,6 @@ OWNERS_MAX = 8
 """Money that was given on again is followed over this many owners."""
 
 _DESIGNATION = "designation"
-_UNKNOWN = ("event:", "contact:", "restricted:")
 
 
 class EventPage(NamedTuple):
@@ -72,7 +72,7 @@ async def _given_on(
     while True:
         given = await loader(_DESIGNATION)(seat, seen)
         owners = {str(one["to_owner"]) for one in given.values()}
-        keys = sorted(owner for owner in owners - asked if owner.startswith(_UNKNOWN))
+        keys = sorted(owner for owner in owners - asked if owner.startswith(WAITING))
         followed = keys[: OWNERS_MAX - len(asked)]
         cut = cut or len(followed) < len(keys)
         if not followed:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from tally_contracts.owners import OF_CONTACT
 from tally_directory.domain.access import Act, is_self, need_access
 from tally_directory.domain.refusal import refuse
 from tally_directory.domain.rows import Contact, Kind, Party, PartyState, Reference, Verification
@@ -17,7 +18,7 @@ CODES_A_DAY = 5
 
 def reference_of(token: str) -> str:
     """The owner reference under which money for a contact stands in the books."""
-    return f"contact:{token}"
+    return f"{OF_CONTACT}{token}"
 
 
 def add(world: World, act: Act, contact: Contact) -> tuple[Party, Contact]:

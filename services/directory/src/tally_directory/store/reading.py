@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, Final, TypeVar
 
 from tally_directory.domain.bonds import EVERY_TENANT
+from tally_directory.domain.contacts import reference_of
 from tally_directory.domain.rows import (
     Access,
     Approval,
@@ -211,7 +212,7 @@ async def read(conn: Session, asked: Asked) -> World:
     shared = sorted({*ids} | {grant.wallet for grant in grants.values()})
     wallets = await _shelf(conn, _WALLETS, _wallet, shared, sorted(asked.accounts))
     approvals = await _shelf(conn, _APPROVALS, _approval, ids)
-    named = asked.references | {f"contact:{contact.token}" for contact in contacts.values()}
+    named = asked.references | {reference_of(contact.token) for contact in contacts.values()}
     references = await _shelf(conn, _REFERENCES, _reference, sorted(named.union(ids)))
     # Only where somebody is named: nearly no batch asks.
     namings = (

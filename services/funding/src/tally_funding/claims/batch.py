@@ -13,11 +13,11 @@ from tally_contracts.funding_claims import (
     DesignationRefused,
     ReceiptRestricted,
 )
+from tally_contracts.owners import OF_CONTACT
 from tally_funding.claims import clocks, holders, postings, reclaims
 from tally_funding.claims.clocks import Opening, Stopping
 from tally_funding.claims.domain.estate import (
     BY_ITSELF,
-    CONTACT,
     Asked,
     Change,
     Claim,
@@ -97,7 +97,7 @@ class Batch:
         moving = await claims.moving_of(conn, owners)
         led = await claims.led(conn, owners)
         companies = await claims.companies(conn, owners)
-        contacts = {o.removeprefix(CONTACT) for o in owners if o.startswith(CONTACT)}
+        contacts = {o.removeprefix(OF_CONTACT) for o in owners if o.startswith(OF_CONTACT)}
         shown = await parties.shown(conn, contacts) if contacts else frozenset()
         for owner in owners:
             held = self.held.get(owner, [])
@@ -118,7 +118,7 @@ class Batch:
                 movement=None if movement is None else movement[0],
                 to_owner=to_owner,
                 not_before=not_before,
-                shown=owner.startswith(CONTACT) and owner.removeprefix(CONTACT) in shown,
+                shown=owner.startswith(OF_CONTACT) and owner.removeprefix(OF_CONTACT) in shown,
             )
         weighed = await self._weighing.load(conn, list(self.estates.values()), heirs)
         self.estates.update(weighed)

@@ -9,6 +9,7 @@ from typing import Final
 from tally_contracts.base import Amount, Who
 from tally_contracts.funding_claims import DormancyChanged
 from tally_contracts.funding_unclaimed import NoticeDue
+from tally_contracts.owners import OF_CONTACT
 from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims.domain.dormancy import (
     GONE,
@@ -23,7 +24,7 @@ from tally_funding.claims.domain.dormancy import (
     reportable_at,
     runs_out,
 )
-from tally_funding.claims.domain.estate import CONTACT, is_claimable, receiver, references
+from tally_funding.claims.domain.estate import is_claimable, receiver, references
 from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Circumstances, Clock, Wallet
 from tally_funding.claims.topics import CLAIMS_TOPIC
@@ -171,7 +172,7 @@ async def sign_of_life(uow: UnitOfWork, signs: Mapping[str, Cause]) -> None:
 
 def of_contact(contact: str) -> str:
     """The owner reference of money for a contact."""
-    return f"{CONTACT}{contact}"
+    return f"{OF_CONTACT}{contact}"
 
 
 def _is_set_back(wallet: Wallet, now: datetime) -> bool:
@@ -261,8 +262,8 @@ async def _give_notice(uow: UnitOfWork, held: Sequence[Wallet]) -> None:
     for wallet in held:
         owner = wallet.owner
         tokens = contacts.get(receiver(owner), frozenset())
-        if owner.startswith(CONTACT):
-            tokens = frozenset({owner.removeprefix(CONTACT)})
+        if owner.startswith(OF_CONTACT):
+            tokens = frozenset({owner.removeprefix(OF_CONTACT)})
         notice = NoticeDue(
             who=Who(actor=ACTOR, principal=wallet.tenant),
             where=wallet.told.where,

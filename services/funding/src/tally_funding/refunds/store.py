@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.funding_sources import ReturnPayIn
+from tally_contracts.owners import RESTRICTED
 from tally_funding.claims.domain.estate import receiver
 from tally_funding.refunds.domain import (
     Holding,
@@ -65,21 +66,21 @@ WHERE p.pay_in_id = $1
 
 # Money of an unknown payee on its way to whom it is led, or still to be sent there: the ledger may have
 # refused that for now. Where it is to be taken shows once it has arrived.
-_LEADING_ON = """EXISTS (
+_LEADING_ON = f"""EXISTS (
     SELECT FROM allocation a LEFT JOIN redirect l USING (owner)
     WHERE a.pay_in_id = p.pay_in_id
       AND (EXISTS (SELECT FROM movement m
                    WHERE m.state = 'moving'
-                     AND m.owner IN (a.owner, l.to_owner, 'restricted:' || l.to_owner))
+                     AND m.owner IN (a.owner, l.to_owner, '{RESTRICTED}' || l.to_owner))
            OR EXISTS (SELECT FROM claimable_wallet w
                       WHERE l.owner = a.owner AND w.account = a.account AND w.balance > 0)))
 """
 
 # Where money of these owners is by now: with whom it was led on to, or, until it was released since,
 # restricted for that party. A share that came by two owners nobody knew is followed over both.
-_RESTING = """
+_RESTING = f"""
 SELECT a.owner, r.to_owner,
-       CASE WHEN s.stood LIKE 'restricted:%' AND NOT EXISTS (
+       CASE WHEN s.stood LIKE '{RESTRICTED}%' AND NOT EXISTS (
            SELECT FROM movement x
            WHERE x.owner = s.stood AND x.reason = 'released' AND x.state = 'moved'
              AND x.started_at >= s.since AND x.amounts ? $3)

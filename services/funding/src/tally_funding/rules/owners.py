@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from tally_contracts.owners import OF_EVENT
 from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.domain import OWNER_CHARS_MAX, Beneficiary, Reason, Suspense
 from tally_funding.rules.match import Facts
@@ -52,7 +53,7 @@ def resolver(to: Destination) -> Resolver:
             return lambda _facts, _beneficiary: fixed
         case To.UNKNOWN:
             return lambda facts, _beneficiary: _fitting(
-                f"event:{facts.event if to.name == EVENT else to.name}"
+                f"{OF_EVENT}{facts.event if to.name == EVENT else to.name}"
             )
         case To.GROUP:
             if to.weights is None:

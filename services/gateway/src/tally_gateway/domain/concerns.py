@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tally_contracts.owners import OF_CONTACT
 from tally_gateway.domain.access import OPERATOR
 
 PARTY_FIELDS: Final = frozenset(
@@ -82,7 +83,7 @@ def _owner(beneficiary: Mapping[str, Any]) -> Iterator[str]:
     if beneficiary.get("party"):
         yield beneficiary["party"]
     elif beneficiary.get("contact"):
-        yield f"contact:{beneficiary['contact']}"
+        yield f"{OF_CONTACT}{beneficiary['contact']}"
 
 
 def sees_in_log(event_type: str, line: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from tally_contracts.owners import RESTRICTED, WAITING
 from tally_money import Money
 from tally_payouts.domain.opening import CANCELLED
 from tally_payouts.domain.payout import Decision, Order, Payout, Standing, moved
@@ -12,23 +13,21 @@ from tally_payouts.domain.states import PayoutState
 
 MOVED: Final = Standing("designation_moved")
 GONE: Final = Standing("designation_money_gone")
-_RESTRICTED: Final = "restricted:"
-_KINDS: Final = ("event:", "contact:", _RESTRICTED)
 
 
 def is_unknown(owner: str) -> bool:
     """Whether money of this owner waits: for a payee nobody knows yet, or who may not receive yet."""
-    return owner.startswith(_KINDS)
+    return owner.startswith(WAITING)
 
 
 def is_restricted(owner: str) -> bool:
     """Whether money of this owner waits until its payee, who is known, may receive it."""
-    return owner.startswith(_RESTRICTED)
+    return owner.startswith(RESTRICTED)
 
 
 def receiver(owner: str) -> str:
     """Who gets money of this owner: of restricted money its payee, else the owner."""
-    return owner.removeprefix(_RESTRICTED)
+    return owner.removeprefix(RESTRICTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from tally_contracts.owners import OF_EVENT
+
 REFERENCE = "reference"
 """The kind of a row that is no party but an owner reference somebody has claimed."""
 
@@ -121,7 +123,7 @@ class Belonging(NamedTuple):
 
 def event_key(reference: str) -> str:
     """The id that leads to what an event is the reason of: the owner of its money while nobody is."""
-    return f"event:{reference}"
+    return f"{OF_EVENT}{reference}"
 
 
 def version(at: datetime, event_id: str) -> str:

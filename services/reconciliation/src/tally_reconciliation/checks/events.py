@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tally_contracts.catalogue import Topic
+from tally_contracts.owners import OF_CONTACT, OF_EVENT
 from tally_postgres import Record
 from tally_reconciliation.checks.batches import facts_of, unanswered
 from tally_reconciliation.checks.delivery import catalogued
@@ -120,9 +121,9 @@ _CIRCUMSTANCES = {
 }
 _OWNER = (
     "=CASE WHEN f.body::jsonb #>> '{beneficiary,contact}' IS NOT NULL"
-    " THEN 'contact:' || (f.body::jsonb #>> '{beneficiary,contact}')"
+    f" THEN '{OF_CONTACT}' || (f.body::jsonb #>> '{{beneficiary,contact}}')"
     " WHEN f.body::jsonb #>> '{beneficiary,event_reference}' IS NOT NULL"
-    " THEN 'event:' || (f.body::jsonb #>> '{beneficiary,event_reference}')"
+    f" THEN '{OF_EVENT}' || (f.body::jsonb #>> '{{beneficiary,event_reference}}')"
     " ELSE f.body::jsonb #>> '{beneficiary,party}' END"
 )
 _REFUSAL = {"r.code": "code", "r.detail": "detail", "r.shard": "ledger"}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tally_cli.demo.api import Client, StoryFailed, eventually, expect
 from tally_cli.demo.people import People
+from tally_contracts.owners import OF_EVENT
 
 _DEADLINE: Final = "2099-12-31T00:00:00Z"
 
@@ -135,7 +136,7 @@ class Story:
         for number, amount in (("1", "40.00"), ("2", "60.00")):
             race = {"event_reference": self._race(number)}
             await self._pay_in(f"race-{number}", amount, race)
-            await self.people.has_unclaimed(f"event:{self._race(number)}")
+            await self.people.has_unclaimed(f"{OF_EVENT}{self._race(number)}")
         await self.people.holds("partner", "20.00")
         return Step(
             "Money comes for somebody nobody knows",
@@ -152,7 +153,7 @@ class Story:
         await people.clients["company"].do(
             "/v1/designations",
             {
-                "owner": f"event:{self._race('1')}",
+                "owner": f"{OF_EVENT}{self._race('1')}",
                 "to_owner": people.ids["payee"],
                 "why": self._why(self._race("1"), "The winner is known"),
             },
@@ -171,7 +172,7 @@ class Story:
         issued = await people.clients["company"].do(
             "/v1/claims",
             {
-                "owner": f"event:{race}",
+                "owner": f"{OF_EVENT}{race}",
                 "expires_at": _DEADLINE,
                 "why": self._why(race, "A code for the winner"),
             },

@@ -6,18 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from tally_contracts.owners import RESTRICTED, WAITING
 from tally_funding.retrying import try_again_at
 from tally_money import Money
-
-CONTACT: Final = "contact:"
-RESTRICTED: Final = "restricted:"
-KINDS: Final = ("event:", CONTACT, RESTRICTED)
-"""How the owner references of money that waits for its owner start."""
 
 
 def is_claimable(owner: str) -> bool:
     """Whether money of this owner waits: for a payee nobody knows yet, or who may not receive yet."""
-    return owner.startswith(KINDS)
+    return owner.startswith(WAITING)
 
 
 def is_restricted(owner: str) -> bool:

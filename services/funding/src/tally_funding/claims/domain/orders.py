@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from tally_contracts.owners import OF_CONTACT
 from tally_funding.answers.refusal import Refusal
 from tally_funding.claims.domain.estate import (
-    CONTACT,
     Change,
     Claim,
     ClaimState,
@@ -62,7 +62,9 @@ def decide_issue(estate: Estate, issue: Issue, now: datetime) -> Change | Refusa
     if refusal is not None:
         return refusal
     bound_to = (
-        estate.owner.removeprefix(CONTACT) if estate.owner.startswith(CONTACT) else issue.contact
+        estate.owner.removeprefix(OF_CONTACT)
+        if estate.owner.startswith(OF_CONTACT)
+        else issue.contact
     )
     if issue.contact not in {None, bound_to}:
         return Refusal(

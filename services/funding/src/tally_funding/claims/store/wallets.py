@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tally_contracts.base import Where, Who, Why
+from tally_contracts.owners import OF_CONTACT, OF_EVENT, RESTRICTED
 from tally_funding.claims.domain.dormancy import Dormancy
 from tally_messaging import Cause
 from tally_money import Money, currency
 from tally_postgres import Connection, Record
 
 # By which pay-ins these accounts are wallets of owners nobody knows; each company once.
-_DESIGNATED = """
+# As the partial indexes say it.
+_DESIGNATED = f"""
 SELECT DISTINCT ON (a.account, p.company) a.account, a.owner, p.currency, p.company, p.actor, p.principal, p.channel, p.country,
        p.program, p.event, p.reason
 FROM (
     SELECT account, owner, pay_in_id FROM allocation
-    WHERE account = ANY($1::text[]) AND (owner LIKE 'event:%' OR owner LIKE 'contact:%')
+    WHERE account = ANY($1::text[]) AND (owner LIKE '{OF_EVENT}%' OR owner LIKE '{OF_CONTACT}%')
     UNION ALL
     SELECT account, owner, pay_in_id FROM allocation
-    WHERE account = ANY($1::text[]) AND owner LIKE 'restricted:%'
+    WHERE account = ANY($1::text[]) AND owner LIKE '{RESTRICTED}%'
 ) AS a JOIN pay_in p USING (pay_in_id)
 ORDER BY a.account, p.company, a.pay_in_id
 """
