@@ -42,6 +42,7 @@ class Found(NamedTuple):
 
 # Planned anew each time: one id leads to three things, another to half of all.
 _PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+_PLAN_AS_EVER = "SET LOCAL plan_cache_mode = auto"
 _OF_KIND = """(
     SELECT at, subject FROM sight WHERE viewer = $2 AND kind = '{kind}' AND (at, subject) < ($3, $4)
     ORDER BY at DESC, subject DESC LIMIT $5
@@ -80,6 +81,13 @@ async def led_to_and_seen(conn: Connection, asked: Asked, way: Way | None = None
     a hundred thousand, an operator millions beside those of a small one. None that is seen is left out.
     """
     await conn.execute(_PLAN_ANEW)
+    found = await _found(conn, asked, way)
+    # A page asks a dozen more statements, whose plans are the same for everybody.
+    await conn.execute(_PLAN_AS_EVER)
+    return found
+
+
+async def _found(conn: Connection, asked: Asked, way: Way | None) -> Found:
     if way is not None:
         return await _look(conn, asked, way, _ALL) or Found([], way, None)
     window = FIRST_WINDOW
