@@ -119,7 +119,8 @@ class World:
 async def populated(platform: Platform) -> World:
     operator = await platform.operator()
     estates: dict[str, Estate] = {}
-    for tenant in ("one", "two"):
+
+    async def planted(tenant: str) -> None:
         root = await operator.do("/v1/parties", {"kind": "aggregator", "reason": "test"})
         line = {"aggregator": root["subject"]}
         owner = await platform.client(root["subject"], root["subject"])
@@ -137,8 +138,10 @@ async def populated(platform: Platform) -> World:
             client = await platform.client(party, root["subject"])
             above = {line["aggregator"]} | ({line["company"]} if role in BELOW_COMPANY else set())
             estates[f"{tenant}.{role}"] = Estate(party, client, role, frozenset(above - {party}))
-    for estate in estates.values():
-        await furnish(estate)
+
+    await asyncio.gather(planted("one"), planted("two"))
+    # At once: each waits for outcomes, and makes what is its own alone.
+    await asyncio.gather(*map(furnish, estates.values()))
     return World(estates)
 
 
