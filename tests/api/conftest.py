@@ -1,6 +1,6 @@
 """The whole platform, up once for each module of tests that ask it through the API."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tally_cli.demo.people import People
 from tally_cli.demo.post import Post
 from tally_directory.settings import DirectorySettings
-from tally_embedded import Stack, running_stack
+from tally_embedded import Stack
 from tally_funding.settings import FundingSettings
 from tally_runtime import Ids, load_settings
 from tally_security.sealing import Keyring, SealingKey
@@ -51,14 +51,6 @@ class Whole:
             Keyring(SealingKey.parse(funding.claim_sealing_key.get_secret_value())),
             directory.vault().keys,
         )
-
-
-@pytest.fixture(scope="module")
-def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Kafka of this module's own, where topics have their real names."""
-    folder = tmp_path_factory.mktemp("module_kafka")
-    with running_stack(folder, postgres=False, ephemeral=True) as stack:
-        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
 """Pytest fixtures over the real Postgres and Kafka: one of each per test session, started on demand."""
 
+import asyncio
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from structlog.typing import EventDict
 from tally_embedded import Stack, running_stack
 from tally_postgres import Schema
 from tally_testkit.databases import Databases, ServiceDatabase
+from tally_testkit.emptied import EmptiedKafka
 from tally_testkit.topics import Topics
 
 
@@ -52,12 +55,31 @@ def kafka_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def emptied_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmptiedKafka]:
+    """The Kafka that `fresh_kafka` and `module_kafka` lend."""
+    with EmptiedKafka(lambda: tmp_path_factory.mktemp("emptied_kafka")) as kafka:
+        yield kafka
+
+
 @pytest.fixture
-def fresh_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka of this test's own, for tests that use the platform's real topic names."""
-    folder = tmp_path_factory.mktemp("fresh_kafka")
-    with running_stack(folder, postgres=False, ephemeral=True) as stack:
-        yield stack.address.kafka
+def fresh_kafka(emptied_kafka: EmptiedKafka) -> Iterator[str]:
+    """A Kafka for this test alone, for tests that use the platform's real topic names."""
+    yield emptied_kafka.lend().address.kafka
+    _alone(emptied_kafka.take_back)
+
+
+@pytest.fixture(scope="module")
+def module_kafka(emptied_kafka: EmptiedKafka) -> Iterator[Stack]:
+    """A Kafka for the tests of this module alone, where topics have their real names."""
+    yield emptied_kafka.lend()
+    _alone(emptied_kafka.take_back)
+
+
+def _alone(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run to its end in a loop of its own, beside the tests' one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
 
 
 @pytest.fixture(scope="session")
