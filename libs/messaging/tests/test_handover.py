@@ -169,6 +169,24 @@ async def test_a_relay_that_lost_its_lease_stops_and_publishes_nothing_more(
     assert relay.__dict__["sent"] == [1, 2, 3]
 
 
+async def test_records_are_appended_in_order_without_a_gap_and_one_row_comes_back(toy: Any) -> None:
+    await outbox.ensure_lanes(toy.pool, 1)
+    now = SystemClock().now()
+    records = outgoing(*[b"%d" % n for n in range(50)])
+    async with toy.pool.acquire() as conn, conn.transaction():
+        assert await outbox.append(conn, 0, records[:20], now) == 1
+        assert await outbox.append(conn, 0, records[20:], now) == 21
+        one = outgoing(b"a")[0]
+        columns = [[one.event_id, one.event_id], ["t"] * 2, ["k"] * 2, ["{}"] * 2, [b"a"] * 2]
+        assert [tuple(row) for row in await conn.fetch(outbox._APPEND, 0, 2, *columns, now)] == [
+            (51,)
+        ]
+    kept = await toy.pool.fetch("SELECT seq, event_id, payload FROM outbox ORDER BY seq LIMIT 50")
+    assert [tuple(row) for row in kept] == [
+        (seq, record.event_id, record.payload) for seq, record in enumerate(records, 1)
+    ]
+
+
 async def test_how_much_waits_is_told_without_reading_it_all(toy: Any) -> None:
     """By a plan from when the outbox was empty, too: it is kept for the session's life."""
     await outbox.ensure_lanes(toy.pool, 1)

@@ -15,17 +15,19 @@ WITH lanes AS (SELECT generate_series(0, $1 - 1)::smallint AS lane),
 INSERT INTO relay (lane) SELECT lane FROM lanes ON CONFLICT DO NOTHING
 """
 
-# The row lock on the lane is held to the commit: sequence order is commit order, without gaps.
+# The row lock on the lane is held to the commit: sequence order is commit order, without gaps. Rows are
+# unnested in the list, where the server keeps them in no store of their own, and none comes back.
 _APPEND = """
 WITH drawn AS (
     UPDATE outbox_lane SET head = head + $2 WHERE lane = $1 RETURNING head - $2 AS base
+),
+appended AS (
+    INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)
+    SELECT $1, base + generate_series(1, $2), unnest($3::uuid[]), unnest($4::text[]),
+           unnest($5::text[]), unnest($6::text[]), unnest($7::bytea[]), $8
+    FROM drawn
 )
-INSERT INTO outbox (lane, seq, event_id, topic, record_key, headers, payload, recorded_at)
-SELECT $1, drawn.base + o.n, o.event_id, o.topic, o.record_key, o.headers, o.payload, $8
-FROM drawn,
-     unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-     WITH ORDINALITY AS o (event_id, topic, record_key, headers, payload, n)
-RETURNING seq
+SELECT base + 1 FROM drawn
 """
 
 _PAGE = """
@@ -92,7 +94,7 @@ async def append(
 
     The lane stays locked until the transaction ends.
     """
-    rows = await conn.fetch(
+    first: int | None = await conn.fetchval(
         _APPEND,
         lane,
         len(records),
@@ -103,8 +105,7 @@ async def append(
         [record.payload for record in records],
         now,
     )
-    assert len(rows) == len(records), f"outbox lane {lane} took {len(rows)} of {len(records)}"
-    first: int = min(row[0] for row in rows)
+    assert first is not None, f"there is no outbox lane {lane}"
     return first
 
 
