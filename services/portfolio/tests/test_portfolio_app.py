@@ -4,7 +4,8 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import psycopg
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from tally_contracts.catalogue import expand
 from tally_contracts.funding_sources import PayInRefunded, ReceivableOpened
 from tally_embedded import TopicSpec, ensure_topics
+from tally_messaging import pace
 from tally_portfolio.app import SCHEMA, build_app
 from tally_portfolio.handlers import TOPICS
 from tally_portfolio.rebuild import HistoryIncomplete, Rebuilt, rebuild
@@ -45,6 +47,15 @@ def test_the_read_api_does_not_start_without_a_key_to_know_the_gateway_by(key: s
             read_port=8090,
             internal_key=None if key is None else SecretStr(key),
         )
+
+
+def test_facts_of_many_payments_wait_for_each_other() -> None:
+    """Two thousand facts a second leave the view its whole pause."""
+    dsn = SecretStr("postgresql://role:password@host/database")
+    settings = PortfolioSettings(environment="test", kafka="127.0.0.1:1", postgres_dsn=dsn)
+    facts = cast("Any", [SimpleNamespace(value=b"x" * 1_000)] * 800)
+    pause = pace.interval_s(settings, facts, len(facts), gathered_s=0.4)
+    assert pause == settings.batch_interval_ms / 1_000
 
 
 class Running:

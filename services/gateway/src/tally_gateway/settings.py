@@ -61,6 +61,14 @@ class GatewaySettings(MessagingSettings):
         validation_alias="TALLY_GATEWAY_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the gateway schema",
     )
+    # The pause between two batches shrinks as they fill: these are worth waiting for under load, too.
+    batch_records_max: int = Field(default=4_000, ge=1, le=5_000)
+    batch_bytes_max: int = Field(
+        default=4_194_304,
+        ge=1_000,
+        le=50_000_000,
+        description="records beyond it go into a transaction of their own",
+    )
     batch_interval_ms: int = Field(
         default=400,
         ge=0,

@@ -12,6 +12,14 @@ class PortfolioSettings(ReadSettings):
         validation_alias="TALLY_PORTFOLIO_POSTGRES_DSN",
         description="postgresql://role:password@host:port/database of the portfolio schema",
     )
+    # A payment touches the same rows of sums several times within a second: in one batch, each once.
+    batch_records_max: int = Field(default=4_000, ge=1, le=5_000)
+    batch_bytes_max: int = Field(
+        default=4_194_304,
+        ge=1_000,
+        le=50_000_000,
+        description="records beyond it go into a transaction of their own",
+    )
     batch_interval_ms: int = Field(
         default=400,
         ge=0,
