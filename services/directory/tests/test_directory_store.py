@@ -126,30 +126,42 @@ def batch(bench: Any, size: int, start: int) -> list[Any]:
     return work
 
 
+async def statements(bench: Any, *events: Any) -> list[str]:
+    """What a batch sends, BEGIN and COMMIT apart."""
+    seen: list[str] = []
+
+    def note(query: Any) -> None:
+        if not query.query.startswith(("BEGIN", "COMMIT", "SELECT pg_advisory_unlock_all")):
+            seen.append(query.query)
+
+    records = [bench.record(event) for event in events]
+    async with bench.pool.acquire() as only:
+        only._con.add_query_logger(note)
+    assert bench.pool.get_size() == 1, "one session, so that every statement is seen"
+    await bench.process(*records)
+    async with bench.pool.acquire() as only:
+        only._con.remove_query_logger(note)
+    return seen
+
+
 async def test_a_batch_sends_the_same_statements_whatever_its_size(planted: Any) -> None:
-    async def statements(*events: Any) -> list[str]:
-        seen: list[str] = []
-
-        def note(query: Any) -> None:
-            if not query.query.startswith(("BEGIN", "COMMIT", "SELECT pg_advisory_unlock_all")):
-                seen.append(query.query)
-
-        records = [planted.record(event) for event in events]
-        async with planted.pool.acquire() as only:
-            only._con.add_query_logger(note)
-        assert planted.pool.get_size() == 1, "one session, so that every statement is seen"
-        await planted.process(*records)
-        async with planted.pool.acquire() as only:
-            only._con.remove_query_logger(note)
-        return seen
-
     # The first batch of a session also asks the server about types.
     sent = [
-        await statements(*batch(planted, size, start))
+        await statements(planted, *batch(planted, size, start))
         for size, start in ((2, 5000), (2, 0), (60, 1000))
     ]
     assert sent[1] == sent[2]
     assert len(sent[2]) <= 27, "inbox, turn, 15 questions, what has changed, answers, outbox"
+
+
+async def test_money_that_arrives_asks_for_whose_it_is_alone(planted: Any) -> None:
+    await planted.process(*(planted.record(planted.pay_in("contact:known")) for _ in range(2)))
+    sent = await statements(planted, planted.pay_in("contact:known"))
+    assert len(sent) <= 7, (
+        "inbox, what is set aside, turn, merged ones, wallets, references, parties"
+    )
+    found = await statements(planted, planted.pay_in("contact:new"))
+    assert len(found) <= 12, "and a party, its reference and its wallet, told"
 
 
 async def test_no_question_reads_a_table_from_end_to_end(planted: Any) -> None:

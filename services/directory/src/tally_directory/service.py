@@ -75,7 +75,9 @@ class Directory:
         if assets:
             await saving.keep_assets(uow.conn, sorted(set(assets)), uow.now)
         commands = [m.event for m in messages if isinstance(m.event, DirectoryCommand)]
-        known = await reading.answers(uow.conn, [command.command_id for command in commands])
+        known: dict[str, Answer] = {}
+        if commands:
+            known = await reading.answers(uow.conn, [command.command_id for command in commands])
         tokens = {id(command): self._token(command) for command in commands}
         world = await reading.read(uow.conn, self._asked([m.event for m in messages], tokens))
         fresh: list[tuple[object, ...]] = []
@@ -100,7 +102,10 @@ class Directory:
             await saving.keep_answers(uow.conn, fresh, uow.now)
 
     def _asked(self, events: Sequence[Event], tokens: Mapping[int, str | None]) -> Asked:
-        asked = Asked(tokens={token for token in tokens.values() if token is not None})
+        asked = Asked(
+            tokens={token for token in tokens.values() if token is not None},
+            acts=any(isinstance(event, DirectoryCommand) for event in events),
+        )
         for event in events:
             if isinstance(event, DirectoryCommand):
                 self._ask_for(asked, event)

@@ -163,6 +163,8 @@ WHERE command_id = ANY($1::text[])
 class Asked:
     """What a batch names: ids of anything, and what is looked up by other keys.
 
+    Without `acts` nothing is decided but whose money is that arrives: parties, references and wallets
+    are read alone.
     `merges`: two of the parties may become one.
     """
 
@@ -176,6 +178,7 @@ class Asked:
     names: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
+    acts: bool = True
     merges: bool = False
 
 
@@ -203,15 +206,21 @@ async def answers(conn: Session, command_ids: Sequence[str]) -> dict[str, Answer
 
 async def read(conn: Session, asked: Asked) -> World:
     """All rows that the batch may need, with the ancestors of every party in them."""
+
+    async def for_acts(
+        query: str, row_of: Callable[[Record], tuple[K, V]], *arguments: list[str]
+    ) -> Shelf[K, V]:
+        return await _shelf(conn, query, row_of, *arguments) if asked.acts else Shelf()
+
     merged = await conn.fetch(_WENT_ON_AS, sorted(asked.ids))
     ids = sorted(asked.ids.union(row[0] for row in merged))
-    contacts = await _shelf(conn, _CONTACTS, _contact, ids, sorted(asked.tokens))
-    verifications = await _shelf(conn, _VERIFICATIONS, _verification, ids)
-    connections = await _shelf(conn, _CONNECTIONS, _connection, ids)
-    grants = await _shelf(conn, _GRANTS, _grant, ids)
+    contacts = await for_acts(_CONTACTS, _contact, ids, sorted(asked.tokens))
+    verifications = await for_acts(_VERIFICATIONS, _verification, ids)
+    connections = await for_acts(_CONNECTIONS, _connection, ids)
+    grants = await for_acts(_GRANTS, _grant, ids)
     shared = sorted({*ids} | {grant.wallet for grant in grants.values()})
     wallets = await _shelf(conn, _WALLETS, _wallet, shared, sorted(asked.accounts))
-    approvals = await _shelf(conn, _APPROVALS, _approval, ids)
+    approvals = await for_acts(_APPROVALS, _approval, ids)
     named = asked.references | {reference_of(contact.token) for contact in contacts.values()}
     references = await _shelf(conn, _REFERENCES, _reference, sorted(named.union(ids)))
     # Only where somebody is named: nearly no batch asks.
@@ -240,24 +249,25 @@ async def read(conn: Session, asked: Asked) -> World:
     tenants = sorted(asked.tenants | {EVERY_TENANT, *(p.tenant for p in parties.values())})
     known = sorted(party_id for party_id, _ in parties.items())
     codes = sorted(asked.currencies)
+    assets = await conn.fetch(_ASSETS, codes) if asked.acts else []
     return World(
         parties=parties,
         namings=namings,
         consents=consents,
         references=references,
-        relation_types=await _shelf(
-            conn, _RELATION_TYPES, _relation_type, tenants, sorted(asked.relations)
+        relation_types=await for_acts(
+            _RELATION_TYPES, _relation_type, tenants, sorted(asked.relations)
         ),
         connections=connections,
-        roles=await _shelf(conn, _ROLES, _role, known, sorted(asked.persons)),
+        roles=await for_acts(_ROLES, _role, known, sorted(asked.persons)),
         contacts=contacts,
         verifications=verifications,
         wallets=wallets,
         grants=grants,
-        memberships=await _shelf(conn, _MEMBERSHIPS, _membership, known),
-        funding_details=await _shelf(conn, _FUNDING_DETAILS, _funding_details, known, codes),
+        memberships=await for_acts(_MEMBERSHIPS, _membership, known),
+        funding_details=await for_acts(_FUNDING_DETAILS, _funding_details, known, codes),
         approvals=approvals,
-        currencies=frozenset(iso_currencies()) | {r[0] for r in await conn.fetch(_ASSETS, codes)},
+        currencies=frozenset(iso_currencies()) | {row[0] for row in assets},
     )
 
 
