@@ -4,30 +4,20 @@ Every service runs; each test has parties of its own. Webhooks are those of one 
 the gateway is told when it starts, as an operator tells it.
 """
 
-import base64
 import json
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
 
-from tally_bankfiles.camt import (
-    Account,
-    BankTransactionCode,
-    EntryTransaction,
-    Statement,
-    StatementEntry,
-    write_camt053,
-)
 from tally_cli.demo.api import Client
 from tally_cli.publishing import publication, publish
 from tally_contracts.base import Event, PositiveAmount, Where, Who, Why
 from tally_contracts.directory import RegisterParty
 from tally_contracts.funding import Beneficiary, FundingReceived, Originator
-from tally_money import Money, currency
 from tally_runtime import Ids, SystemClock, derived_id
 from tally_security.webhooks import WebhookSecrets, sign_stripe
 
+from .bank_statement import statement
 from .conftest import SWIFT, Whole
 from .stage import Cast, eventually, money
 
@@ -118,48 +108,6 @@ def charge(shop: Cast, payee: str, minor: int) -> dict[str, Any]:
             "tally_party": shop.ids[payee],
         },
     }
-
-
-def statement(lines: list[tuple[str, int]]) -> str:
-    """A bank statement (camt.053) of euro credits with what their payers wrote, in base64."""
-    euro, day, name = currency("EUR"), date(2026, 9, 21), _IDS.uuid7().hex[-12:]
-    entries = tuple(
-        StatementEntry(
-            index=number,
-            line=0,
-            amount=Money(minor, euro),
-            credit=True,
-            booking_date=day,
-            value_date=day,
-            account_servicer_ref=f"{name}-{number}",
-            bank_transaction_code=BankTransactionCode(
-                domain="PMNT", family="RCDT", sub_family="ESCT"
-            ),
-            transactions=(
-                EntryTransaction(
-                    amount=Money(minor, euro),
-                    credit=True,
-                    account_servicer_ref=f"{name}-{number}",
-                    unstructured=(text,),
-                ),
-            ),
-        )
-        for number, (text, minor) in enumerate(lines)
-    )
-    total = sum(minor for _, minor in lines)
-    written = Statement(
-        message_id=f"{name}-message",
-        id=f"{name}-statement",
-        account=Account(f"90{int(name, 16) % 10**9:09d}", is_iban=False),
-        currency=euro,
-        created_at=datetime.combine(day, time(18), UTC),
-        opening=Money(0, euro),
-        opening_date=day,
-        closing=Money(total, euro),
-        closing_date=day,
-        entries=entries,
-    )
-    return base64.b64encode(write_camt053(written)).decode()
 
 
 async def refused(client: Client, path: str, body: Any) -> str:

@@ -8,11 +8,15 @@ from typing import Any, ClassVar, Final
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of problem: HTTP status, what it is called, and what to do about it in general."""
+    """One kind of problem: HTTP status, what it is called, and what to do about it in general.
+
+    `field`: the header that is always what is wrong.
+    """
 
     status: int
     title: str
     remedy: str
+    field: str | None = None
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -26,11 +30,13 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "A command needs an Idempotency-Key",
             "Send a header Idempotency-Key of 1 to 128 printable characters, new for each command and "
             "the same for each repetition of it.",
+            "Idempotency-Key",
         ),
         "prefer_invalid": Kind(
             400,
             "The header Prefer cannot be read",
             "Send Prefer: wait=N with N from 0 to 30 seconds.",
+            "Prefer",
         ),
         "cursor_invalid": Kind(
             400, "The cursor is none of ours", "Send the cursor of an earlier answer as it came."
@@ -104,6 +110,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             409,
             "The Idempotency-Key was used for another request",
             "Send a new key for a new command, or the same request for the same key.",
+            "Idempotency-Key",
         ),
         "import_cancelled": Kind(
             409,
@@ -191,6 +198,8 @@ class Problem(GatewayError):  # noqa: N818 - named for what RFC 9457 calls it
         return self.problem_code or self.kind
 
 
-def not_found() -> Problem:
-    """The one answer for what is not there and for what must not be seen."""
-    return Problem("not_found", "Nothing of this id can be seen with these credentials.")
+def not_found(field: str | None = None) -> Problem:
+    """The one answer for what is not there and for what must not be seen; `field` is what named it."""
+    return Problem(
+        "not_found", "Nothing of this id can be seen with these credentials.", pointer=field
+    )

@@ -246,7 +246,7 @@ def check_access(request: Request, world: World) -> None:
                 raise _mandate_missing(about.field)
             if about.access is Access.OWN_WORD:
                 raise _not_its_own_word(about.field)
-        raise not_found()
+        raise not_found(f"/{about.field}")
 
 
 def _mandate_missing(field: str) -> Problem:

@@ -31,6 +31,7 @@ _REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
     "amount_not_positive": ("amount_not_positive", "give an amount above zero"),
     "too_many_decimals": ("too_many_decimals", "give as many decimals as the currency has"),
     "unknown_currency": ("unknown_currency", "give an ISO 4217 code"),
+    "bad_base64": ("bad_base64", "send the bytes in base64, whole and with its padding"),
     "time_not_utc": ("time_not_utc", "give a time in UTC that ends in Z"),
 }
 
@@ -48,8 +49,9 @@ def document(problem: Problem, correlation_id: str) -> dict[str, Any]:
         "correlation_id": correlation_id,
         **problem.extra,
     }
-    if problem.pointer is not None:
-        body["field"] = problem.pointer
+    field = problem.pointer or kind.field
+    if field is not None:
+        body["field"] = field
     if problem.errors:
         body["errors"] = [
             {

@@ -28,7 +28,7 @@ from tally_gateway.bell import heard_within
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.access import OPERATOR, Access, World, reaches
 from tally_gateway.domain.outcomes import REFUSED, refusal_of
-from tally_gateway.errors import Problem, not_found
+from tally_gateway.errors import FieldError, Problem, not_found
 from tally_gateway.intake import COMMAND_PREFIX
 from tally_gateway.intake import Request as Asking
 from tally_gateway.routes import ROUTES
@@ -245,6 +245,12 @@ async def _decided(gateway: Gateway, caller: Caller, command: Command) -> Respon
             problem_code=refusal.code,
             pointer=refusal.field,
             remedy=refusal.remedy,
+            errors=tuple(
+                FieldError(
+                    each.field, each.code, "This place keeps it from being taken.", each.remedy
+                )
+                for each in refusal.faults
+            ),
             headers={"Content-Location": f"/v1/commands/{command.id}"},
         )
     return answer(await _shown(gateway, caller, command))

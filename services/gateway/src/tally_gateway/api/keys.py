@@ -142,7 +142,7 @@ def _make(gateway: Gateway, kind: str, path: str, name: str) -> Route:
 
         async def unit(uow: UnitOfWork) -> tuple[Credential, str | None]:
             await scoped(uow.conn, EVERY_TENANT)
-            tenant = await _tenant_of(uow.conn, caller, body.party or caller.party)
+            tenant = await _tenant_of(uow.conn, caller, body.party or caller.party, "/party")
             made, text = recognising.make(
                 gateway.ids,
                 NewCredential(
@@ -288,13 +288,13 @@ async def _reached(conn: Connection, caller: Caller, kind: str, credential_id: s
     return found
 
 
-async def _tenant_of(conn: Connection, caller: Caller, party: str) -> str:
+async def _tenant_of(conn: Connection, caller: Caller, party: str, field: str | None = None) -> str:
     """The tenant of a party in the caller's own tree; a connection gives no right to credentials."""
     if party == OPERATOR and caller.is_operator:
         return OPERATOR_TENANT
     nodes = await tree.nodes(conn, [party])
     if party not in nodes or not reaches(World(nodes), caller.party, party, Access.MANAGE):
-        raise not_found()
+        raise not_found(field)
     return nodes[party].tenant
 
 

@@ -51,7 +51,7 @@ _PROBLEM_SCHEMA: Final = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "remedy": {"type": "string", "description": "what to do"},
-        "field": {"type": "string", "description": "JSON pointer into the body"},
+        "field": {"type": "string", "description": "JSON pointer into the body, or a header"},
         "correlation_id": {"type": "string"},
         "challenge": {"type": "string", "description": "of step_up_required: what the code is for"},
         "expires_at": {

@@ -75,7 +75,9 @@ def operations(gateway: Gateway) -> Iterator[Route]:
         except BodyTooLarge as error:
             raise Problem("body_too_large", str(error)) from None
         except WebhookRefused as error:
-            raise Problem("credentials_invalid", str(error), problem_code=error.code) from None
+            raise Problem(
+                "credentials_invalid", str(error), problem_code=error.code, pointer=STRIPE_HEADER
+            ) from None
         if len(raw) > _BODY_BYTES_MAX:
             raise Problem("body_too_large", f"A webhook has at most {_BODY_BYTES_MAX} bytes here.")
         digest = hashlib.sha256(raw).digest()

@@ -9,6 +9,9 @@ from tally_gateway.domain.concerns import is_refusal
 
 SUCCEEDED, REFUSED = "succeeded", "refused"
 
+_DOCUMENT, _CONTENT = "/document", "/content"
+"""Where a body holds a rule, and a bank's file."""
+
 # These come along with what a command leads to, by another topic, and may overtake it: a statement's
 # lines are told one by one, and the statement itself answers for all.
 _ALONG: Final = frozenset({"funding.pay_in.received.v1"})
@@ -24,6 +27,15 @@ _NOT_TO_BE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in a document that a command had with it; `field` points into the document, too."""
+
+    field: str
+    code: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a command was refused; `field` is a JSON pointer into what was sent."""
 
@@ -31,6 +43,7 @@ class Refusal:
     detail: str
     field: str | None
     remedy: str | None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,8 @@ def state_of(event_type: str, payload: Mapping[str, Any]) -> str:
 def refusal_of(payload: Mapping[str, Any]) -> Refusal:
     """Why, as the fact that refused a command says it, or as its code is explained here."""
     code = str(payload.get("code") or payload.get("reason_code") or "command_refused")
+    if "file_name" in payload:
+        return _of_a_file(code, payload)
     reason = _REASONS.get(code)
     return Refusal(
         code=code,
@@ -124,4 +139,15 @@ def refusal_of(payload: Mapping[str, Any]) -> Refusal:
         ),
         field=payload.get("field") or (reason.field if reason else None),
         remedy=payload.get("remedy") or (reason.remedy if reason else None),
+        faults=tuple(
+            Fault(f"{_DOCUMENT}{fault['pointer']}", fault["code"], fault["remedy"])
+            for fault in payload.get("faults") or ()
+        ),
     )
+
+
+def _of_a_file(code: str, payload: Mapping[str, Any]) -> Refusal:
+    """Of a file its own words name the place: an element or a tag, and the line."""
+    line, named = payload.get("line"), payload["field"]
+    place = f"line {line}, {named}" if line else str(named)
+    return Refusal(code, f"Nothing of the file was booked: {place}.", _CONTENT, payload["remedy"])

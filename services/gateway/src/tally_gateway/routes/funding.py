@@ -5,7 +5,8 @@ import gzip
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from tally_contracts import funding, funding_rules, funding_sources
 from tally_contracts.base import TypeId, Who
@@ -23,8 +24,19 @@ _RULE: Final = '{"schema": "rule.v2", "name": "standard", "version": 1}'
 _BY_THE_CALLER: Final = frozenset({"company"})
 """Whose rule it is follows from who publishes it."""
 
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise PydanticCustomError("bad_base64", "is no base64") from error
+    return text
+
+
 StatementFile = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=900_000)
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=900_000),
+    AfterValidator(_base64),
 ]
 
 
