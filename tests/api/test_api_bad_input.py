@@ -132,6 +132,84 @@ async def test_a_missing_or_wrong_why_is_refused_by_every_command_that_takes_one
             assert first(found) == (422, code, field)
 
 
+async def test_a_party_nobody_knows_is_named_and_gets_neither_money_nor_a_say(cast: Cast) -> None:
+    nobody, company, why = Ids().new("party"), cast.ids["company"], cast.why("order:1")
+    wallet = await cast.wallet("company")
+    made = await cast["company"].do(
+        "/v1/programs", {"program": cast.program, "company": company, "title": "A program"}
+    )
+    program = f"/v1/programs/{made['subject']}"
+    agreement = {
+        "payer": company,
+        "payee": cast.ids["partner"],
+        "amount": money("1.00"),
+        "condition": {"kind": "date", "at": FAR},
+        "deadline": FAR,
+        "why": why,
+    }
+    payable = {
+        "document": "invoice",
+        "number": "INV-1",
+        "payer": company,
+        "payee": cast.ids["partner"],
+        "amount": money("1.00"),
+        "due": "2026-12-31",
+        "kind": "payables",
+        "settled_by": "pay_in",
+        "why": why,
+    }
+    pay_in = {
+        "external_id": "x-1",
+        "amount": money("1.00"),
+        "originator": {"reference": "customer-1"},
+        "company": company,
+        "beneficiary": {"party": nobody},
+        "value_date": "2026-09-21",
+        "why": why,
+    }
+    expected = {
+        "kind": "invoice",
+        "reference": "INV-1",
+        "amount": money("1.00"),
+        "currency": "EUR",
+        "company": company,
+        "beneficiary": {"party": nobody},
+        "program": cast.program,
+        "why": why,
+    }
+    approvers = {"kind": "approval", "approvers": [company, nobody], "needed": 1}
+    to_nobody = {"to": {"party": nobody}, "percent": "10"}
+    asked: list[tuple[str, str, dict[str, Any], int, str]] = [
+        ("aggregator", "/v1/parties", {"kind": "payee", "parent": nobody, "reason": "x"}, 404, "/parent"),
+        ("company", "/v1/pay-ins", {**pay_in, "company": nobody}, 404, "/company"),
+        ("company", "/v1/pay-ins", pay_in, 422, "/beneficiary/party"),
+        ("company", "/v1/expectations", expected, 422, "/beneficiary/party"),
+        ("company", "/v1/agreements", {**agreement, "payee": nobody}, 422, "/payee"),
+        ("company", "/v1/agreements", {**agreement, "arbiter": nobody}, 422, "/arbiter"),
+        ("company", "/v1/agreements", {**agreement, "condition": approvers}, 422, "/condition/approvers/1"),
+        ("company", f"{program}/budgets", {"holder": nobody, "amount": money("1.00"), "wallet": wallet["account"], "why": why}, 422, "/holder"),
+        ("company", f"{program}/payables", {**payable, "payee": nobody}, 422, "/payee"),
+        ("company", f"{program}/payments", {"holder": company, "payee": nobody, "amount": money("1.00"), "rail": "wallet", "kind": "payables", "why": why}, 422, "/payee"),
+        ("company", "/v1/designations", {"owner": "event:e", "to_owner": nobody, "why": why}, 404, "/to_owner"),
+        ("company", "/v1/claims", {"owner": "event:e", "expires_at": FAR, "expires_to": nobody, "why": why}, 422, "/expires_to"),
+        ("company", f"/v1/wallets/{wallet['wallet_id']}/grants", {"to_party": nobody, "fields": ["balance"], "reason": "x"}, 422, "/to_party"),
+        ("company", "/v1/connections", {"from_party": company, "to_party": nobody, "access": "pay", "reason": "x"}, 422, "/to_party"),
+        ("company", f"/v1/parties/{company}/relations", {"party": nobody, "relation": "supplier", "reason": "x"}, 422, "/party"),
+        ("aggregator", "/v1/api-keys", {"label": "x", "party": nobody, "scopes": ["wallets:read"]}, 404, "/party"),
+        ("aggregator", "/v1/rules", rule(cast, to_nobody, REST), 422, "/document/lines/0/to/party"),
+        ("aggregator", "/v1/rules", rule(cast, {"to": {"group": nobody}, "percent": "10"}, REST), 422, "/document/lines/0/to/group"),
+        ("aggregator", "/v1/rules/lint", rule(cast, REST, match={"companies": [nobody]}), 422, "/document/match/companies/0"),
+    ]  # fmt: skip
+    async with nothing_changes(cast):
+        for by, path, body, status, field in asked:
+            found = await problem(cast[by], path, body)
+            assert (found["status"], found["field"]) == (status, field), (path, found)
+            assert found["code"] == ("not_found" if status == 404 else "unknown_party"), path
+    # An own word for somebody is no id of a party, and tags are the payer's words.
+    tagged = {"programs": [cast.program], "tags": {"site": [nobody]}}
+    await cast["aggregator"].do("/v1/rules", rule(cast, REST, match=tagged))
+
+
 async def test_a_party_is_never_below_itself(cast: Cast) -> None:
     async with nothing_changes(cast):
         for name in ("company", "partner"):
@@ -302,6 +380,9 @@ async def test_a_statement_that_does_not_balance_is_refused_whole_and_names_the_
         for content, code in ((no_file, "xml_encoding"), ("abcde", "bad_base64")):
             found = await problem(operator, "/v1/statements", {**body, "content": content})
             assert first(found) == (422, code, "/content")
+        nobody = {**body, "company": Ids().new("party")}
+        found = await problem(operator, "/v1/statements", nobody)
+        assert first(found) == (422, "unknown_party", "/company")
     done = await operator.do("/v1/statements", body)
     assert done["outcome"]["data"]["pay_ins"] == 2
 

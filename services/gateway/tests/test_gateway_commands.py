@@ -1,6 +1,7 @@
 """Commands: taken in once, answered by their outcome, refused with a code, closed to others."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -417,3 +418,27 @@ async def test_several_wrong_fields_are_named_at_once(bench: Bench) -> None:
     aggregator, _ = await tree(bench)
     answered = await bench.post("/v1/payouts", aggregator, {"wallet": "w", "amount": 3})
     assert {each["field"] for each in answered.json()["errors"]} == {"/wallet", "/amount", "/why"}
+
+
+async def test_a_document_is_nested_as_deep_as_anybody_likes_and_parties_in_it_are_found(
+    bench: Bench,
+) -> None:
+    aggregator, _ = await tree(bench)
+    known, nobody = party("acme"), "party_01h455vb4pex5vsknk084sn02q"
+
+    async def lint(document: str) -> tuple[int, str | None]:
+        answered = await bench.post("/v1/rules/lint", aggregator, {"document": document})
+        return answered.status_code, answered.json().get("field")
+
+    for depth in (900, 100_000):
+        assert await lint("[" * depth + "]" * depth) == (202, None)
+    for named, answer in (
+        ({"lines": [{"to": {"party": known}}]}, (202, None)),
+        ({"lines": [{"to": {"party": nobody}}]}, (422, "/document/lines/0/to/party")),
+        (
+            {"to": {"group": known, "weights": {nobody: 1}}},
+            (422, f"/document/to/weights/{nobody}"),
+        ),
+        ({"match": {"tags": {"site": [nobody]}}}, (202, None)),
+    ):
+        assert await lint(json.dumps(named)) == answer

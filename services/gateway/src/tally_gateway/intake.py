@@ -4,6 +4,7 @@ Load what the requests are about, decide who may ask what, take their Idempotenc
 commands and put them into the outbox: a constant number of statements for however many there are.
 """
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from tally_gateway.domain.access import (
     reaches,
     reaches_thing,
 )
-from tally_gateway.errors import Problem, not_found
+from tally_gateway.errors import FieldError, Problem, not_found
 from tally_gateway.problems import field_errors
 from tally_gateway.routes.model import OPERATOR_TENANT, About, Asked, CommandRoute
 from tally_gateway.sealers import Sealers
@@ -33,6 +34,7 @@ from tally_security.internal import Persona
 from tally_security.sealing import SealingError
 
 COMMAND_PREFIX = "cmd"
+_PARTY = re.compile(r"party_[0-9a-hjkmnp-tv-z]{26}")
 _SAID = ("to_wallet", "instrument", "wallet")
 """Where money goes, or comes from: the first of these is told to the person who confirms."""
 
@@ -58,6 +60,10 @@ class Request:
             return self.path[about.field]
         value = getattr(self.body, about.field, None)
         return value if isinstance(value, str) else None
+
+    def names(self) -> list[tuple[str, str]]:
+        """Places and ids of parties that have to be there."""
+        return [one for one in self.route.names(self.body) if _PARTY.fullmatch(one[1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ class Intake:
     def _build(self, uow: UnitOfWork, request: Request, world: World) -> _Built:
         route = request.route
         check_access(request, world)
+        _check_names(request, world)
         made = {name: uow.ids.new(prefix) for name, prefix in route.makes.items()}
         tenant = _tenant(request, world, made)
         command_id = uow.ids.new(COMMAND_PREFIX)
@@ -249,6 +256,24 @@ def check_access(request: Request, world: World) -> None:
         raise not_found(f"/{about.field}")
 
 
+def _check_names(request: Request, world: World) -> None:
+    """Raise a problem where a party is named that is not there: money or a say of its would be nobody's."""
+    unknown = [(place, named) for place, named in request.names() if named not in world.nodes]
+    if unknown:
+        remedy = "Register the party first, or correct the id."
+        raise Problem(
+            "command_refused",
+            f"There is no party {unknown[0][1]}.",
+            problem_code="unknown_party",
+            pointer=unknown[0][0],
+            remedy=remedy,
+            errors=tuple(
+                FieldError(place, "unknown_party", f"There is no party {named}.", remedy)
+                for place, named in unknown
+            ),
+        )
+
+
 def _mandate_missing(field: str) -> Problem:
     return Problem(
         "scope_missing",
@@ -281,6 +306,7 @@ async def load_world(conn: Connection, requests: Sequence[Request]) -> World:
     things = await tree.things(conn, {named for is_thing, named in asked if is_thing} | owners)
     parties = {named for is_thing, named in asked if not is_thing}
     parties |= {party for thing in things.values() for party in thing.parties}
+    parties |= {named for request in requests for _, named in request.names()}
     principals = {request.caller.party for request in requests} - {OPERATOR}
     nodes = await tree.nodes(conn, parties | principals)
     beyond = [node.party for node in nodes.values() if principals != {node.party}]

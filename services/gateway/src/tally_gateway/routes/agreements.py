@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints
 
 from tally_contracts import funding_claims, funding_escrow, funding_unclaimed
-from tally_gateway.routes.model import About, Asked, CommandRoute
+from tally_gateway.routes.model import About, Asked, CommandRoute, named_at
 
 AGREEMENTS, CLAIMS, UNCLAIMED = "agreements:write", "claims:write", "unclaimed:write"
 _PAYER: Final = "party_01h455vb4pex5vsknk084sn02q"
@@ -15,6 +15,7 @@ _PAYEE: Final = "party_01h455vb4pex5vsknk084sn02r"
 _USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "1000.00"}
 _WHY: Final = {"program": "escrow", "event": "contract:9", "reason": "Contract 9"}
 _REPORT: Final = {"program": "unclaimed", "event": "report-2029", "reason": "Yearly report"}
+_CONCERNED: Final = ("payee", "arbiter", "condition.approvers", "condition.presenter")
 _AGREEMENT: Final = (About("agreement_id", is_thing=True),)
 
 ClaimCode = Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=r"^[!-~]+$")]
@@ -117,7 +118,8 @@ ROUTES: Final = (
         subject="agreement_id",
         makes={"agreement_id": "agr"},
         about=(About("payer"),),
-        owners=("payer", "payee", "arbiter", "condition.approvers", "condition.presenter"),
+        owners=("payer", *_CONCERNED),
+        names=named_at(*_CONCERNED),
         example={
             "payer": _PAYER,
             "payee": _PAYEE,
@@ -161,6 +163,7 @@ ROUTES: Final = (
         scope=CLAIMS,
         subject="claim_id",
         makes={"claim_id": "claim"},
+        names=named_at("expires_to"),
         example={"owner": "event:race-7", "expires_at": "2026-12-31T00:00:00Z", "why": _WHY},
     ),
     CommandRoute(

@@ -2,16 +2,17 @@
 
 import base64
 import gzip
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from tally_contracts import funding, funding_rules, funding_sources
 from tally_contracts.base import TypeId, Who
 from tally_gateway.domain.access import Access
-from tally_gateway.routes.model import About, Asked, CommandRoute
+from tally_gateway.routes.model import About, Asked, CommandRoute, Named, named_at
 
 PAY_INS, RULES, STATEMENTS = "pay-ins:write", "rules:write", "statements:write"
 _PARTY: Final = "party_01h455vb4pex5vsknk084sn02q"
@@ -40,6 +41,28 @@ StatementFile = Annotated[
 ]
 
 
+def _of_document(body: BaseModel) -> Named:
+    """Parties and groups that a rule document names; what is no document has others to say so."""
+    try:
+        document = json.loads(getattr(body, "document", None) or "null")
+    except (ValueError, RecursionError):
+        return ()
+    # By hand: how deep a document of anybody's is nested is not for the interpreter's stack to bear.
+    found, left = [], [("/document", document)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, str):
+            found.append((place, value))
+        elif isinstance(value, list):
+            left += ((f"{place}/{number}", each) for number, each in enumerate(value))
+        elif isinstance(value, dict):
+            # Tags are the payer's own words, whatever they look like.
+            left += ((f"{place}/{name}", each) for name, each in value.items() if name != "tags")
+            if place.endswith("/weights"):
+                found += ((f"{place}/{name}", name) for name in value)
+    return sorted(found)
+
+
 def _compressed(asked: Asked) -> Mapping[str, Any]:
     content = base64.b64decode(asked.value("content"))
     company = asked.value("company")
@@ -61,6 +84,7 @@ SOURCES: Final = (
         subject="entry_id",
         makes={"entry_id": "entry"},
         about=(About("company"),),
+        names=named_at("beneficiary.party"),
         owners=("company",),
         example={
             "external_id": "cheque-881",
@@ -91,6 +115,7 @@ SOURCES: Final = (
         subject="expectation_id",
         makes={"expectation_id": "expect"},
         about=(About("company"),),
+        names=named_at("beneficiary.party"),
         owners=("company",),
         example={
             "kind": "invoice",
@@ -112,6 +137,7 @@ SOURCES: Final = (
         subject="pay_in_id",
         makes={"match_id": "match"},
         about=_PAY_IN,
+        names=named_at("beneficiary.party"),
         example={
             "beneficiary": {"party": _PAYEE},
             "program": "supplier-payments",
@@ -151,6 +177,7 @@ SOURCES: Final = (
         makes={"import_id": "imp"},
         operator_only=True,
         about=(About("company"),),
+        names=named_at("company"),
         works_out=frozenset({"content"}),
         drops=frozenset({"company"}),
         extra={
@@ -178,6 +205,7 @@ ALLOCATION: Final = (
         subject="rule_id",
         makes={"rule_id": "rule"},
         works_out=_BY_THE_CALLER,
+        names=_of_document,
         example={"document": _RULE},
     ),
     CommandRoute(
@@ -189,6 +217,7 @@ ALLOCATION: Final = (
         subject="rule_id",
         operation="funding_rule_publish_version",
         works_out=_BY_THE_CALLER,
+        names=_of_document,
         about=(About("rule_id", is_thing=True),),
         example={"document": _RULE},
     ),
@@ -210,6 +239,7 @@ ALLOCATION: Final = (
         scope=RULES,
         subject="lint_id",
         makes={"lint_id": "lint"},
+        names=_of_document,
         example={"document": _RULE},
     ),
     CommandRoute(
@@ -220,6 +250,7 @@ ALLOCATION: Final = (
         scope=RULES,
         subject="run_id",
         makes={"run_id": "run"},
+        names=_of_document,
         example={"pay_ins": ["pin_01h455vb4pex5vsknk084sn02q"]},
     ),
     CommandRoute(

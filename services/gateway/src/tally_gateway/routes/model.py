@@ -5,7 +5,7 @@ table. A body is the command less what the gateway knows itself: who acts, when,
 and the ids of what is new.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -73,6 +73,34 @@ class Asked:
 
 Prepare = Callable[[Asked], Mapping[str, Any]]
 
+Named = Iterable[tuple[str, str]]
+"""Where a body names a party (JSON pointer), and its id."""
+
+
+def no_names(_: BaseModel) -> Named:
+    """Of a body that names no party but those its route is about."""
+    return ()
+
+
+def named_at(*places: str) -> Callable[[BaseModel], Named]:
+    """Parties that these fields of a body name, each written as `beneficiary.party`.
+
+    A reference that is no party's id is its owner's own word for somebody, and no matter of the tree.
+    """
+
+    def found(body: BaseModel) -> Named:
+        for place in places:
+            value: Any = body
+            for name in place.split("."):
+                value = getattr(value, name, None)
+            under = "/" + place.replace(".", "/")
+            if isinstance(value, tuple):
+                yield from ((f"{under}/{number}", each) for number, each in enumerate(value))
+            elif isinstance(value, str):
+                yield under, value
+
+    return found
+
 
 @dataclass(frozen=True)
 class CommandRoute:
@@ -81,6 +109,7 @@ class CommandRoute:
     `makes`: ids the gateway gives, as field: prefix. `subject`: the field that says what the
     command is about. `owners`: fields naming the parties, or the things, whose the new thing is.
     `prepare` returns fields it has worked out, and those of `drops` are not in the command.
+    `names`: parties beside those of `about` that have to be there, whoever's they are.
     `operation` is a name of its own where two routes lead to one command. `step_up`: a person confirms
     it with a code, since money of theirs leaves by it, or who may take it, or where codes go, is named
     by it; with `once_reached` only a person who has shown a contact to be theirs, whom a code can reach.
@@ -101,6 +130,7 @@ class CommandRoute:
     extra: Mapping[str, Any] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
     prepare: Prepare | None = None
+    names: Callable[[BaseModel], Named] = no_names
     operator_only: bool = False
     method: str = "POST"
     step_up: bool = False

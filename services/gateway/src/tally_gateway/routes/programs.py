@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from tally_contracts import programs
-from tally_gateway.routes.model import About, CommandRoute
+from tally_gateway.routes.model import About, CommandRoute, named_at
 
 WRITE: Final = "programs:write"
 _PARTY: Final = "party_01h455vb4pex5vsknk084sn02q"
@@ -95,6 +95,7 @@ ROUTES: Final = (
             About("parent", is_thing=True),
         ),
         owners=("program_id", "holder"),
+        names=named_at("holder"),
         example={"holder": _PARTY, "amount": _EUR, "wallet": _ACCOUNT, "why": _WHY},
     ),
     CommandRoute(
@@ -155,6 +156,7 @@ ROUTES: Final = (
         makes={"payable_id": "pbl"},
         fixed={"brought": None},
         about=_PROGRAM,
+        names=named_at("payer", "payee"),
         owners=("program_id",),
         example={
             "document": "invoice",
@@ -189,6 +191,7 @@ ROUTES: Final = (
         makes={"payment_id": "pmt"},
         about=(About("holder"),),
         owners=("program_id", "holder"),
+        names=named_at("payee"),
         example={
             "holder": _PARTY,
             "payee": "party_01h455vb4pex5vsknk084sn02r",
