@@ -132,6 +132,45 @@ async def test_a_missing_or_wrong_why_is_refused_by_every_command_that_takes_one
             assert first(found) == (422, code, field)
 
 
+async def test_a_field_that_nobody_reads_is_refused_wherever_it_stands(cast: Cast) -> None:
+    made = await cast["company"].do(
+        "/v1/programs",
+        {"program": cast.program, "company": cast.ids["company"], "title": "A program"},
+    )
+    policies = f"/v1/programs/{made['subject']}/policies"
+    agreement = {
+        "payer": cast.ids["company"],
+        "payee": cast.ids["partner"],
+        "amount": money("1.00"),
+        "condition": {"kind": "approval", "approvers": [cast.ids["company"]], "needed": 1},
+        "deadline": FAR,
+        "why": cast.why("contract:1"),
+    }
+    limit = {"currency": "EUR", "minimum": "1.00", "maximum": "5.00"}
+    needed = {**agreement["condition"], "quorum": 2}
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        # Without it every rail would be open, which is the opposite of what was meant.
+        (policies, {"version": 1, "policy": {"rail": ["wallet"]}}, "/policy/rail"),
+        (
+            policies,
+            {"version": 1, "policy": {"limits": [limit, {**limit, "most": "1.00"}]}},
+            "/policy/limits/1/most",
+        ),
+        ("/v1/agreements", {**agreement, "condition": needed}, "/condition/quorum"),
+        (
+            "/v1/agreements",
+            {**agreement, "why": {**agreement["why"], "a/b": ""}},
+            "/why/a~1b",
+        ),
+    ]
+    async with nothing_changes(cast):
+        for path, body, field in asked:
+            found = await problem(cast["company"], path, body)
+            assert first(found) == (422, "unknown_field", field)
+    described = (await cast["company"].get("/v1/openapi.json")).json()["components"]["schemas"]
+    assert described["Why"]["additionalProperties"] is False
+
+
 async def test_a_party_nobody_knows_is_named_and_gets_neither_money_nor_a_say(cast: Cast) -> None:
     nobody, company, why = Ids().new("party"), cast.ids["company"], cast.why("order:1")
     wallet = await cast.wallet("company")

@@ -137,6 +137,17 @@ async def test_an_import_reads_no_further_than_a_batch_before_it_has_answered(be
     assert ahead[-1] == ahead[3], "as far at the end as at the beginning"
 
 
+async def test_a_field_within_a_row_that_nobody_reads_is_refused_with_its_place(
+    bench: Bench,
+) -> None:
+    key, mine, _ = await grown(bench)
+    row = payout(mine)
+    sent = await send(bench, key, ndjson([{**row, "why": {**row["why"], "mood": "good"}}, row]))
+    found = await answers(bench, key, sent.json()["id"])
+    assert [each["code"] for each in found] == ["unknown_field", None]
+    assert found[0]["field"] == "/why/mood"
+
+
 async def test_an_upload_that_broke_off_goes_on_and_nothing_is_done_twice(bench: Bench) -> None:
     key, mine, _ = await grown(bench)
     all_rows = [payout(mine, f"{number}.00") for number in range(1, 1201)]

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 from tally_gateway.credentials import Caller
 from tally_gateway.domain.rows import Row, rows
 from tally_gateway.errors import KINDS as KINDS_OF_PROBLEMS
-from tally_gateway.errors import Problem
+from tally_gateway.errors import FieldError, Problem
 from tally_gateway.intake import Intake, Request, row_tenant
-from tally_gateway.problems import field_errors
+from tally_gateway.problems import field_errors, unread
 from tally_gateway.routes import directory, funding, payouts
 from tally_gateway.routes.model import CommandRoute
 from tally_gateway.store import EVERY_TENANT, scoped
@@ -163,17 +163,22 @@ def _read(row: Row, route: CommandRoute) -> BaseModel | RowAnswer:
             row.number, b"", code="malformed_row", detail=row.fault, remedy=_ROW_REMEDY
         )
     try:
-        return route.body.model_validate(row.fields)
+        body = route.body.model_validate(row.fields)
     except ValidationError as error:
-        first = field_errors(error)[0]
-        return RowAnswer(
-            row.number,
-            b"",
-            code=first.code,
-            field=first.field,
-            detail=first.detail,
-            remedy=first.remedy,
-        )
+        return _wrong(row.number, field_errors(error)[0])
+    nobodys = next(unread(body, row.fields), None)
+    return body if nobodys is None else _wrong(row.number, nobodys)
+
+
+def _wrong(number: int, error: FieldError) -> RowAnswer:
+    return RowAnswer(
+        number,
+        b"",
+        code=error.code,
+        field=error.field,
+        detail=error.detail,
+        remedy=error.remedy,
+    )
 
 
 def _refused(number: int, problem: Problem) -> RowAnswer:

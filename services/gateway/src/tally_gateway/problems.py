@@ -1,9 +1,9 @@
 """Problems as documents (RFC 9457), and what Pydantic says of a body as fields with remedies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tally_gateway.errors import KINDS, FieldError, Problem
@@ -71,6 +71,25 @@ def field_errors(error: ValidationError, *, under: str = "") -> tuple[FieldError
         _field_error(detail, under)
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def unread(value: object, given: object, under: str = "") -> Iterator[FieldError]:
+    """Each field that was sent within a body, and that nobody reads: it was meant to say something.
+
+    Contracts ignore such fields, since facts of later versions have more; a request has none of those.
+    """
+    if isinstance(value, BaseModel) and isinstance(given, Mapping):
+        names = {info.alias or name: name for name, info in type(value).model_fields.items()}
+        for name, each in given.items():
+            place = under + pointer((name,))
+            if name in names:
+                yield from unread(getattr(value, names[name]), each, place)
+            else:
+                code, remedy = _REMEDIES["extra_forbidden"]
+                yield FieldError(place, code, "There is no such field here.", remedy)
+    elif isinstance(value, tuple) and isinstance(given, list):
+        for number, (one, each) in enumerate(zip(value, given, strict=False)):
+            yield from unread(one, each, f"{under}/{number}")
 
 
 def pointer(location: tuple[int | str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,7 +17,7 @@ from tally_gateway.bell import Bell
 from tally_gateway.credentials import Caller, Credentials
 from tally_gateway.errors import Problem
 from tally_gateway.intake import Intake
-from tally_gateway.problems import field_errors
+from tally_gateway.problems import field_errors, unread
 from tally_gateway.settings import GatewaySettings
 from tally_messaging import Transactor
 from tally_postgres import Pool
@@ -174,13 +175,17 @@ async def read_body(request: Request, model: type[B]) -> B:
         raise Problem("unsupported_media_type", f"The body has to be {JSON}.")
     raw = await request.body()
     try:
-        return model.model_validate_json(raw)
+        body = model.model_validate_json(raw)
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
             raise Problem("malformed_json", "The body is not JSON in UTF-8.") from None
         raise Problem(
             "invalid_request", "Fields of the body are wrong.", errors=field_errors(error)
         ) from None
+    errors = tuple(unread(body, from_json(raw)))
+    if errors:
+        raise Problem("invalid_request", "The body has fields that nobody reads.", errors=errors)
+    return body
 
 
 def answer(

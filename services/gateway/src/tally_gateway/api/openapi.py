@@ -1,5 +1,7 @@
 """The OpenAPI 3.1 document, made of the same operations that are served."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ _LATER: Final = frozenset({429, 503})
 VERSION: Final = "1.0.0"
 _ENCODED: Final = {"description": "as it was given, percent-encoded: a slash is %2F"}
 _REF: Final = "#/components/schemas/{model}"
+_REFERENCE: Final = re.compile(r'"#/components/schemas/([^"]+)"')
 _CORRELATION: Final = "0192156b-1bb0-7d0f-a1d5-6e5f4c6b7a80"
 
 _IDEMPOTENCY_KEY: Final = {
@@ -126,7 +129,10 @@ def openapi(operations: Iterable[Operation], public_url: str) -> dict[str, Any]:
         "servers": [{"url": public_url}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM_SCHEMA},
+            "schemas": {
+                **_closed(schemas.get("$defs", {}), [each.body for each in listed if each.body]),
+                "Problem": _PROBLEM_SCHEMA,
+            },
             "headers": _HEADERS,
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key."},
@@ -145,6 +151,24 @@ def openapi(operations: Iterable[Operation], public_url: str) -> dict[str, Any]:
                 },
             },
         },
+    }
+
+
+def _closed(
+    schemas: dict[str, dict[str, Any]], bodies: Iterable[type[BaseModel]]
+) -> dict[str, dict[str, Any]]:
+    """The schemas, where those of bodies and all within them take no field but their own."""
+    left, seen = [model.__name__ for model in bodies], set[str]()
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left += _REFERENCE.findall(json.dumps(schemas[name]))
+    return {
+        name: {"additionalProperties": False, **schema}
+        if name in seen and "properties" in schema
+        else schema
+        for name, schema in schemas.items()
     }
 
 
