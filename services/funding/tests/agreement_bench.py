@@ -134,7 +134,7 @@ class Platform:
         return self._offset
 
     async def register(
-        self, *names: str, tenant: str = "root", contacts: bool = False, country: str = "DE"
+        self, *names: str, tenant: str = "root", contacts: bool = False, country: str | None = "DE"
     ) -> None:
         """Let the directory say that these parties are registered."""
         root = party(tenant)

@@ -135,6 +135,17 @@ async def test_money_a_company_brought_before_it_was_registered_is_of_its_tree_s
     assert [tuple(row) for row in rows] == [(party("late"), party("root"))]
 
 
+@pytest.mark.parametrize("payee", ["event", "known"])
+async def test_f31_money_of_a_company_that_names_no_country_goes_by_the_law_of_the_root(
+    platform: Platform, payee: str
+) -> None:
+    await platform.register("roving", "drifter", country=None)
+    to = Beneficiary(party=party("drifter")) if payee == "known" else None
+    await pay_in(platform, 1, *([to] if to else []), company="roving")
+    owner = party("drifter") if to else EVENT
+    assert await law(platform, BOOKS.wallet(owner, "USD").id) == (party("root"), "us", "active")
+
+
 def merged(*, into: str) -> PartiesMerged:
     """Carl is somebody else, too."""
     return PartiesMerged(

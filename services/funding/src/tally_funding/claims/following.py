@@ -260,7 +260,8 @@ def _wallet(
 ) -> Wallet:
     place = places.get(designation.company)
     # Restricted money has a payee who is known: its clock runs by that country's law, as a wallet's.
-    by_law_of = places.get(receiver(designation.owner)) or place
+    payee = places.get(receiver(designation.owner))
+    seat = None if place is None else place.seat
     told = Circumstances(designation.who, designation.where, designation.why, cause)
     return clocks.opened(
         account=designation.account,
@@ -269,7 +270,7 @@ def _wallet(
         owner=designation.owner,
         unit=currency(designation.code),
         told=told,
-        country=None if by_law_of is None else by_law_of.country,
+        country=seat if payee is None else payee.country or seat,
         now=uow.now,
     )
 

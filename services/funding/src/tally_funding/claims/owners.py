@@ -193,8 +193,8 @@ async def _openings(uow: UnitOfWork, new: Iterable[Whose]) -> Sequence[Opening]:
         owner, holder = places.get(one.owner), places.get(one.holder)
         place = owner or holder
         country = None if owner is None else owner.country
-        if country is None and holder is not None:
-            country = holder.country
+        if country is None and place is not None:
+            country = (holder or place).seat
         wallet = clocks.opened(
             account=one.account,
             # A company nobody registered is a tree of its own.

@@ -39,8 +39,9 @@ _FORGET_CONTACT = "DELETE FROM party_contact WHERE contact_id = $1"
 _MERGE = "UPDATE party_contact SET party_id = $1, changed_at = $3 WHERE party_id = $2"
 
 _PLACES = """
-SELECT party_id, tenant, path, country FROM party_place
-WHERE party_id = ANY($1::text[]) AND registered
+SELECT p.party_id, p.tenant, p.path, p.country, root.country AS root_country
+FROM party_place p LEFT JOIN party_place root ON root.party_id = p.tenant AND root.registered
+WHERE p.party_id = ANY($1::text[]) AND p.registered
 """
 
 _VERIFIED = """
@@ -60,6 +61,12 @@ class Place:
     country: str | None
     registered: bool = True
     kind: str | None = None
+    root_country: str | None = None
+
+    @property
+    def seat(self) -> str | None:
+        """The country it is in, or where it does not say, that of the root of its tree."""
+        return self.country or self.root_country
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ async def merge(conn: Connection, kept: str, merged: str, now: datetime) -> None
 async def places(conn: Connection, party_ids: Collection[str]) -> Mapping[str, Place]:
     """Those of the parties that are registered, by id."""
     return {
-        row[0]: Place(row[0], row[1], tuple(row[2] or ()), row[3])
+        row[0]: Place(row[0], row[1], tuple(row[2] or ()), row[3], root_country=row[4])
         for row in await conn.fetch(_PLACES, sorted(party_ids))
     }
 

@@ -25,9 +25,10 @@ class People:
     ids: dict[str, str] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
 
-    async def begin(self) -> None:
+    async def begin(self, **more: str) -> None:
         """Plant the tree: an aggregator."""
-        made = await self.operator.do("/v1/parties", {"kind": "aggregator", "reason": "Signed"})
+        body = {"kind": "aggregator", "reason": "Signed", **more}
+        made = await self.operator.do("/v1/parties", body)
         await self._known("aggregator", made["subject"])
 
     async def join(
