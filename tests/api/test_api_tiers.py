@@ -6,6 +6,7 @@ F17 to F21, F26 to F29, F31, F32, X1, X2, X3. Every service runs; each test has 
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from tally_cli.demo.api import Client
 from tally_reconciliation import Sources, Verdict, verify
+from tally_runtime import SystemClock
 
 from .conftest import SERVICES, Whole
 from .stage import Cast, eventually, money
@@ -198,6 +200,83 @@ async def test_f20_a_company_manages_funding_reports_and_connections_by_api(cast
     reports = Client(company.http, made.json()["secret"])
     assert (await reports.get("/v1/wallets")).status_code == httpx.codes.OK
     assert (await reports.get("/v1/totals")).status_code == httpx.codes.FORBIDDEN
+
+
+async def test_a_key_is_rotated_a_client_gets_a_token_and_a_read_is_narrowed(cast: Cast) -> None:
+    company, http = cast["company"], cast.platform.http
+    await cast.wallet("company")
+
+    async def shown() -> list[dict[str, Any]]:
+        return await cast.items("company", "/v1/wallets", fields="wallet_id,posted")
+
+    (wallet,) = await eventually(shown)
+    assert wallet.keys() == {"wallet_id", "posted"}
+    (fact,) = (await company.see("/v1/events", types="directory.wallet.opened.v1", fields="owner"))[
+        "data"
+    ]
+    assert fact["data"] == {"owner": cast.ids["company"]}
+
+    asked = {"label": "reports", "scopes": ["wallets:read"]}
+    first = (await company.post("/v1/api-keys", asked)).json()
+    second = (await company.post(f"/v1/api-keys/{first['id']}/rotate", {"overlap_hours": 1})).json()
+    for key in (first, second):
+        await Client(http, key["secret"]).see("/v1/wallets")
+    third = (await company.post(f"/v1/api-keys/{second['id']}/rotate", {"overlap_hours": 0})).json()
+    await Client(http, third["secret"]).see("/v1/wallets")
+
+    async def ended() -> bool:
+        answered = await Client(http, second["secret"]).get("/v1/wallets")
+        return answered.status_code == httpx.codes.UNAUTHORIZED
+
+    await eventually(ended)
+    client = (await company.post("/v1/oauth-clients", asked)).json()
+    form = {"client_id": client["id"], "client_secret": client["secret"]}
+    got = await http.post("/v1/oauth/token", data={"grant_type": "client_credentials", **form})
+    token = Client(http, got.json()["access_token"])
+    answered = await token.get("/v1/wallets")
+    assert answered.status_code == httpx.codes.OK
+    assert int(answered.headers["RateLimit-Limit"]) > 0
+    assert (await token.get("/v1/totals")).status_code == httpx.codes.FORBIDDEN
+
+
+async def test_f28_money_nobody_claims_in_time_goes_to_the_stated_party(cast: Cast) -> None:
+    event = f"{cast.program}-late"
+    await cast.pay_in(money("12.00"), {"event_reference": event})
+    await cast.told("aggregator", CLOCK, owner=f"event:{event}")
+    soon = (SystemClock().now() + timedelta(seconds=3)).isoformat().replace("+00:00", "Z")
+    issue = {"owner": f"event:{event}", "expires_at": soon, "why": cast.why("late")}
+    issued = await cast["company"].do("/v1/claims", {**issue, "expires_to": cast.ids["partner"]})
+    await cast.holds("partner", "12.00")
+    changed = "funding.claim.changed.v1"
+    await cast.told("company", changed, claim_id=issued["subject"], state="expired")
+    redeem = {"code": await cast.post.claim_code(issued["subject"]), "why": cast.why("late")}
+    await cast.verified("payee", f"late-{cast.root[-8:]}@payees.example")
+    path = f"/v1/claims/{issued['subject']}/redeem"
+    refused = await refusal(cast["payee"], path, redeem)
+    assert refused == (422, "claim_expired", "/claim_id")
+
+
+async def test_f32_each_calls_a_customer_by_its_own_id_and_both_crms_read_it_in_one_fact(
+    cast: Cast,
+) -> None:
+    payee = await cast.party("customer", "payee", "partner", by="partner")
+    path = f"/v1/parties/{payee}/external-ids"
+    for name, own in (("company", "sf-001"), ("partner", "crm-4711")):
+        body = {"known_to": cast.ids[name], "external_id": own, "reason": "Our customer"}
+        await cast[name].do(path, body)
+    kind = "directory.party.external_ids_changed.v1"
+    last = {name: (await cast.log(name, kind))[-1] for name in ("company", "partner")}
+    assert last["company"]["id"] == last["partner"]["id"], "it is one fact"
+    for name, own in (("company", "sf-001"), ("partner", "crm-4711")):
+        told = last[name]["data"]
+        names = {each["known_to"]: each["external_id"] for each in told["external_ids"]}
+        assert (told["party_id"], names[cast.ids[name]]) == (payee, own)
+    await cast.party("twin", "payee", "partner", by="partner")
+    taken = {"known_to": cast.ids["partner"], "external_id": "crm-4711", "reason": "Ours"}
+    path = f"/v1/parties/{cast.ids['twin']}/external-ids"
+    status, code, field = await refusal(cast["partner"], path, taken)
+    assert (status, field) == (422, "/external_id"), code
+    assert payee not in str(await cast.log("rival"))
 
 
 async def test_f21_relation_types_are_data_and_a_wallet_keeps_the_responsible_company(
