@@ -77,7 +77,7 @@ async def test_f29_consents_grants_and_payouts_of_a_merged_payee_are_the_kept_on
     identity = f"/v1/parties/{cast.ids['payee']}/identity"
     assert (await cast["friend"].get(identity)).status_code == 404
 
-    await become_one(cast, "payee", "twin", side="company")
+    await become_one(cast, "payee", "twin", side="payee")
 
     # Who might pay the one may pay the other, and is told so.
     for name in ("friend", "payee"):

@@ -118,8 +118,10 @@ async def test_f26_contacts_of_whom_was_merged_into_a_party_are_its_own(reader: 
 TWIN = "twin@planted.example"
 
 
-async def merged(bench: Any, name: str = "m", *, kept: str = "ann", gone: str = "bob") -> list[Any]:
-    """Two are one by now; the facts of the decision."""
+async def merged(
+    bench: Any, name: str = "m", *, kept: str = "ann", gone: str = "bob", by: str | None = None
+) -> list[Any]:
+    """Two are one by now, as the kept one itself approves; the facts of the decision."""
     await bench.send(
         bench.command(
             asked.MergeParties,
@@ -129,7 +131,7 @@ async def merged(bench: Any, name: str = "m", *, kept: str = "ann", gone: str = 
         )
     )
     decide = bench.command(
-        asked.DecideApproval, approval_id=tid("appr", name), approve=True, by="agg"
+        asked.DecideApproval, approval_id=tid("appr", name), approve=True, by=by or kept
     )
     return list(await bench.send(decide))
 
@@ -181,6 +183,24 @@ async def test_f26_f29_consent_goes_on_over_two_merges_but_not_against_the_kept_
     assert await reader.basis("beta") == ("consent", [TWIN])
     basis, values = await reader.basis("acme")
     assert (basis, set(values)) == ("alias", {None})
+
+
+@pytest.mark.parametrize("shown", [False, True])
+async def test_f26_f29_approval_from_above_carries_no_consent_unless_both_have_shown_one_contact(
+    reader: Reader, shown: bool
+) -> None:
+    bench = reader.bench
+    if shown:
+        for name in ("ann", "bob"):
+            await bench.verify(name, "both@planted.example")
+    await bench.send(
+        bench.add_contact("bob", TWIN, by="bob"), consent(bench, asked.GiveConsent, "bob")
+    )
+    told = await merged(bench, by="agg")
+    assert len([one for one in told if isinstance(one, ConsentGiven)]) == int(shown)
+    # What bob had opened of his own stays open; nothing of ann's is.
+    basis, values = await reader.basis("beta")
+    assert (basis, MAIL in values, TWIN in values) == ("consent", False, True)
 
 
 async def test_f6_f29_grant_of_a_merged_payee_opens_its_contacts_and_not_the_kept_ones(

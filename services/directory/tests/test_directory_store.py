@@ -173,7 +173,7 @@ async def test_no_question_reads_a_table_from_end_to_end(planted: Any) -> None:
         for name, query in vars(reading).items()
         if isinstance(query, str) and name.startswith("_") and "FROM" in query
     }
-    assert len(queries) == 17
+    assert len(queries) == 18
     for name, query in queries.items():
         count = max(map(int, re.findall(r"\$(\d+)", query)))
         async with planted.pool.acquire() as conn, conn.transaction():

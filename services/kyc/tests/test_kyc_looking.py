@@ -149,10 +149,10 @@ async def test_what_a_merged_party_let_others_see_is_as_the_kept_one_says(reader
             by="approval",
         ),
     )
-    assert await reader.sees("acme") == "level", "who managed the one does not manage the other"
+    assert await reader.sees("acme") == "nothing", "what the one allowed, the other has not"
     kept = {**consent, "party_id": party_id("ann")}
-    await bench.send(bench.fact(facts.ConsentWithdrawn, **kept))
-    assert await reader.sees("acme") == "nothing"
+    await bench.send(bench.fact(facts.ConsentGiven, **kept))
+    assert await reader.sees("acme") == "level"
 
 
 async def test_a_table_shows_its_versions_to_everybody_the_newest_first(reader: Reader) -> None:

@@ -4,6 +4,7 @@ from tally_contracts import directory as asked
 from tally_contracts import directory_facts as facts
 from tally_directory.desk import PARTIES, Desk
 from tally_directory.domain import approvals, bonds, tree
+from tally_directory.domain.access import is_self
 from tally_directory.domain.rows import Approval, ApprovalState, Party, Role
 
 
@@ -89,7 +90,10 @@ def decide(desk: Desk, command: asked.DecideApproval) -> None:
 
 def merge_now(desk: Desk, kept: Party, merged: Party, *, by: str) -> None:
     """Make two parties one, all being checked, and say so, and of each consent that is carried over."""
-    companies = bonds.consents_carried(desk.world, kept, merged)
+    world = desk.world
+    # Whoever is above the kept one may approve: that alone must open nothing of it to anybody.
+    one_person = is_self(world, desk.act, kept) or bonds.have_shown_the_same(world, kept, merged)
+    companies = bonds.consents_carried(world, kept, merged) if one_person else ()
     tree.merge(desk.world, kept, merged)
     fact = facts.PartiesMerged(
         **desk.said(kept.tenant),

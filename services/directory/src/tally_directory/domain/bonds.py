@@ -267,6 +267,21 @@ def consents_carried(world: World, kept: Party, merged: Party) -> tuple[str, ...
     return tuple(sorted(company for company in given if company not in said))
 
 
+def have_shown_the_same(world: World, party: Party, other: Party) -> bool:
+    """Whether both have shown that one and the same contact is theirs: then they are one person."""
+    return not _shown_by(world, party).isdisjoint(_shown_by(world, other))
+
+
+def _shown_by(world: World, party: Party) -> frozenset[str]:
+    return frozenset(
+        contact.token
+        for contact in world.contacts.values()
+        if contact.verified_at is not None
+        and contact.sealed is not None
+        and _becomes(world, contact.party_id, party)
+    )
+
+
 def words_of(world: World, party: Party) -> Mapping[str, bool]:
     """Whether a payee consents, by company; what it became of counts where it has not spoken itself."""
     own: dict[str, bool] = {}

@@ -148,6 +148,17 @@ WITH RECURSIVE became AS (
 SELECT c.party_id, c.company, c.tenant, c.other_tenant, c.given
 FROM became JOIN consent c USING (party_id)
 """
+# As consents: that two have shown the same contact says that they are one, whoever approves it.
+_SHOWN_CONTACTS = """
+WITH RECURSIVE became AS (
+    SELECT unnest($1::text[]) COLLATE "C" AS party_id
+    UNION
+    SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
+)
+SELECT contact_id, tenant, party_id, channel, token, sealed, verified_at, codes_day, codes_sent
+FROM became JOIN contact USING (party_id)
+WHERE verified_at IS NOT NULL AND sealed IS NOT NULL
+"""
 _FUNDING_DETAILS = """
 SELECT party_id, currency, tenant, virtual_account FROM funding_details
 WHERE party_id = ANY($1::text[]) AND currency = ANY($2::text[])
@@ -236,8 +247,12 @@ async def read(conn: Session, asked: Asked) -> World:
     }
     consents = Shelf[tuple[str, str], Consent]()
     if asked.merges:
-        consents = await _shelf(conn, _CONSENTS, _consent, sorted({*ids, *in_rows}))
+        of = sorted({*ids, *in_rows})
+        consents = await _shelf(conn, _CONSENTS, _consent, of)
         in_rows |= {party_id for (party_id, _), _ in consents.items()}
+        shown = await _shelf(conn, _SHOWN_CONTACTS, _contact, of)
+        in_rows |= {contact.party_id for contact in shown.values()}
+        contacts = Shelf(dict([*shown.items(), *contacts.items()]))
     parties = await _shelf(
         conn,
         _PARTIES,

@@ -16,17 +16,14 @@ VERSIONS_MAX: Final = 100
 """One answer holds this many versions at most, the newest first."""
 
 _EVERY_TENANT = "SELECT set_config('tally.tenant', '*', true)"
-# Connections of a merged party are its own alone. Of its consents the word of the kept one, if it has
-# spoken, goes before.
+# What a merged party let others do is its own alone: of a consent that goes on, the directory tells.
 _LETS = """
 SELECT EXISTS (
            SELECT FROM connection
-           WHERE to_party = $3 AND from_party = $2 AND manages) AS manage,
-       COALESCE(
-           (SELECT is_given FROM consent WHERE party_id = $3 AND company = $2),
-           EXISTS (
-               SELECT FROM consent
-               WHERE party_id = ANY($1::text[]) AND company = $2 AND is_given)) AS consent
+           WHERE to_party = $1 AND from_party = $2 AND manages) AS manage,
+       EXISTS (
+           SELECT FROM consent
+           WHERE party_id = $1 AND company = $2 AND is_given) AS consent
 """
 _TASKS = f"""
 SELECT task_id, tenant, party_id, kind, state, reason, opened_at, evidence, submitted_by,
@@ -52,7 +49,7 @@ async def party(conn: Session, party_id: str) -> Found | None:
 
 async def lets(conn: Session, found: Found, viewer: str) -> Lets:
     """What a party lets a viewer do."""
-    row = await conn.fetchrow(_LETS, list(found.ids), viewer, found.party.party_id)
+    row = await conn.fetchrow(_LETS, found.party.party_id, viewer)
     assert row is not None, "a query without FROM has one row"
     return Lets(row["manage"], row["consent"])
 
