@@ -115,6 +115,7 @@ WHERE id = ANY($1::text[])
 
 
 @pytest.mark.stack
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_load_on_both_with_one_killed_is_answered_once_and_every_invariant_holds(
     cluster: Cluster,
@@ -168,6 +169,7 @@ async def _has(cluster: Cluster, journal_id: str) -> bool:
 
 
 @pytest.mark.stack
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("victim", "point"),

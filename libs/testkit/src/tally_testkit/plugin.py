@@ -19,6 +19,16 @@ from tally_testkit.emptied import EmptiedKafka
 from tally_testkit.topics import Topics
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, in the order they have, which is another in each run.
+
+    One that was begun last would keep one worker busy while the others have nothing to do.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def logged() -> Iterator[list[EventDict]]:
     """Every line logged while the test runs, at any level and before anything is redacted.
