@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tally_portfolio.store.views import NEWEST, Place
 from tally_postgres import Connection
 
-FIRST_WINDOW = 500
+FIRST_WINDOW = 200
 """So much of both lists is looked at first, then four times as much, and so on."""
 _WIDER = 4
 _ALL = 2**31 - 1
