@@ -5,7 +5,7 @@ F17 to F21, F26 to F29, F31, F32, X1, X2, X3. Every service runs; each test has 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -195,11 +195,33 @@ async def test_f20_a_company_manages_funding_reports_and_connections_by_api(cast
         },
     )
     await cast["rival"].do(f"/v1/connections/{invited['subject']}/accept", {"reason": "Yes"})
+
+    async def listed(name: str, state: str) -> list[tuple[str, str, str]]:
+        found = await cast.items(name, "/v1/connections", state=state)
+        return [(each["from_party"], each["to_party"], each["access"]) for each in found]
+
+    agreed = [(cast.ids["company"], cast.ids["rival"], "view")]
+    for name in ("company", "rival", "aggregator"):
+        await eventually(lambda name=name: _is(listed(name, "accepted"), agreed))
+    for name in ("partner", "payee"):
+        assert await listed(name, "accepted") == []
+        assert (await cast[name].get(f"/v1/connections/{invited['subject']}")).status_code == 404
+    await company.do(f"/v1/connections/{invited['subject']}/revoke", {"reason": "Over"})
+    await eventually(lambda: _is(listed("rival", "revoked"), agreed))
+    assert await listed("company", "accepted") == []
+    (account,) = await cast.items("company", "/v1/funding-details")
+    assert (account["party_id"], account["currency"]) == (cast.ids["company"], "EUR")
+    assert account["virtual_account"] == issued["outcome"]["data"]["virtual_account"]
+    assert await cast.items("rival", "/v1/funding-details") == []
     made = await company.post("/v1/api-keys", {"label": "reports", "scopes": ["wallets:read"]})
     assert made.status_code == httpx.codes.CREATED, made.text
     reports = Client(company.http, made.json()["secret"])
     assert (await reports.get("/v1/wallets")).status_code == httpx.codes.OK
     assert (await reports.get("/v1/totals")).status_code == httpx.codes.FORBIDDEN
+
+
+async def _is(asked: Awaitable[Any], wanted: Any) -> bool:
+    return bool(await asked == wanted)
 
 
 async def test_a_key_is_rotated_a_client_gets_a_token_and_a_read_is_narrowed(cast: Cast) -> None:

@@ -38,6 +38,8 @@ SHELVES = (
     Shelf("expectation", "/expectations", StatesQuestion),
     Shelf("manual_entry", "/pay-in-entries", StatesQuestion),
     Shelf("rule", "/rules", StatesQuestion),
+    Shelf("connection", "/connections", StatesQuestion),
+    Shelf("funding_detail", "/funding-details", SeatQuestion),
     Shelf("program", "/programs", SeatQuestion),
     Shelf("budget", "/budgets", BudgetsQuestion),
     Shelf("payable", "/payables", OfProgramQuestion),

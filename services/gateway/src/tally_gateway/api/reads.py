@@ -149,6 +149,12 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "payable": {"payable_id": "pbl_01h455vb4pex5vsknk084sn02q", "state": "part_paid"},
     "program_payment": {"payment_id": "pay_01h455vb4pex5vsknk084sn02q", "state": "approved"},
     "budget_claim": {"claim_id": "clm_01h455vb4pex5vsknk084sn02q", "state": "submitted"},
+    "connection": {
+        "connection_id": "conn_01h455vb4pex5vsknk084sn02q",
+        "access": "view",
+        "state": "accepted",
+    },
+    "funding_detail": {"virtual_account": "RF18539007547034", "currency": "EUR"},
     "rule": {"rule_id": "rule_01h455vb4pex5vsknk084sn02q", "state": "published", "version": 2},
 }
 
@@ -204,6 +210,19 @@ SHELVES: Final = (
     Shelf("expectation", "/expectations", "Money that is expected, and what came of it"),
     Shelf("entry", "/pay-in-entries", "Pay-ins entered by hand"),
     Shelf("rule", "/rules", "Allocation rules by their newest version"),
+    Shelf(
+        "connection",
+        "/connections",
+        "What parties may do with each other's accounts, invited, accepted or revoked",
+        "parties",
+    ),
+    Shelf(
+        "funding_detail",
+        "/funding-details",
+        "Virtual accounts that parties are paid on, by currency",
+        "parties",
+        (),
+    ),
     Shelf(
         "program", "/programs", "Programs, of a company or with a budget of one's own", PROGRAMS, ()
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tally_portfolio.domain.personas import ALL, BUSINESS, SENIOR, TOP, fields
+from tally_portfolio.domain.personas import ALL, BUSINESS, OPERATOR_ALONE, SENIOR, TOP, fields
 
 _CIRCUMSTANCES = {
     "changed_at": ALL,
@@ -139,6 +139,23 @@ RECORD_FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             effective_until=SENIOR,
             digest=SENIOR,
             **dict.fromkeys(_CIRCUMSTANCES, SENIOR),
+        ),
+        # The two sides may be of two trees: who acted above the one is no business of the other.
+        "connection": fields(
+            connection_id=ALL,
+            from_party=ALL,
+            to_party=ALL,
+            access=ALL,
+            state=ALL,
+            reason=ALL,
+            changed_at=ALL,
+            history=OPERATOR_ALONE,
+        ),
+        "funding_detail": fields(
+            virtual_account=ALL,
+            party_id=ALL,
+            currency=ALL,
+            **_CIRCUMSTANCES,
         ),
         "program": fields(
             program_id=BUSINESS,

@@ -10,6 +10,7 @@ from tally_contracts.directory_facts import (
     ConnectionChanged,
     ConsentGiven,
     ConsentWithdrawn,
+    FundingDetailsIssued,
     GrantRevoked,
     GrantSet,
     PartiesMerged,
@@ -29,7 +30,21 @@ from tally_portfolio.domain.tree import (
     Wallet,
     version,
 )
+from tally_portfolio.wire.notices import notice
 from tally_portfolio.wire.reading import Reader
+from tally_portfolio.wire.telling import Telling, reader_of
+
+_LISTED_CONNECTION = reader_of(
+    Telling(
+        "connection",
+        "connection_id",
+        ("from_party", "to_party", "access", "state", "reason"),
+        ("from_party", "to_party"),
+    )
+)
+_LISTED_DETAIL = reader_of(
+    Telling("funding_detail", "virtual_account", ("party_id", "currency", "reason"), ("party_id",))
+)
 
 
 def _version(message: Received[Any]) -> str:
@@ -103,7 +118,7 @@ def _grant(message: Received[Any], _: datetime, projection: Projection) -> None:
     )
 
 
-def _connection(message: Received[ConnectionChanged], _: datetime, projection: Projection) -> None:
+def _connection(message: Received[ConnectionChanged], at: datetime, projection: Projection) -> None:
     event = message.event
     projection.add_connection(
         Connection(
@@ -116,6 +131,13 @@ def _connection(message: Received[ConnectionChanged], _: datetime, projection: P
             _version(message),
         )
     )
+    _LISTED_CONNECTION(message, at, projection)
+    notice(message, at, projection)
+
+
+def _detail(message: Received[FundingDetailsIssued], at: datetime, projection: Projection) -> None:
+    _LISTED_DETAIL(message, at, projection)
+    notice(message, at, projection)
 
 
 def _consent(message: Received[Any], _: datetime, projection: Projection) -> None:
@@ -141,6 +163,7 @@ READERS: Mapping[type[Event], Reader] = MappingProxyType(
         GrantSet: _grant,
         GrantRevoked: _grant,
         ConnectionChanged: _connection,
+        FundingDetailsIssued: _detail,
         ConsentGiven: _consent,
         ConsentWithdrawn: _consent,
     }

@@ -41,6 +41,8 @@ _SUBJECTS = (
     "subject",
     "owner",
     "program_id",
+    "connection_id",
+    "virtual_account",
 )
 # What a fact of funding tells of, whatever it came of.
 _THINGS: Mapping[type[Event], str] = MappingProxyType(
@@ -54,7 +56,7 @@ _THINGS: Mapping[type[Event], str] = MappingProxyType(
 _TOLD_APART = frozenset({"who", "where", "why", "occurred_at", "tenant", "content"})
 
 
-def _notice(message: Received[Any], at: datetime, projection: Projection) -> None:
+def notice(message: Received[Any], at: datetime, projection: Projection) -> None:
     """A hop with the plain values of the fact; lists and sealed texts stay where they are."""
     event = message.event
     told = event.model_dump(mode="json")
@@ -87,7 +89,7 @@ def _unsettled(message: Received[Any], at: datetime, projection: Projection) -> 
     """Of a pay-in whose money is not here yet, or will not come: found by its external id, too."""
     event: PayInPending | PayInFailed = message.event
     projection.add_key(event.external_id, event.pay_in_id, at, shared=True)
-    _notice(message, at, projection)
+    notice(message, at, projection)
 
 
 _OWN: Mapping[type[Event], Reader] = {
@@ -97,5 +99,5 @@ _OWN: Mapping[type[Event], Reader] = {
 _FACTS = tuple(BY_TYPE[name] for carried in TOPICS for name in topic(carried).types)
 
 READERS: Mapping[type[Event], Reader] = MappingProxyType(
-    {fact: _OWN.get(fact, _notice) for fact in _FACTS}
+    {fact: _OWN.get(fact, notice) for fact in _FACTS}
 )
