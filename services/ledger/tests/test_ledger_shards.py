@@ -91,7 +91,7 @@ async def test_books_of_a_ledger_placed_elsewhere_stop_the_start(ledger: LedgerF
 @pytest.fixture(scope="session")
 def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     folder = tmp_path_factory.mktemp("second_postgres")
-    with running_stack(folder, kafka=False, ephemeral=True) as stack:
+    with running_stack(folder, kafka=False, ephemeral=True, durable=False) as stack:
         yield Databases(stack.address.postgres_dsn)
 
 

@@ -177,8 +177,8 @@ def running_stack(
     TALLY_POSTGRES_DSN and TALLY_KAFKA name servers to use instead; TALLY_STACK=containers uses
     a container engine. Servers that `tally stack start` left running in `var` are used and stay.
     ephemeral keeps the data in a fresh temporary folder, removed at the end. durable=False turns
-    Postgres' fsync off: for unit tests only. lasting=True is for what runs for hours: the servers
-    warm up more slowly and use less from then on.
+    Postgres' fsync off, for tests: commits outlive its processes, not the machine. lasting=True is
+    for what runs for hours: the servers warm up more slowly and use less from then on.
 
     Raises:
         StackError: see the subclasses in errors.py; nothing keeps running.

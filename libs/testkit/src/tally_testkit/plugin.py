@@ -53,8 +53,9 @@ def logged() -> Iterator[list[EventDict]]:
 
 @pytest.fixture(scope="session")
 def postgres_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Postgres of this session's own."""
-    with running_stack(tmp_path_factory.mktemp("postgres"), kafka=False, ephemeral=True) as stack:
+    """A Postgres of this session's own, whose commits outlive its processes, not the machine."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with running_stack(folder, kafka=False, ephemeral=True, durable=False) as stack:
         yield stack
 
 
