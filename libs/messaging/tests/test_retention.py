@@ -171,19 +171,22 @@ async def test_batches_go_on_while_partitions_come_and_go(
             await asyncio.sleep(0)
 
     keeping = asyncio.create_task(keep())
+    done = 0
     try:
-        for start in range(0, 3000, 50):
-            await toy.processor.process([step("a", n) for n in range(start, start + 50)])
+        # A keeper whose lock is not free in time tries again: on a busy machine it takes more batches.
+        while done < 3000 or (len(dropped) < 20 and done < 30_000):
+            await toy.processor.process([step("a", n) for n in range(done, done + 50)])
+            done += 50
     finally:
         stop.set()
         await keeping
         await admin.close()
-    assert await toy.applied() == {"a": list(range(3000))}
+    assert await toy.applied() == {"a": list(range(done))}
     assert await toy.set_aside() == []
     assert len(dropped) >= 20
     kept = await toy.pool.fetchval("SELECT kept_from FROM outbox_lane")
     assert [row[0] for row in await toy.pool.fetch("SELECT seq FROM outbox ORDER BY seq")] == list(
-        range(kept, 3001)
+        range(kept, done + 1)
     )
 
 
