@@ -245,6 +245,13 @@ async def test_f06_a_grant_shares_named_fields_every_look_is_logged_and_no_money
     widened = await cast["payee"].do(f"/v1/grants/{grant}/fields", wider)
     assert widened["outcome"]["data"]["grant_id"] == grant
     await eventually(lambda: seen("wallet_id", "currency", "posted", "held", "available"))
+    for name in ("payee", "auditor", "company"):
+        (listed,) = await eventually(
+            lambda name=name: cast.items(name, "/v1/grants", state="given")
+        )
+        assert (listed["wallet"], listed["to_party"]) == (purse, cast.ids["auditor"])
+        assert listed["fields"] == ["balance", "history"]
+    assert await cast.items("partner", "/v1/grants") == []
     (movement,) = (await looker.see(f"{path}/movements"))["items"]
     assert "actor" not in movement
     assert "counter_account" not in movement
@@ -267,6 +274,8 @@ async def test_f06_a_grant_shares_named_fields_every_look_is_logged_and_no_money
         return (await looker.get(path)).status_code == 404
 
     await eventually(gone)
+    (over,) = await eventually(lambda: cast.items("payee", "/v1/grants", state="revoked"))
+    assert over["grant_id"] == grant
 
 
 async def test_f07_no_debit_without_the_owners_mandate_whoever_tries_and_however(

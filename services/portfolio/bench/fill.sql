@@ -95,7 +95,8 @@ SELECT k.kind, i.n, k.kind || '_' || i.n AS subject, k.parts, i.party, i.company
 FROM item i CROSS JOIN (VALUES
     ('receivable', 2), ('agreement', 1), ('claim', 2), ('designation', 1), ('charge', 1),
     ('expectation', 2), ('manual_entry', 2), ('rule', 2), ('program', 1), ('budget', 1),
-    ('payable', 1), ('program_payment', 1), ('budget_claim', 1), ('connection', 1), ('funding_detail', 1)
+    ('payable', 1), ('program_payment', 1), ('budget_claim', 1), ('connection', 1), ('funding_detail', 1),
+    ('grant', 1)
 ) k (kind, parts);
 INSERT INTO record
 SELECT kind, subject, part, NULL, lpad(part::text, 20, '0'), at,

@@ -200,7 +200,7 @@ async def test_a_rebuild_heals_what_was_spoiled_and_readers_never_see_a_half(
         "day": (0, 3),
         "hop": (1, 1),
         "hour": (3, 3),
-        "keeper": (0, 2),
+        "keeper": (0, 3),
         "minute": (3, 3),
         "movement": (0, 6),
         "record": (5, 5),

@@ -34,6 +34,7 @@ STORIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "manual_entry": ("entry_id", ("funding.entry.proposed.v1", "funding.entry.decided.v1")),
     "rule": ("rule_id", ("funding.rule.published.v1", "funding.rule.retired.v1")),
     "connection": ("connection_id", ("directory.connection.changed.v1",) * 2),
+    "grant": ("grant_id", ("directory.grant.given.v1", "directory.grant.revoked.v1")),
     "funding_detail": ("virtual_account", ("directory.funding_details.issued.v1",)),
     "program": ("program_id", ("programs.program.created.v1",)),
     "budget": ("budget_id", ("programs.budget.changed.v1",) * 2),

@@ -39,6 +39,7 @@ SHELVES = (
     Shelf("manual_entry", "/pay-in-entries", StatesQuestion),
     Shelf("rule", "/rules", StatesQuestion),
     Shelf("connection", "/connections", StatesQuestion),
+    Shelf("grant", "/grants", StatesQuestion),
     Shelf("funding_detail", "/funding-details", SeatQuestion),
     Shelf("program", "/programs", SeatQuestion),
     Shelf("budget", "/budgets", BudgetsQuestion),

@@ -154,6 +154,11 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "access": "view",
         "state": "accepted",
     },
+    "grant": {
+        "grant_id": "grant_01h455vb4pex5vsknk084sn02q",
+        "fields": ["balance", "status"],
+        "state": "given",
+    },
     "funding_detail": {"virtual_account": "RF18539007547034", "currency": "EUR"},
     "rule": {"rule_id": "rule_01h455vb4pex5vsknk084sn02q", "state": "published", "version": 2},
 }
@@ -216,6 +221,7 @@ SHELVES: Final = (
         "What parties may do with each other's accounts, invited, accepted or revoked",
         "parties",
     ),
+    Shelf("grant", "/grants", "Who may see which fields of which wallet", "wallets"),
     Shelf(
         "funding_detail",
         "/funding-details",

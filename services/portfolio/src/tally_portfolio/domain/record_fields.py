@@ -151,6 +151,16 @@ RECORD_FIELDS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             changed_at=ALL,
             history=OPERATOR_ALONE,
         ),
+        "grant": fields(
+            grant_id=ALL,
+            wallet=ALL,
+            to_party=ALL,
+            fields=ALL,
+            state=ALL,
+            reason=ALL,
+            changed_at=ALL,
+            history=OPERATOR_ALONE,
+        ),
         "funding_detail": fields(
             virtual_account=ALL,
             party_id=ALL,

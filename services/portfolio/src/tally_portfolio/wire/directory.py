@@ -42,6 +42,24 @@ _LISTED_CONNECTION = reader_of(
         ("from_party", "to_party"),
     )
 )
+
+
+def _of_grant(state: str) -> Reader:
+    """The fact does not say whose the wallet is: the grant is whoever keeps that."""
+    kept = ("wallet", "to_party", "fields", "reason")
+    return reader_of(
+        Telling(
+            "grant",
+            "grant_id",
+            kept,
+            ("to_party",),
+            belongs=("wallet",),
+            says=lambda _: {"state": state},
+        )
+    )
+
+
+_LISTED_GRANT, _LISTED_REVOCATION = _of_grant("given"), _of_grant("revoked")
 _LISTED_DETAIL = reader_of(
     Telling("funding_detail", "virtual_account", ("party_id", "currency", "reason"), ("party_id",))
 )
@@ -108,14 +126,17 @@ def _wallet_opened(message: Received[WalletOpened], _: datetime, projection: Pro
         )
     )
     projection.involve(event.account, "wallet", event.occurred_at, event.owner)
+    projection.keep(event.wallet_id, event.owner)
 
 
-def _grant(message: Received[Any], _: datetime, projection: Projection) -> None:
+def _grant(message: Received[Any], at: datetime, projection: Projection) -> None:
     event: GrantSet | GrantRevoked = message.event
     fields = tuple(event.fields) if isinstance(event, GrantSet) else ()
     projection.add_grant(
         Grant(event.grant_id, event.tenant, event.wallet, event.to_party, fields, _version(message))
     )
+    (_LISTED_GRANT if fields else _LISTED_REVOCATION)(message, at, projection)
+    notice(message, at, projection)
 
 
 def _connection(message: Received[ConnectionChanged], at: datetime, projection: Projection) -> None:

@@ -42,6 +42,7 @@ _SUBJECTS = (
     "owner",
     "program_id",
     "connection_id",
+    "grant_id",
     "virtual_account",
 )
 # What a fact of funding tells of, whatever it came of.
