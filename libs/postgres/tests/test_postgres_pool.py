@@ -1,8 +1,5 @@
 import asyncio
-import sys
-from collections import deque
 from decimal import Decimal
-from types import FrameType
 
 import asyncpg
 import pytest
@@ -33,45 +30,6 @@ async def test_numeric_arrays_of_38_digits_arrive_and_return_as_ints(pool: Pool)
     back = await pool.fetchval("SELECT $1::numeric[]", [*amounts, None])
     assert back == [*amounts, None]
     assert {type(value) for value in back} == {int, type(None)}
-
-
-async def test_no_abstract_class_is_asked_about_the_elements_of_an_array(pool: Pool) -> None:
-    asked = 0
-
-    def count(frame: FrameType, what: str, _: object) -> None:
-        nonlocal asked
-        asked += what == "call" and frame.f_code.co_name == "__instancecheck__"
-
-    texts, numbers = [f"po_{n}" for n in range(500)], [None, *range(499)]
-    query = "SELECT count(*) FROM unnest($1::text[], $2::bigint[])"
-    sys.setprofile(count)
-    try:
-        assert await pool.fetchval(query, texts, numbers) == 500
-    finally:
-        sys.setprofile(None)
-    assert asked < 50
-
-
-@pytest.mark.parametrize(
-    "given_as",
-    [["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), {1: "a", 2: "b"}.values()],
-)
-async def test_whatever_has_an_order_and_a_length_is_an_array(pool: Pool, given_as: object) -> None:
-    assert await pool.fetchval("SELECT $1::text[]", given_as) == ["a", "b"]
-
-
-async def test_sets_and_arrays_of_more_dimensions_arrive_as_they_are(pool: Pool) -> None:
-    assert sorted(await pool.fetchval("SELECT $1::text[]", {"a", "b"})) == ["a", "b"]
-    assert await pool.fetchval("SELECT $1::text[]", frozenset({"a"})) == ["a"]
-    assert await pool.fetchval("SELECT $1::bigint[]", [[1, 2], [3, 4]]) == [[1, 2], [3, 4]]
-    told = [{"a": [1]}, None, {"b": []}]
-    assert await pool.fetchval("SELECT $1::jsonb[]", told) == told
-
-
-@pytest.mark.parametrize("given_as", ["ab", {"a": 1}, deque(["a"])])
-async def test_what_is_no_array_is_refused_by_the_driver(pool: Pool, given_as: object) -> None:
-    with pytest.raises(asyncpg.DataError, match="sized iterable container"):
-        await pool.fetchval("SELECT $1::text[]", given_as)
 
 
 async def test_a_statement_prepared_on_a_small_table_reads_by_its_index_once_it_is_large(

@@ -7,7 +7,6 @@ from typing import cast
 import asyncpg
 from pydantic_core import to_json
 
-from tally_postgres.arrays import tell_arrays_by_type
 from tally_postgres.connection import Pool
 from tally_postgres.names import checked_name
 
@@ -29,7 +28,6 @@ async def create_pool(
     Sessions lost to a restart are replaced when next acquired; with several hosts in the DSN, the
     writable one is taken.
     """
-    tell_arrays_by_type()
     pool = await asyncpg.create_pool(
         dsn,
         min_size=min_size,
