@@ -424,11 +424,18 @@ async def test_f08_escrow_leaves_balanced_books_by_each_path(cast: Cast, whole: 
     by_document = await agreed("7.00", shipped)
     await act("partner", by_document, "documents", document=digest)
     await reached(by_document, "released")
+    told = {"kind": "event", "event": "pay_in_allocated", "event_reference": "shipment:1"}
+    by_event = await agreed("2.00", told)
+    await cast.pay_in(money("1.00"), {"party": cast.ids["payee"]}, event="shipment:1")
+    await reached(by_event, "released")
     await reached(expiring, "expired")
+    later = (SystemClock().now() + timedelta(seconds=10)).isoformat().replace("+00:00", "Z")
+    await reached(await agreed("3.00", {"kind": "date", "at": later}), "released")
 
-    # 10 in two parts, 12 by the arbiter, 7 for the document; the rest came back.
-    await cast.holds("partner", "29.00")
-    await cast.holds("payee", "71.00")
+    # 10 in two parts, 12 by the arbiter, 7 for the document, 2 for an event, 3 in time; the rest came
+    # back, and 1 came in.
+    await cast.holds("partner", "34.00")
+    await cast.holds("payee", "67.00")
     report = await verify(
         Sources(whole.database.admin_dsn, whole.kafka, schemas=SERVICES), wait_s=60
     )
