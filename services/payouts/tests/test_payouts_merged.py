@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from tally_contracts.ledger import PlaceHold
+from tally_contracts.payouts import PayoutChanged
 from tally_contracts.rails import SubmitPayout
 from tally_payouts.app import build_app
 from tally_payouts.domain.families import Families
@@ -14,7 +15,7 @@ from tally_payouts.turn import Installation
 from tally_runtime import FixedClock, party_id_of
 
 from .conftest import payout_id_of, tid, wallet
-from .test_payouts_exits import NOON, limit
+from .test_payouts_exits import FROM_BASIC, NOON, limit
 from .test_payouts_store import overlapping, statements_of
 
 ANN, TWIN, THIRD = (tid("party", name) for name in ("ann", "twin", "third"))
@@ -121,6 +122,47 @@ async def test_two_that_became_one_have_one_limit_and_give_each_other_room(
     await world.one_by_one(make.attempt(one, "failed"), make.released(one))
     assert not await worker.turn(world.processor.transactor)
     assert await world.states(two) == ["approved", "held", "submitting"]
+
+
+@pytest.mark.parametrize("owner", [TWIN, "user-42"])
+async def test_level_of_whom_a_payee_became_decides_and_the_one_of_before_opens_nothing(
+    world, make, settings, owner
+):
+    former = party_id_of(owner, settings.tenant)
+    installation = Installation(settings.tenant, settings.ledger_name, frozenset({"ach"}))
+    worker = ExitWorker(PayoutService(installation))
+    await world.feed(make.gates(*FROM_BASIC), make.level(former, "basic"))
+    await world.with_method(owner, "old")
+    await world.feed(make.pay_in("one", owner), make.pay_in("two", owner))
+    await world.feed(make.merged(ANN, former))
+    one, two = payout_id_of("one", owner), payout_id_of("two", owner)
+    await world.feed(make.placed(one))
+    assert await world.states(one) == ["approved", "held"]
+    await world.feed(make.level(former, "advanced"))
+    assert not await worker.turn(world.processor.transactor)
+    assert await world.states(one) == ["approved", "held"]
+    await world.feed(make.level(ANN, "basic"), make.placed(two))
+    assert await world.states(two) == ["approved", "submitting"]
+    assert not await worker.turn(world.processor.transactor)
+    assert await world.states(one) == ["approved", "held", "submitting"]
+
+
+async def test_exit_and_a_merge_of_one_batch_go_by_the_level_of_the_kept_one(world, make):
+    await world.feed(make.gates(*FROM_BASIC), make.level(TWIN, "basic"))
+    await world.with_method(TWIN)
+    await world.feed(make.pay_in("one", TWIN))
+    await world.feed(make.merged(ANN, TWIN), make.placed(of_twin("one")))
+    assert await world.states(of_twin("one")) == ["approved", "held"]
+
+
+async def test_ways_out_are_told_as_they_are_for_whom_a_payee_became(world, make):
+    await world.feed(make.gates(*FROM_BASIC), make.level(TWIN, "basic"), make.merged(ANN, TWIN))
+    await world.feed(make.pay_in("one", TWIN))
+    [told] = await world.events(PayoutChanged)
+    assert {option.answer for option in told.options} == {"closed"}
+    await world.feed(make.level(ANN, "basic"), make.pay_in("two", TWIN))
+    told = (await world.events(PayoutChanged))[-1]
+    assert {option.answer for option in told.options} == {"open"}
 
 
 async def test_two_replicas_never_pass_the_limit_of_two_that_became_one(world, make):

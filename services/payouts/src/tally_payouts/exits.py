@@ -114,7 +114,7 @@ class Exits:
         touched = {tracked.context.where.country, self.entity_country}
         places = frozenset(place for place in touched if place is not None)
         # A party is loaded wherever a table is known; no table asks about one that is not.
-        party_id = self.party_of(order.owner)
+        party_id = self.asked_of(order.owner)
         party = self.parties.get(party_id) or Party(party_id)
         return question_of(party, order.amount, found, places, self.now)
 
@@ -144,8 +144,14 @@ class Exits:
 
     def _user(self, payout: Payout) -> tuple[str, str]:
         """Whose limits a payout counts against, with all who were merged with it; the currency."""
-        kept = self.families.kept(self.party_of(payout.order.owner))
-        return kept, payout.order.amount.currency.code
+        return self.asked_of(payout.order.owner), payout.order.amount.currency.code
+
+    def asked_of(self, owner: str) -> str:
+        """The party whose level and limits decide for this owner: the one that its own became, if any.
+
+        Nobody tells of a level that was merged: it would stay what it was then.
+        """
+        return self.families.kept(self.party_of(owner))
 
     def party_of(self, owner: str) -> str:
         """The id of the party that gets money of this owner, as kyc knows it."""
@@ -184,8 +190,9 @@ async def load_families(
     if not (needs.merges or keys or weighs):
         return Families()
     await merge_store.lock(conn, alone=bool(needs.merges))
-    owners = {owner for owner, _ in keys} | {one for pair in needs.merges for one in pair}
-    found = await merge_store.families(conn, owners) if owners else Families()
+    parties = set(exits.parties_of({owner for owner, _ in keys}).values())
+    parties |= {one for pair in needs.merges for one in pair}
+    found = await merge_store.families(conn, parties) if parties else Families()
     if not needs.merges:
         return found
     joined = exits.new_families = found.joined(needs.merges)
@@ -204,7 +211,7 @@ async def load_parties(conn: Connection, exits: Exits, needs: Needs) -> None:
             exits.families = await merge_store.families(conn, named) | exits.families
         # What payees may choose among is told them, and promises nothing: no lock, unless they have it.
         exits.parties = await exit_store.read_parties(
-            conn, set(exits.parties_of(needs.choosers).values())
+            conn, {exits.asked_of(owner) for owner in needs.choosers}
         )
     # A table of this very batch may limit what none has limited before.
     windows = frozenset(Window) if needs.tables else frozenset[Window]()
