@@ -17,7 +17,7 @@ from tally_contracts.payouts import (
 from tally_contracts.rails import CancelAttempt, SubmitPayout
 from tally_contracts.registry import BY_TYPE
 from tally_payouts.watch import PayoutMetrics, StandingWatch
-from tally_runtime import Metrics, derived_id
+from tally_runtime import Metrics, derived_id, party_id_of
 
 PAID = ["approved", "submitting", "paid"]
 
@@ -266,6 +266,30 @@ async def test_f7_nobody_withdraws_from_anothers_wallet(world, make):
     [status] = await world.events(PayoutStatus)
     assert (status.state, status.reason_code) == ("rejected", "account_not_owned")
     assert await world.events(PlaceHold) == []
+
+
+async def test_payee_withdraws_what_it_was_paid_under_a_reference(world, make, settings):
+    party = party_id_of("user-42", settings.tenant)
+    await world.with_method(party)
+    await world.feed(make.pay_in("one", "user-42", pay_out=False))
+    request = make.request(owner=party, account=wallet_of("user-42"))
+    await world.feed(request)
+    assert await world.states(request.payout_id) == ["approved"]
+    [placed] = await world.events(PlaceHold)
+    assert placed.debit == wallet_of("user-42")
+
+
+@pytest.mark.parametrize("owner", ["restricted:{}", "restricted:user-42", "user-43"])
+async def test_nobody_withdraws_what_is_restricted_or_of_another_reference(
+    world, make, settings, owner
+):
+    party = party_id_of("user-42", settings.tenant)
+    owner = owner.format(party)
+    await world.with_method(party)
+    await world.feed(make.pay_in("one", owner, pay_out=False))
+    await world.feed(make.request(owner=party, account=wallet_of(owner)))
+    [status] = await world.events(PayoutStatus)
+    assert (status.state, status.reason_code) == ("rejected", "account_not_owned")
 
 
 @pytest.mark.parametrize(

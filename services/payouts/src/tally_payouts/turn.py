@@ -62,7 +62,7 @@ from tally_payouts.following import Following
 from tally_payouts.keeping import Keeper, log_input
 from tally_payouts.outgoing import Outgoing, return_journal_id
 from tally_payouts.policies import StoredPolicy
-from tally_runtime import derived_id
+from tally_runtime import derived_id, party_id_of
 
 _OTHER_DETAILS = "id_conflict"
 
@@ -153,7 +153,9 @@ class Turn:
             # main wallet says whose it is by itself.
             main = derived_id("acc", self.installation.tenant, f"wallet/{owner}/{code}")
             return None if order.account == main else "account_unknown"
-        if theirs[0] != owner:
+        # Money may have named its payee by a reference. What is restricted is no payee's yet.
+        installation = self.installation.tenant
+        if party_id_of(theirs[0], installation) != party_id_of(owner, installation):
             return "account_not_owned"
         return None if theirs[1] == code else "currency_mismatch"
 
