@@ -407,6 +407,20 @@ async def test_x3_x4_claimed_money_stands_apart_too_and_what_comes_later_goes_by
     assert (await held(closed, owner), *await both(closed)) == (0, 0, 2 * money)
 
 
+def merged(former: str, *, into: str) -> PartiesMerged:
+    """Two parties are one."""
+    return PartiesMerged(
+        tenant=party("root"),
+        who=who("root"),
+        occurred_at=START,
+        reason="the same person",
+        party_id=into,
+        merged=former,
+        merged_tenant=party("root"),
+        by="approval",
+    )
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_money_of_a_merged_payee_goes_by_the_level_of_the_one_that_is_kept(
     closed: Platform, known: bool
@@ -415,17 +429,7 @@ async def test_money_of_a_merged_payee_goes_by_the_level_of_the_one_that_is_kept
         await tell(closed, level("ben", 2, "basic"))
     await for_anna(closed)
     restricted, _ = await both(closed)
-    merged = PartiesMerged(
-        tenant=party("root"),
-        who=who("root"),
-        occurred_at=START,
-        reason="the same person",
-        party_id=party("ben"),
-        merged=ANNA,
-        merged_tenant=party("root"),
-        by="approval",
-    )
-    await closed.send(merged, topic="directory.parties.v1")
+    await closed.send(merged(ANNA, into=party("ben")), topic="directory.parties.v1")
     if known:
         await work(closed)
     else:
@@ -433,6 +437,19 @@ async def test_money_of_a_merged_payee_goes_by_the_level_of_the_one_that_is_kept
         await tell(closed, level("anna", 5, "basic"))
         assert await both(closed) == (restricted, 0), "what is told of the former says nothing"
         await tell(closed, level("ben", 2, "basic"))
+    assert await both(closed) == (0, restricted)
+
+
+async def test_money_of_a_payee_merged_later_than_its_heir_goes_by_the_level_of_the_last(
+    closed: Platform,
+) -> None:
+    await tell(closed, level("carl", 2, "basic"))
+    await tell(closed, level("ben", 1, "none"))
+    await for_anna(closed)
+    restricted, _ = await both(closed)
+    for former, into in ((party("ben"), party("carl")), (ANNA, party("ben"))):
+        await closed.send(merged(former, into=into), topic="directory.parties.v1")
+    await work(closed)
     assert await both(closed) == (0, restricted)
 
 

@@ -146,15 +146,15 @@ async def test_f31_money_of_a_company_that_names_no_country_goes_by_the_law_of_t
     assert await law(platform, BOOKS.wallet(owner, "USD").id) == (party("root"), "us", "active")
 
 
-def merged(*, into: str) -> PartiesMerged:
-    """Carl is somebody else, too."""
+def merged(*, into: str, who_was: str = "carl") -> PartiesMerged:
+    """Carl, or who was, is somebody else, too."""
     return PartiesMerged(
         tenant=party("root"),
         who=who("root"),
         reason="one person",
         occurred_at=START,
         party_id=party(into),
-        merged=party("carl"),
+        merged=party(who_was),
         merged_tenant=party("root"),
         by="approval",
     )
@@ -188,6 +188,29 @@ async def test_f29_withdrawal_that_the_kept_one_asks_for_is_a_sign_for_all_that_
         asked = payout("approved", by=by).model_copy(update={"owner": party("carl")})
         await platform.send(asked, topic="payouts.payout.v1")
         assert [await dormancy(platform, owner) for owner in owners] == [state, state]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_f29_chain_of_merges_ends_at_the_one_that_is_kept_in_whatever_order_it_is_told(
+    platform: Platform, *, in_order: bool
+) -> None:
+    await platform.register("carl", contacts=True, country="DE")
+    await pay_in(platform, 1, Beneficiary(party=party("carl")))
+    chain = [merged(into="ben"), merged(into="anna", who_was="ben")]
+    for fact in chain if in_order else reversed(chain):
+        await platform.send(fact, topic="directory.parties.v1")
+    # What is said of the former ones' contacts only now is said of the kept one's.
+    await platform.register("carl", "ben", contacts=True, country="US")
+    account = BOOKS.wallet(party("carl"), "USD").id
+    ((owner,),) = await platform.rows(
+        f"SELECT owner FROM claimable_wallet WHERE account = '{account}'"
+    )
+    rows = await platform.rows("SELECT contact, party_id FROM party_contact ORDER BY contact")
+    kept = party("anna")
+    assert (owner, rows) == (kept, [("ct_anna", kept), ("ct_ben", kept), ("ct_carl", kept)])
+    rows = await platform.rows("SELECT party_id, merged_into FROM party_level ORDER BY party_id")
+    became = {party(name): party("anna") for name in ("ben", "carl")} | {party("anna"): None}
+    assert dict(map(tuple, rows)) == became
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tally_funding.claims.holders import Newcomer
 from tally_funding.parties import store, tenants
 from tally_funding.parties.store import Contact, Place
 from tally_funding.receipts import learning
+from tally_funding.receipts import store as receipts
 from tally_messaging import Received, Router, UnitOfWork
 
 PARTIES = "directory.parties.v1"
@@ -62,7 +63,10 @@ def register(router: Router) -> None:
     @router.each(PartiesMerged)
     async def merged(uow: UnitOfWork, message: Received[PartiesMerged]) -> None:
         await for_every_tenant(uow.conn)
-        kept, former = message.event.party_id, message.event.merged
+        await receipts.lock_merges(uow.conn, alone=True)
+        # The merge of the kept one into another may have been told before.
+        kept = await receipts.kept_of(uow.conn, message.event.party_id)
+        former = message.event.merged
         await store.merge(uow.conn, kept, former, uow.now)
         await holders.merged(uow, kept, former, message.cause)
         await learning.merged(uow, kept, former)
@@ -82,6 +86,7 @@ def register(router: Router) -> None:
             )
             for e in (message.event for message in messages)
         ]
+        await receipts.lock_merges(uow.conn, alone=False)
         await store.set_contacts(uow.conn, said, uow.now)
         signs = {
             clocks.of_contact(contact.contact): message.cause

@@ -27,8 +27,10 @@ WHERE party_id = $1 OR (path @> ARRAY[$1::text] AND path[cardinality($3::text[])
 _SET_CONTACTS = """
 INSERT INTO party_contact AS known
     (contact_id, party_id, contact, tenant, verified, changed_at)
-SELECT c.*, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
+SELECT c.contact_id, coalesce(was.merged_into, c.party_id), c.contact, c.tenant, c.verified, $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
     AS c (contact_id, party_id, contact, tenant, verified)
+    LEFT JOIN party_level was ON was.party_id = c.party_id
 ON CONFLICT (contact_id) DO UPDATE
 SET party_id = EXCLUDED.party_id, contact = EXCLUDED.contact, verified = EXCLUDED.verified,
     changed_at = EXCLUDED.changed_at
@@ -104,7 +106,10 @@ async def move(
 
 
 async def set_contacts(conn: Connection, contacts: Sequence[Contact], now: datetime) -> None:
-    """Enter contacts, or whether they are verified since."""
+    """Enter contacts, or whether they are verified since.
+
+    Those of a party that was merged are of the one that is kept; the caller shares the lock on merges.
+    """
     newest = {c.contact_id: c for c in contacts}
     rows = [(c.contact_id, c.party_id, c.contact, c.tenant, c.verified) for c in newest.values()]
     await conn.execute(_SET_CONTACTS, *map(list, zip(*rows, strict=True)), now)

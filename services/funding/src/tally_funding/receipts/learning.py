@@ -53,7 +53,10 @@ async def learn(uow: UnitOfWork, messages: Sequence[Received[Word]]) -> None:
 
 
 async def merged(uow: UnitOfWork, kept: str, former: str) -> None:
-    """Money that waits for a party that was merged waits for the level of the one that is kept."""
+    """Money that waits for a party that was merged waits for the level of the one that is kept.
+
+    `kept` was not merged itself: `store.kept_of`.
+    """
     await store.lock_levels(uow.conn, {kept, former})
     await store.merge(uow.conn, kept, former)
     await store.ask_parties_again(uow.conn, {kept}, uow.now)

@@ -54,6 +54,13 @@ ORDER BY party_id FOR UPDATE
 
 _TOLD = "SELECT party_id, sequence FROM party_level WHERE party_id = ANY($1::text[])"
 
+# Facts about merges come in any order: who merges has the merges alone, and who enters something under a
+# party's id shares them, so that each meets what the other has done.
+_SHARE_MERGES = "SELECT pg_advisory_xact_lock_shared(hashtext('funding.merges'))"
+_HAVE_MERGES_ALONE = "SELECT pg_advisory_xact_lock(hashtext('funding.merges'))"
+
+_BECAME = "SELECT merged_into FROM party_level WHERE party_id = $1"
+
 _MERGE = "UPDATE party_level SET merged_into = $1 WHERE party_id = $2 OR merged_into = $2"
 
 _FORMERS = "SELECT merged_into, party_id FROM party_level WHERE merged_into = ANY($1::text[])"
@@ -147,8 +154,22 @@ async def sequences(conn: Connection, party_ids: Collection[str]) -> dict[str, i
     return {row[0]: row[1] for row in await conn.fetch(_TOLD, sorted(party_ids))}
 
 
+async def lock_merges(conn: Connection, *, alone: bool) -> None:
+    """Take the lock on merges: shared to enter what is of a party, alone to merge parties."""
+    await conn.execute(_HAVE_MERGES_ALONE if alone else _SHARE_MERGES)
+
+
+async def kept_of(conn: Connection, party_id: str) -> str:
+    """The party that this one is by now: itself, if it was not merged."""
+    became: str | None = await conn.fetchval(_BECAME, party_id)
+    return became or party_id
+
+
 async def merge(conn: Connection, kept: str, merged: str) -> None:
-    """The level of `merged`, and of what was merged into it, is that of `kept`; both are locked."""
+    """The level of `merged`, and of what was merged into it, is that of `kept`, which is itself.
+
+    Both are locked.
+    """
     await conn.execute(_MERGE, kept, merged)
 
 
