@@ -8,14 +8,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tally_contracts.base import Amount
+from tally_contracts.base import Amount, Who
 from tally_contracts.directory_facts import PartiesMerged
 from tally_contracts.funding import Beneficiary
 from tally_contracts.funding_claims import ClaimIssued, DormancyChanged, IssueClaim
 from tally_contracts.funding_unclaimed import NoticeDue, OwnerConfirmed, ReclaimChanged
 from tally_funding.claims.worker import ClaimsWorker
 from tally_money import Money, iso_currencies
-from tally_runtime import derived_id
+from tally_runtime import derived_id, party_id_of
 from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, Platform, open_platform, party, who
@@ -211,6 +211,24 @@ async def test_f29_chain_of_merges_ends_at_the_one_that_is_kept_in_whatever_orde
     rows = await platform.rows("SELECT party_id, merged_into FROM party_level ORDER BY party_id")
     became = {party(name): party("anna") for name in ("ben", "carl")} | {party("anna"): None}
     assert dict(map(tuple, rows)) == became
+
+
+async def test_withdrawal_from_a_wallet_that_money_named_by_a_reference_is_a_sign(
+    platform: Platform,
+) -> None:
+    """Payouts names the owner as money did; who asks is the party that the reference means."""
+    payee = party_id_of("payee-7", BOOKS.tenant)
+    await pay_in(platform, 1, Beneficiary(party="payee-7"))
+    account = BOOKS.wallet("payee-7", "USD").id
+    opened = wallet_opened(payee, account, reference="payee-7")
+    await platform.send(opened, topic="directory.wallets.v1")
+    await work(platform, days=YEARS_3.days)
+    assert (await law(platform, account))[2] == "notice_sent"
+    asked = payout("approved", by="anna").model_copy(
+        update={"owner": "payee-7", "who": Who(actor="key:payee-7", principal=payee)}
+    )
+    await platform.send(asked, topic="payouts.payout.v1")
+    assert (await law(platform, account))[2] == "active"
 
 
 @pytest.fixture

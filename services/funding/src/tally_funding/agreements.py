@@ -79,11 +79,11 @@ def build_router(claims: Claims) -> Router:
     @router.fold(PayoutChanged)
     async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> None:
         await escrow.see(uow, claims.books, messages)
-        await owners.paid(uow, messages)
+        await owners.paid(uow, claims.books, messages)
 
     @router.fold(MethodChosen)
     async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
-        await owners.chosen(uow, messages)
+        await owners.chosen(uow, claims.books, messages)
 
     @router.fold(WalletOpened)
     async def opened(uow: UnitOfWork, messages: Sequence[Received[WalletOpened]]) -> None:

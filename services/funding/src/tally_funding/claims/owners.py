@@ -25,6 +25,7 @@ from tally_funding.postings import Books
 from tally_funding.receipts.store import formers
 from tally_messaging import Cause, Received, UnitOfWork
 from tally_money import Money, iso_currencies
+from tally_runtime import party_id_of
 
 
 def is_asked_for(event: PayoutChanged) -> bool:
@@ -98,7 +99,7 @@ def _is_of_unknown_payee(books: Books, event: WalletOpened) -> bool:
     return event.account == books.wallet(reference, event.currency).id
 
 
-async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> None:
+async def paid(uow: UnitOfWork, books: Books, messages: Sequence[Received[PayoutChanged]]) -> None:
     """Take off what payouts have paid, and take a payout an owner asked for as a sign of life."""
     gone: dict[str, Money] = {}
     for event in (message.event for message in messages):
@@ -108,7 +109,7 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
     asking = [message for message in messages if is_asked_for(message.event)]
     if gone or asking:
         await for_every_tenant(uow.conn)
-    asked = await _by_owners(uow, asking)
+    asked = await _by_owners(uow, books, asking)
     if gone and asked:
         await wallets.lock_all(uow.conn, gone, references(asked))
     if asked:
@@ -118,24 +119,27 @@ async def paid(uow: UnitOfWork, messages: Sequence[Received[PayoutChanged]]) -> 
 
 
 async def _by_owners(
-    uow: UnitOfWork, asking: Sequence[Received[PayoutChanged]]
+    uow: UnitOfWork, books: Books, acting: Sequence[Received[PayoutChanged | MethodChosen]]
 ) -> Mapping[str, Cause]:
-    """The owners that have asked for payouts themselves, one that was merged by the one it became."""
-    others = {m.event.who.principal for m in asking if m.event.who.principal != m.event.owner}
+    """The owners that have done this themselves, one that was merged by the one it became.
+
+    Payouts may name an owner by the reference that money named it by: the party it means is asked for.
+    """
+    done = [(m.event.who.principal, party_id_of(m.event.owner, books.tenant), m) for m in acting]
+    others = {principal for principal, owner, _ in done if principal != owner}
     became = await formers(uow.conn, others) if others else {}
     return {
-        principal: message.cause
-        for message in asking
-        for principal, owner in ((message.event.who.principal, message.event.owner),)
+        one: message.cause
+        for principal, owner, message in done
         if owner == principal or owner in became.get(principal, ())
+        for one in (principal, message.event.owner)
     }
 
 
-async def chosen(uow: UnitOfWork, messages: Sequence[Received[MethodChosen]]) -> None:
+async def chosen(uow: UnitOfWork, books: Books, messages: Sequence[Received[MethodChosen]]) -> None:
     """Take a method that owners chose themselves as a sign of life."""
-    signs = {m.event.owner: m.cause for m in messages if m.event.who.principal == m.event.owner}
-    if signs:
-        await for_every_tenant(uow.conn)
+    await for_every_tenant(uow.conn)
+    if signs := await _by_owners(uow, books, messages):
         await clocks.sign_of_life(uow, signs)
 
 
