@@ -2,6 +2,8 @@
 
 import json
 from datetime import timedelta
+from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from .gateway_bench import START, Bench, party
 from .test_gateway_commands import payout
 
 WHO = {"actor": "svc:feed", "principal": "co"}
+TOLD = {"who": WHO, "reason": "test", "occurred_at": "2026-09-21T08:00:00Z"}
 
 
 def allocated(number: int, company: str, **owners: str) -> dict[str, Any]:
@@ -376,6 +379,65 @@ async def test_a_party_that_became_another_by_way_of_a_third_is_told_of_as_the_l
     for name in ("ann", "agg"):
         (told,) = await log(bench, name, types="kyc.task.expired.v1")
         assert told["data"]["task_id"] == derived_id("task", "twin"), name
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize("told", list(permutations(range(3))), ids=str)
+async def test_merges_told_in_any_order_lead_to_the_one_that_all_became(
+    bench: Bench, told: tuple[int, ...], at_once: bool
+) -> None:
+    """So do references that were claimed, and contacts that were shown, of who had become another."""
+    await grown(bench)
+    for tenant, name in (("far", "twin"), ("farther", "mid")):
+        await bench.register(tenant, "aggregator")
+        await bench.register(name, "payee", tenant)
+    await bench.register("late", "payee", "agg")
+    merges = [
+        bench.merge("mid", "twin", "farther", "far"),
+        bench.merge("late", "mid", merged_tenant="farther"),
+        bench.merge("ann", "late"),
+    ]
+    claimed = {"party_id": party("mid"), "tenant": party("farther"), **TOLD}
+    shown = {**claimed, "contact_id": derived_id("ctc", "1"), "contact": "t", "channel": "email"}
+    parties = "directory.parties.v1"
+    facts = [
+        *(merges[place] for place in told),
+        bench.fact(parties, "directory.reference.claimed.v1", claimed | {"reference": "user-42"}),
+        bench.fact(parties, "directory.contact.verified.v1", shown),
+    ]
+    for batch in [facts] if at_once else [[fact] for fact in facts]:
+        await bench.learn(*batch)
+    ends = "SELECT array_agg(DISTINCT (party_id, tenant)) AS ends, count(*) AS rows FROM "
+    for table, rows in (("party_reference", 4), ("verified_contact", 1)):
+        found = await bench.one(ends + table)
+        assert ([tuple(end) for end in found["ends"]], found["rows"]) == (
+            [(party("ann"), party("agg"))],
+            rows,
+        ), table
+
+
+async def test_chains_that_were_left_half_resolved_are_resolved_by_the_migration(
+    bench: Bench,
+) -> None:
+    chain = [("user-42", "twin"), ("twin", "mid"), ("mid", "late"), ("late", "ann"), ("bob", "ann")]
+    migration = Path(__file__).parents[1] / "src/tally_gateway/migrations/0006_merged_chains.sql"
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT set_config('tally.tenant', '*', true)")
+        for reference, kept in chain:
+            await conn.execute(
+                "INSERT INTO party_reference VALUES ($1, $2, $3)", reference, f"of {kept}", kept
+            )
+        for contact, of in (("c1", "mid"), ("c2", "ann"), ("c3", "twin")):
+            await conn.execute("INSERT INTO verified_contact VALUES ($1, 'then', $2)", contact, of)
+        await conn.execute(migration.read_text(encoding="utf-8"))
+        ends = await conn.fetch("SELECT DISTINCT party_id, tenant FROM party_reference")
+        reached = await conn.fetch("SELECT * FROM verified_contact ORDER BY 1")
+    assert [tuple(end) for end in ends] == [("ann", "of ann")]
+    assert [tuple(row) for row in reached] == [
+        ("c1", "of ann", "ann"),
+        ("c2", "then", "ann"),
+        ("c3", "of ann", "ann"),
+    ]
 
 
 async def test_f62_what_happened_elsewhere_is_in_the_log_once_and_answers_no_command(

@@ -43,7 +43,7 @@ class _TreeChanges:
     nodes: dict[str, Node] = field(default_factory=dict)
     moves: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     references: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    merges: list[tuple[str, str, str]] = field(default_factory=list)
+    merges: list[str] = field(default_factory=list)
     connections: dict[str, tree.StoredConnection] = field(default_factory=dict)
     verified: dict[str, contacts.VerifiedContact] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
@@ -58,7 +58,7 @@ class _TreeChanges:
             self.moves.append((event.party_id, tuple(event.path)))
         elif isinstance(event, PartiesMerged):
             self.references[event.merged] = (event.merged, event.tenant, event.party_id)
-            self.merges.append((event.merged, event.party_id, event.tenant))
+            self.merges.append(event.merged)
         elif isinstance(event, ReferenceClaimed):
             self.references[event.reference] = (event.reference, event.tenant, event.party_id)
         elif isinstance(event, ConnectionChanged):
@@ -90,9 +90,9 @@ class _TreeChanges:
         if self.removed:
             # For good: a contact that is shown anew has a new id.
             await contacts.forget(conn, self.removed)
-        for merged, kept, tenant in self.merges:
-            await tree.repoint(conn, merged, kept, tenant)
-            await contacts.repoint(conn, merged, kept, tenant)
+        for merged in self.merges:
+            await tree.repoint(conn, merged)
+            await contacts.repoint(conn, merged)
         if self.connections:
             await tree.save_connections(conn, list(self.connections.values()), now)
 

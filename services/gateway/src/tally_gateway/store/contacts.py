@@ -8,7 +8,7 @@ from tally_postgres import Connection
 # A party that was merged is the one it became, in whatever order facts come.
 _SAVE = """
 INSERT INTO verified_contact (contact_id, tenant, party_id)
-SELECT c.contact_id, c.tenant, coalesce(r.party_id, c.party_id)
+SELECT c.contact_id, coalesce(r.tenant, c.tenant), coalesce(r.party_id, c.party_id)
 FROM unnest($1::text[], $2::text[], $3::text[]) AS c (contact_id, tenant, party_id)
 LEFT JOIN party_reference AS r ON r.reference = c.party_id
 ORDER BY contact_id
@@ -17,7 +17,11 @@ ON CONFLICT (contact_id) DO UPDATE SET tenant = excluded.tenant, party_id = excl
 
 _FORGET = "DELETE FROM verified_contact WHERE contact_id = ANY($1)"
 
-_REPOINT = "UPDATE verified_contact SET party_id = $2, tenant = $3 WHERE party_id = $1"
+_REPOINT = """
+UPDATE verified_contact AS c SET party_id = m.party_id, tenant = m.tenant
+FROM party_reference AS m
+WHERE m.reference = $1 AND c.party_id = $1
+"""
 
 _REACHED = "SELECT DISTINCT party_id FROM verified_contact WHERE party_id = ANY($1)"
 
@@ -46,9 +50,9 @@ async def forget(conn: Connection, ids: Collection[str]) -> None:
     await conn.execute(_FORGET, list(ids))
 
 
-async def repoint(conn: Connection, merged: str, kept: str, tenant: str) -> None:
-    """Let a merged party's contacts be those of the one it became, and its tenant's."""
-    await conn.execute(_REPOINT, merged, kept, tenant)
+async def repoint(conn: Connection, merged: str) -> None:
+    """Let a merged party's contacts be those of the one it is now, and its tenant's."""
+    await conn.execute(_REPOINT, merged)
 
 
 async def reached(conn: Connection, parties: Collection[str]) -> set[str]:

@@ -48,15 +48,21 @@ WHERE path @> ARRAY[$1]
 
 _MOVE_ITSELF = "UPDATE party_node SET path = $2::text[] WHERE party_id = $1"
 
+# Merges come in any order: what is told of a party that has become another leads to that one.
 _SAVE_REFERENCES = """
 INSERT INTO party_reference (reference, tenant, party_id)
-SELECT reference, tenant, party_id
+SELECT r.reference, coalesce(k.tenant, r.tenant), coalesce(k.party_id, r.party_id)
 FROM unnest($1::text[], $2::text[], $3::text[]) AS r (reference, tenant, party_id)
+LEFT JOIN party_reference AS k ON k.reference = r.party_id
 ON CONFLICT (reference) DO UPDATE SET tenant = excluded.tenant, party_id = excluded.party_id
 """
 
-# What led to a merged party leads to the one it became.
-_REPOINT = "UPDATE party_reference SET party_id = $2, tenant = $3 WHERE party_id = $1"
+# What led to a merged party leads where its own id does: to the one it became, or that one's end.
+_REPOINT = """
+UPDATE party_reference AS r SET party_id = m.party_id, tenant = m.tenant
+FROM party_reference AS m
+WHERE m.reference = $1 AND r.party_id = $1
+"""
 
 _SAVE_CONNECTIONS = """
 INSERT INTO connection (connection_id, tenant, from_party, to_party, access, state, changed_at)
@@ -143,9 +149,12 @@ async def save_references(conn: Connection, references: Sequence[tuple[str, str,
     await conn.execute(_SAVE_REFERENCES, *map(list, zip(*references, strict=True)))
 
 
-async def repoint(conn: Connection, merged: str, kept: str, tenant: str) -> None:
-    """Let references of a merged party lead to the one it became, in whose tenant they are then."""
-    await conn.execute(_REPOINT, merged, kept, tenant)
+async def repoint(conn: Connection, merged: str) -> None:
+    """Let references of a merged party lead to the one it is now, in whose tenant they are then.
+
+    The merged id is a reference by then. One by one: the next may go on from where this one led.
+    """
+    await conn.execute(_REPOINT, merged)
 
 
 async def save_connections(
