@@ -4,6 +4,7 @@ The numbers are those of the fault catalogue (P1 … B12, D1).
 """
 
 import asyncio
+import json
 import os
 import signal
 from typing import Any
@@ -15,8 +16,8 @@ from tally_testkit import RawRecord, event_headers
 from tally_testkit.toy import StepAdded
 
 
-def raw_step(name: str, n: int) -> RawRecord:
-    body = f'{{"name": "{name}", "n": {n}}}'.encode()
+def raw_step(name: str, n: int, **more: Any) -> RawRecord:
+    body = json.dumps({"name": name, "n": n, **more}).encode()
     return RawRecord(body, event_headers(f"{name}-{n}", StepAdded.TYPE), name.encode())
 
 
@@ -157,6 +158,15 @@ async def test_poison_amid_batches_is_set_aside_once_and_holds_nothing_up(toys: 
         ("not_json", "open"),
         ("tombstone", "open"),
     ]
+
+
+async def test_what_is_behind_in_one_partition_fills_a_batch(toys: Any) -> None:
+    large = [raw_step("k", n, padding="x" * 700_000) for n in range(4)]
+    toys.published["k"] += range(4)
+    await toys.topics.publish(toys.input, large)
+    toys.start(TALLY_BATCH_BYTES_MAX="4000000")
+    await toys.judge()
+    assert await toys.pool.fetchval("SELECT count(DISTINCT xmin::text) FROM step") == 1
 
 
 async def test_records_compressed_by_any_codec_are_read(toys: Any) -> None:

@@ -27,6 +27,7 @@ from tally_runtime import Clock, get_logger
 
 _LOG = get_logger("tally_messaging.consumer")
 _WATCH_INTERVAL_S = 1.0
+_FETCH_BYTES = 1_048_576
 _BATCH_PART = 1 / 4
 """Of the time a service has to stop, what a batch in work may take; the relay may take half."""
 
@@ -88,6 +89,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             max_records=settings.batch_records_max,
+            # One partition alone may fill a batch: what is behind in it is seen to be a backlog.
+            max_partition_fetch_bytes=max(_FETCH_BYTES, settings.batch_bytes_max),
             # Answered by the first record: asked only when it can be taken (`_poll`).
             fetch_max_wait_ms=settings.fetch_wait_ms,
             fetch_min_bytes=1,
