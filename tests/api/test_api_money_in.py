@@ -14,12 +14,13 @@ from tally_cli.publishing import publication, publish
 from tally_contracts.base import Event, PositiveAmount, Where, Who, Why
 from tally_contracts.directory import RegisterParty
 from tally_contracts.funding import Beneficiary, FundingReceived, Originator
-from tally_runtime import Ids, SystemClock, derived_id
+from tally_runtime import Ids, SystemClock, derived_id, party_id_of
 from tally_security.webhooks import WebhookSecrets, sign_stripe
 
 from .bank_statement import statement
 from .conftest import SWIFT, Whole
 from .stage import Cast, eventually, money
+from .test_api_merged import chooses_a_wallet, shown, withdraws
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT, SHOP = derived_id("party", "shop-root"), derived_id("party", "shop")
@@ -211,21 +212,26 @@ async def test_f12_statement_lines_reach_those_they_name_by_account_invoice_orde
     assert await refused(cast["company"], "/v1/statements", file) == "scope_missing"
 
 
-async def test_f12_money_comes_by_an_upstream_topic_and_by_hand_in_the_one_shape(
-    cast: Cast, whole: Whole
-) -> None:
-    announced = FundingReceived(
-        external_id=f"up-{cast.root[-10:]}",
-        amount=PositiveAmount.model_validate(money("30.00")),
+def announced_upstream(cast: Cast, payee: str, amount: str) -> FundingReceived:
+    """Money for a payee as an upstream system names it."""
+    return FundingReceived(
+        external_id=f"up-{amount}-{cast.root[-10:]}",
+        amount=PositiveAmount.model_validate(money(amount)),
         originator=Originator(reference="customer-9", country="FR"),
         company=cast.ids["company"],
-        beneficiary=Beneficiary(party=cast.ids["payee"]),
+        beneficiary=Beneficiary(party=payee),
         value_date="2026-09-21",
         who=Who(actor="shop-feed", principal=cast.ids["company"]),
         where=Where(channel="card", country="FR"),
         why=Why(**cast.why("order:9")),
         occurred_at=SystemClock().now(),
     )
+
+
+async def test_f12_money_comes_by_an_upstream_topic_and_by_hand_in_the_one_shape(
+    cast: Cast, whole: Whole
+) -> None:
+    announced = announced_upstream(cast, cast.ids["payee"], "30.00")
     for _ in range(2):
         key = announced.external_id
         await told_upstream(whole, "funding.inbound.cards.v1", announced, key)
@@ -237,6 +243,27 @@ async def test_f12_money_comes_by_an_upstream_topic_and_by_hand_in_the_one_shape
     assert topic.keys() == hand.keys()
     assert topic["source"] != hand["source"]
     assert topic["where"]["country"] == "FR"
+
+
+async def test_f09_payee_withdraws_what_an_upstream_system_paid_it_under_a_reference(
+    cast: Cast, whole: Whole
+) -> None:
+    reference = f"user-{cast.root[-10:]}"
+    cast.ids["user"] = party_id_of(reference, "main")
+    announced = announced_upstream(cast, reference, "30.00")
+    await told_upstream(whole, "funding.inbound.cards.v1", announced, announced.external_id)
+    cast.people.clients["user"] = await cast.client("user")
+    await cast.holds("user", "30.00")
+    (wallet,) = await cast.own_wallets("user")
+    purse = await chooses_a_wallet(cast, "user")
+    payout = await withdraws(cast, "user", wallet["wallet_id"], "12.00")
+    await shown(cast, "user", f"/v1/payouts/{payout}", state="paid")
+
+    async def moved() -> bool:
+        held = {each["wallet_id"]: each["posted"] for each in await cast.own_wallets("user")}
+        return held == {wallet["wallet_id"]: money("18.00"), purse: money("12.00")}
+
+    await eventually(moved)
 
 
 async def test_f13_one_pay_in_is_divided_among_several_owners_to_the_minor_unit(
