@@ -148,6 +148,22 @@ async def test_proposed_funded_and_released_by_all_approvals(platform: Platform)
     assert await platform.set_aside() == []
 
 
+async def merge(platform: Platform, *names: str, into: str) -> None:
+    """The directory tells that these parties are another one."""
+    for name in names:
+        merged = PartiesMerged(
+            tenant=party("root"),
+            who=who("root"),
+            reason="one person",
+            occurred_at=START,
+            party_id=party(into),
+            merged=party(name),
+            merged_tenant=party("root"),
+            by="approval",
+        )
+        await platform.send(merged, topic="directory.parties.v1")
+
+
 async def test_f29_who_became_a_party_of_an_agreement_orders_in_its_name_and_nobody_else(
     platform: Platform,
 ) -> None:
@@ -155,21 +171,46 @@ async def test_f29_who_became_a_party_of_an_agreement_orders_in_its_name_and_nob
     assert refusal(await send(platform, order(RefundAgreement, "stranger"))).code == (
         "agreement_unknown"
     )
-    merged = PartiesMerged(
-        tenant=party("root"),
-        who=who("root"),
-        reason="one person",
-        occurred_at=START,
-        party_id=party("stranger"),
-        merged=party("payee"),
-        merged_tenant=party("root"),
-        by="approval",
-    )
-    await platform.send(merged, topic="directory.parties.v1")
+    await merge(platform, "payee", into="stranger")
     # What the payee might not do, the one it became may not either.
     assert refusal(await send(platform, order(FundAgreement, "stranger"))).code == "not_allowed"
     told = await send(platform, order(RefundAgreement, "stranger", "2"))
     assert states(told) == ["refunding", "refunded"]
+    assert await money(platform) == (150_00, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("former", "into"), [(["payee"], "a1"), (["a1"], "payee"), (["payee", "a1"], "stranger")]
+)
+async def test_f29_who_is_two_parties_of_an_agreement_orders_as_each(
+    platform: Platform, former: list[str], into: str
+) -> None:
+    await funded(platform)
+    await merge(platform, *former, into=into)
+    told = await send(platform, order(ApproveRelease, into), order(RefundAgreement, into))
+    assert states(told) == ["funded", "refunding", "refunded"]
+    assert refusal(await send(platform, order(FundAgreement, into))).code == "not_allowed"
+
+
+async def test_f29_approvers_that_are_one_party_count_once(platform: Platform) -> None:
+    await funded(platform)
+    assert states(await send(platform, order(ApproveRelease, "a2"))) == ["funded"]
+    await merge(platform, "a2", into="a1")
+    again = refusal(await send(platform, order(ApproveRelease, "a1")))
+    assert again.code == "approved_already"
+    assert states(await send(platform, order(ReleaseAgreement, "payer")))[-1] == "released"
+
+
+async def test_f29_arbiter_that_became_a_side_decides_for_the_other_alone(
+    platform: Platform,
+) -> None:
+    await funded(platform)
+    await merge(platform, "arbiter", into="payee")
+    await send(platform, order(DisputeAgreement, "payer"))
+    for number, (to_payee, code) in enumerate([("0.01", "arbiter_not_apart"), ("0.00", None)]):
+        parts = {"to_payee": usd(to_payee), "to_payer": usd("99.99" if code else "100.00")}
+        told = await send(platform, order(ArbitrateAgreement, "payee", str(number), **parts))
+        assert (refusal(told).code if code else states(told)[-1]) == (code or "arbitrated")
     assert await money(platform) == (150_00, 0, 0)
 
 

@@ -68,8 +68,9 @@ def proposal(command: ProposeAgreement) -> Proposal | Refusal:
     )
 
 
-def order(command: OrderCommand, by: str) -> Order | Refusal:
-    """The order a command gives, in the name of the party of the agreement that its principal is."""
+def order(command: OrderCommand) -> Order | Refusal:
+    """The order a command gives, by its principal."""
+    by = command.who.principal
     match command:
         case FundAgreement():
             return Fund(by)
@@ -78,25 +79,27 @@ def order(command: OrderCommand, by: str) -> Order | Refusal:
         case PresentDocument():
             return Present(by, command.document)
         case ReleaseAgreement():
-            return _release(command, by)
+            return _release(command)
         case RefundAgreement():
             return Refund(by)
         case DisputeAgreement():
             return Dispute(by)
         case ArbitrateAgreement():
-            return _arbitrate(command, by)
+            return _arbitrate(command)
         case _:
             assert_never(command)
 
 
-def _release(command: ReleaseAgreement, by: str) -> Order | Refusal:
+def _release(command: ReleaseAgreement) -> Order | Refusal:
+    by = command.who.principal
     if command.amount is None:
         return Release(by, None)
     amount = _money(command.amount, "/amount")
     return amount if isinstance(amount, Refusal) else Release(by, amount)
 
 
-def _arbitrate(command: ArbitrateAgreement, by: str) -> Order | Refusal:
+def _arbitrate(command: ArbitrateAgreement) -> Order | Refusal:
+    by = command.who.principal
     to_payee = _money(command.to_payee, "/to_payee")
     to_payer = _money(command.to_payer, "/to_payer")
     if isinstance(to_payee, Refusal):

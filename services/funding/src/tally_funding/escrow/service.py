@@ -14,7 +14,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims.domain.estate import receiver
 from tally_funding.escrow import postings, reading, store
 from tally_funding.escrow.domain.agreement import Agreement, Step, Steps
-from tally_funding.escrow.domain.orders import decide
+from tally_funding.escrow.domain.orders import decide_by
 from tally_funding.escrow.domain.progress import decide_answer, decide_event, decide_time
 from tally_funding.escrow.domain.proposal import decide_proposal
 from tally_funding.escrow.reading import Command, OrderCommand
@@ -187,15 +187,15 @@ def _carry_out(
         return _propose(batch, places, command, message.cause)
     kept = batch.kept.get(command.agreement_id)
     principal = command.who.principal
-    by = None if kept is None else _acts_as(kept.agreement, principal, batch.became)
-    if kept is None or by is None:
+    ids = {principal, *batch.became.get(principal, ())}
+    if kept is None or ids.isdisjoint(_parties(kept.agreement)):
         return Refusal(
             "agreement_unknown",
             "/agreement_id",
             f"there is no agreement {command.agreement_id} that {principal} is in",
             "name an agreement the principal is a party of",
         )
-    return _order(batch, kept, command, by, message.cause)
+    return _order(batch, kept, command, ids, message.cause)
 
 
 def _propose(
@@ -223,7 +223,7 @@ def _propose(
 
 
 def _order(
-    batch: _Batch, kept: Kept, command: OrderCommand, by: str, cause: Cause
+    batch: _Batch, kept: Kept, command: OrderCommand, ids: Collection[str], cause: Cause
 ) -> AgreementChanged | Refusal:
     agreement = kept.agreement
     if command.why.program != agreement.program:
@@ -233,25 +233,15 @@ def _order(
             f"the agreement is of the program {agreement.program}",
             "give the agreement's program and the reason of this order",
         )
-    asked = reading.order(command, by)
+    asked = reading.order(command)
     if isinstance(asked, Refusal):
         return asked
-    steps = decide(agreement, asked, batch.uow.now)
+    steps = decide_by(agreement, asked, ids, batch.uow.now)
     if isinstance(steps, Refusal):
         return steps
     told = kept.circumstances
     now_told = Circumstances(told.who, told.where, told.why, cause)
     return batch.take(steps, now_told, who=command.who, why=command.why)
-
-
-def _acts_as(
-    agreement: Agreement, principal: str, became: Mapping[str, frozenset[str]]
-) -> str | None:
-    """The party of the agreement that a principal is, itself or by one that was merged into it."""
-    named = _parties(agreement)
-    if principal in named:
-        return principal
-    return min(named & became.get(principal, frozenset()), default=None)
 
 
 def _parties(agreement: Agreement) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """What parties order about an agreement, and what it leads to."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -101,6 +102,51 @@ def decide(agreement: Agreement, order: Order, now: datetime) -> Steps | Refusal
             return _arbitrate(agreement, order)
         case _:
             assert_never(order)
+
+
+def decide_by(
+    agreement: Agreement, order: Order, ids: Collection[str], now: datetime
+) -> Steps | Refusal:
+    """What an order leads to whose giver is several parties, as those that were merged are one.
+
+    It is given in the name of the one that may give it. Approvals count people: whoever has approved in
+    any name has approved.
+    """
+    if isinstance(order, Arbitrate) and _is_own_cause(agreement, order, ids):
+        return Refusal(
+            "arbiter_not_apart",
+            "/who/principal",
+            f"{order.by} is the arbiter, and the payer or the payee too",
+            "give the other one all that is held",
+        )
+    names = (one for one in _givers(agreement, order) if one is not None and one in ids)
+    return decide(agreement, replace(order, by=next(names, order.by)), now)
+
+
+def _givers(agreement: Agreement, order: Order) -> Sequence[str | None]:
+    """Who may give such an order, whose right goes furthest first."""
+    match order:
+        case Fund():
+            return (agreement.payer,)
+        case Approve():
+            return (*agreement.approvals, *agreement.condition.approvers)
+        case Present():
+            return (agreement.condition.presenter,)
+        case Release() | Dispute():
+            return (agreement.payer, agreement.payee)
+        case Refund():
+            return (agreement.payee,)
+        case Arbitrate():
+            return (agreement.arbiter,)
+        case _:
+            assert_never(order)
+
+
+def _is_own_cause(agreement: Agreement, order: Arbitrate, ids: Collection[str]) -> bool:
+    """Whether the arbiter is a side by now, and would keep something for it; one that is both may."""
+    sides = ((agreement.payer, order.to_payer), (agreement.payee, order.to_payee))
+    own = [part for party, part in sides if party in ids]
+    return agreement.arbiter in ids and len(own) == 1 and own[0].minor > 0
 
 
 def _fund(agreement: Agreement, order: Fund) -> Steps | Refusal:
