@@ -23,10 +23,10 @@ from tally_payouts.exit_worker import ExitWorker, warn_without_tables
 from tally_payouts.service import PayoutService
 from tally_payouts.store.exits import load_tables
 from tally_payouts.turn import Installation
-from tally_runtime import FixedClock, derived_id
+from tally_runtime import FixedClock, derived_id, party_id_of
 
 from .conftest import payout_id_of, tid
-from .test_payouts_store import Counting, overlapping
+from .test_payouts_store import MIGRATIONS, Counting, overlapping
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ANN = tid("party", "ann")
@@ -162,6 +162,38 @@ async def test_limits_are_a_partys_by_whatever_reference_its_money_names_it(
     await world.feed(make.attempt(first, "failed", code="R03"), make.released(first))
     await ask_again()
     assert await world.states(second) == ["approved", "held", "submitting"]
+
+
+async def paid_before_any_limit(world, make, settings):
+    """A reference is paid 25.00 while there is no table; another payout of its party, that is placed."""
+    party = party_id_of("user-42", settings.tenant)
+    await world.with_method("user-42")
+    await world.with_method(party, "other")
+    await world.feed(make.pay_in("one", "user-42"))
+    await world.feed(make.placed(payout_id_of("one", "user-42")))
+    return party, payout_id_of("two", party)
+
+
+async def test_limit_counts_what_a_reference_was_paid_before_there_was_any_table(
+    world, make, settings
+):
+    party, second = await paid_before_any_limit(world, make, settings)
+    await world.feed(make.limits(limit("lifetime", "40.00")), make.pay_in("two", party))
+    await world.feed(make.placed(second))
+    assert await world.states(second) == ["approved", "held"]
+
+
+async def test_limit_counts_what_a_reference_was_paid_before_its_party_was_kept(
+    world, make, settings, ask_again
+):
+    party, second = await paid_before_any_limit(world, make, settings)
+    await world.pool.execute("DELETE FROM party_owner")
+    await world.pool.execute((MIGRATIONS / "0011_owners_paid_before.sql").read_text())
+    await world.pool.execute("UPDATE exit_due SET at = $1", NOON)
+    await ask_again()
+    await world.feed(make.limits(limit("lifetime", "40.00")), make.pay_in("two", party))
+    await world.feed(make.placed(second))
+    assert await world.states(second) == ["approved", "held"]
 
 
 async def test_downgrade_between_choice_and_exit_holds(world, make):

@@ -324,3 +324,8 @@ class Batch:
 
     def changed_payouts(self) -> Iterable[StoredPayout]:
         return (row for t in self.payouts.values() if (row := t.changed()) is not None)
+
+    def new_owners(self) -> set[str]:
+        """Who owns the payouts that opened, as far as anybody is known to."""
+        opened = {t.payout.order.owner for t in self.payouts.values() if t.saved is None}
+        return {owner for owner in opened if not is_unknown(owner)}

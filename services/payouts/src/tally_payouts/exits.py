@@ -237,7 +237,6 @@ async def load_used(
     # All that count together are weighed under the lock of the one they became.
     kept = {exits.families.kept(one) for one in parties}
     exits.parties |= await exit_store.lock_parties(conn, {*parties, *kept, *told})
-    await exit_store.save_owners(conn, named)
     windows |= {row.window for table in exits.book.limits for row in table.rows}
     users = named if used_by is None else exits.parties_of(used_by)
     if not users or not windows - {Window.ITEM}:

@@ -62,6 +62,7 @@ class PayoutService:
         exits.families = await merge_store.families(uow.conn, parties)
         owners |= {one: one for one in exits.families.all_of(parties)}
         await load_used(uow.conn, exits, owners)
+        await exit_store.save_owners(uow.conn, owners)
         stored = await payout_store.load_held(uow.conn, owners)
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})
         keeper = Keeper(
@@ -134,6 +135,9 @@ class PayoutService:
         await designation_store.save(conn, batch.changed_designations)
         await designation_store.save_releases(conn, batch.changed_releases)
         await save_exits(conn, exits)
+        # Limits count all that has left, also before there was one. Last, for it waits for whoever saves the
+        # same owner at once, and nobody may wait for it then.
+        await exit_store.save_owners(conn, exits.parties_of(batch.new_owners()))
 
 
 def _waiting_since(tracked: Tracked) -> tuple[datetime, str]:

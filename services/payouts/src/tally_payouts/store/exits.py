@@ -144,7 +144,7 @@ async def lock_parties(conn: Connection, parties: Collection[str]) -> dict[str, 
 
 
 async def save_owners(conn: Connection, parties: Mapping[str, str]) -> None:
-    """Keep which party each owner names, where it is not the owner itself; once it is locked."""
+    """Keep which party each owner names, where it is not the owner itself."""
     named = sorted((owner, party) for owner, party in parties.items() if owner != party)
     if named:
         await conn.execute(_SAVE_OWNERS, *zip(*named, strict=True))
