@@ -9,8 +9,8 @@ import pytest
 
 from tally_cli.moving.archive import ArchiveFault
 from tally_cli.moving.history import accounts
-from tally_cli.moving.past import Past
-from tally_contracts.operations_history import FactBrought, HopBrought, MovementBrought
+from tally_cli.moving.past import SUBJECTS, Past
+from tally_contracts.operations_history import TYPES, FactBrought, HopBrought, MovementBrought
 from tally_money import iso_currencies
 from tally_runtime import derived_id, derived_uuid
 
@@ -18,8 +18,9 @@ TENANT, COMPANY, STRANGER = (
     derived_id("party", "past", name) for name in ("t", "company", "stranger")
 )
 MINE, OTHER = derived_id("acc", "past", "mine"), derived_id("acc", "past", "clearing")
-PAY_IN, PAYOUT, OPEN = (
-    derived_id("pin", "past"), derived_id("po", "past"), derived_id("po", "past", "open")
+PAY_IN, PAYOUT, OPEN, OTHER_PAY_IN = (
+    derived_id("pin", "past"), derived_id("po", "past"), derived_id("po", "past", "open"),
+    derived_id("pin", "past", "other"),
 )  # fmt: skip
 AT = "2026-09-21T08:00:01+00:00"
 RECEIVED, CHANGED = "funding.pay_in.received.v1", "payouts.payout.changed.v1"
@@ -127,7 +128,7 @@ def test_f62_facts_hops_and_movements_come_as_they_were(
     assert (movements[0].who.actor, movements[0].why.event) == ("user:first", "o:1")
     assert made.left_out == 1, "the payout under way stays where its money is"
     assert (made.movements[MINE], made.subjects) == (3, {PAY_IN, PAYOUT})
-    assert made.nobodys == {"contact:x"}
+    assert made.named == {"contact:x", PAY_IN, PAYOUT}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,38 @@ def test_f62_what_is_also_a_strangers_is_not_told(
     made = past(files)
     assert PAY_IN not in {getattr(event, "subject", None) for event, _ in made.events()}
     assert (made.left_out, made.subjects) == (2, {PAYOUT})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"pay_in_id": OTHER_PAY_IN, "company": COMPANY},
+        {"company": COMPANY},
+        {"pay_in_id": PAY_IN, "company": COMPANY, "tenant": STRANGER},
+    ],
+)
+def test_f62_a_fact_of_another_thing_than_its_hop_or_of_another_tenant_is_not_told(
+    files: Files, past: Callable[[Files], Past], payload: dict[str, Any]
+) -> None:
+    files["gateway.event"][0] = told("in", RECEIVED, payload)
+    made = past(files)
+    list(made.events())
+    assert (made.left_out, made.subjects) == (2, {PAYOUT})
+
+
+def test_f62_whatever_a_fact_adds_to_is_asked_about(
+    files: Files, past: Callable[[Files], Past]
+) -> None:
+    said = {"payout_id": PAYOUT, "owner": COMPANY, "company": COMPANY, "account": MINE}
+    files["gateway.event"][1] = told("out", CHANGED, {**said, "claim_id": "clm_x", "wallet": "w_x"})
+    files["portfolio.hop"][3]["about"] = "hold_x"
+    made = past(files)
+    list(made.events())
+    assert made.named == {PAY_IN, PAYOUT, MINE, "clm_x", "w_x", "hold_x"}
+
+
+def test_every_fact_that_may_be_brought_has_a_subject() -> None:
+    assert {each.rsplit(".", 2)[0] for each in TYPES} == SUBJECTS.keys()
 
 
 def test_f62_a_payout_of_a_pay_in_that_is_not_told_is_not_told_either(

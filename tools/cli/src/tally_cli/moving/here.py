@@ -13,8 +13,21 @@ ORDER BY party_id LIMIT 1
 """
 # Ids of an export are its own word: what another tenant has under one of them is not touched.
 _THING: Final = """
-SELECT i.subject FROM portfolio.involvement i JOIN portfolio.party p ON p.party_id = i.party
-WHERE i.subject = ANY($1::text[]) AND p.tenant <> $2 ORDER BY i.subject LIMIT 1
+SELECT told.id FROM unnest($1::text[]) AS told (id)
+WHERE EXISTS (
+    SELECT FROM portfolio.involvement i JOIN portfolio.party p ON p.party_id = i.party
+    WHERE i.subject = told.id AND p.tenant <> $2
+) OR EXISTS (
+    SELECT FROM portfolio.record r JOIN portfolio.involvement i ON i.subject = r.under
+    JOIN portfolio.party p ON p.party_id = i.party
+    WHERE r.subject = told.id AND p.tenant <> $2
+) OR EXISTS (
+    SELECT FROM gateway.thing t CROSS JOIN LATERAL unnest(t.parties) AS whose (id)
+    LEFT JOIN gateway.party_reference r ON r.reference = whose.id
+    JOIN gateway.party_node n ON n.party_id = coalesce(r.party_id, whose.id)
+    WHERE t.thing_id = told.id AND n.tenant <> $2
+)
+ORDER BY told.id LIMIT 1
 """
 _REFERENCE: Final = """
 SELECT reference FROM directory.owner_reference WHERE reference = ANY($1::text[]) AND tenant <> $2
@@ -43,7 +56,7 @@ async def refuse_what_is_here(
     if party is not None:
         raise _id_taken(parties[party], party)
     if past is not None:
-        for query, ids in ((_THING, past.subjects), (_REFERENCE, past.nobodys)):
+        for query, ids in ((_THING, past.subjects | past.named), (_REFERENCE, past.named)):
             taken = await conn.fetchval(query, list(ids), tenant)
             if taken is not None:
                 raise _id_taken("the export's history", taken)

@@ -17,6 +17,8 @@ from tally_cli.moving.archive import ArchiveFault, Row, read_rows, usable
 from tally_cli.moving.history import Account
 from tally_contracts.base import Event, Where, Who, Why
 from tally_contracts.operations_history import TYPES, FactBrought, HopBrought, MovementBrought
+from tally_contracts.owners import OF_CONTACT
+from tally_gateway.domain.concerns import PARTY_FIELDS, THING_FIELDS, concerned
 from tally_money import MAX_EXPONENT, iso_currencies
 from tally_portfolio.domain.projection import ALLOCATED
 from tally_portfolio.domain.time_line import ENDED
@@ -25,30 +27,48 @@ TOPIC: Final = "operations.history.v1"
 FILES: Final = frozenset({"portfolio.hop.jsonl", "portfolio.movement.jsonl", "gateway.event.jsonl"})
 _MOVEMENTS: Final = "portfolio.movement.jsonl"
 _PAYOUT: Final = "payouts.payout.changed.v1"
-_OWNERS: Final = ("owner", "company", "holder", "payer", "payee", "to_owner")
 _A_PARTY: Final = "party_"
-_LISTS: Final = ("allocations", "shares")
+_NAMES: Final = (PARTY_FIELDS | THING_FIELDS) | {
+    "budget_id",
+    "charge_id",
+    "movement_id",
+    "payable_id",
+    "payment_id",
+    "payout_id",
+    "return_id",
+}
+"""Fields that logs and views go by: whose a fact is, and what it adds to."""
+SUBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "funding.charge": ("pay_in_id", "owner"),
+    "funding.claim": ("movement_id",),
+    "funding.pay_in": ("pay_in_id",),
+    "payouts.payout": ("payout_id",),
+    "programs.budget_claim": ("claim_id",),
+    "programs.payment": ("payment_id",),
+}
+"""What facts of a kind are about: the first of these fields that says something."""
 
 
 @dataclass(slots=True)
 class Past:
     """Makes the events of one export's past.
 
-    `owners` are the tenant's parties and what else names them, `waiting` its pay-ins that nobody has
-    yet, `open` its payouts that have not ended. `hops` and `subjects` are the ids of what is told, `movements` how many there are of each
-    account, `left_out` the facts of what goes on elsewhere or is also another tenant's.
+    `parties` are the tenant's, `waiting` its pay-ins that nobody has yet, `open` its payouts that have
+    not ended. `hops` and `subjects` are the ids of what is told, `named` what else it names that is no
+    party of the tenant's, `movements` how many there are of each account, `left_out` the facts of what
+    goes on elsewhere or is also another tenant's.
     """
 
     folder: Path
     tenant: str
     accounts: Mapping[str, Account]
-    owners: frozenset[str]
+    parties: frozenset[str]
     waiting: Collection[str]
     open: Collection[str]
     hops: set[str] = field(default_factory=set)
     subjects: set[str] = field(default_factory=set)
     movements: Counter[str] = field(default_factory=Counter)
-    nobodys: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     left_out: int = 0
 
     @classmethod
@@ -58,13 +78,8 @@ class Past:
             folder,
             tenant,
             accounts,
-            owners=frozenset(
-                str(row.get(name))
-                for file, name in (
-                    ("directory.party.jsonl", "party_id"),
-                    ("directory.owner_reference.jsonl", "reference"),
-                )
-                for row in read_rows(folder, file)
+            parties=frozenset(
+                str(row.get("party_id")) for row in read_rows(folder, "directory.party.jsonl")
             ),
             waiting={
                 str(row.get("pay_in_id"))
@@ -101,7 +116,11 @@ class Past:
     def _fact(self, row: Row, hop: Row | None) -> Iterator[tuple[Event, str]]:
         text = bytes.fromhex(row["payload"]).decode()
         told = json.loads(text)
-        if hop is None or not self._is_done(row["type"], told) or not self._is_own(told):
+        if (
+            hop is None
+            or not self._is_done(row["type"], told)
+            or not self._is_own(row["type"], hop["subject"], told)
+        ):
             self.left_out += 1
             return
         self.hops.add(hop["event_id"])
@@ -121,6 +140,8 @@ class Past:
 
     def _hop(self, hop: Row) -> HopBrought:
         self.hops.add(hop["event_id"])
+        if hop["about"] is not None:
+            self.named.add(hop["about"])
         names = ("subject", "about", "topic", "service")
         return HopBrought(
             tenant=self.tenant,
@@ -177,16 +198,27 @@ class Past:
             told["payout_id"] not in self.open and told.get("pay_in_id") in {None, *self.subjects}
         )
 
-    def _is_own(self, told: Mapping[str, Any]) -> bool:
-        """Whether it is of no party of another tenant's; who is no party is kept to be asked about."""
-        named = [told.get(name) for name in _OWNERS]
-        named += [line.get("owner") for name in _LISTS for line in told.get(name) or ()]
-        named.append((told.get("beneficiary") or {}).get("party"))
-        others = {str(owner) for owner in named if owner is not None} - self.owners
-        if any(owner.startswith(_A_PARTY) for owner in others):
+    def _is_own(self, event_type: str, subject: str, told: Mapping[str, Any]) -> bool:
+        """Whether it is of the tenant, of what its hop is of, and of no party of another's.
+
+        Whatever else it names is kept to be asked about: an export says of itself whose it is.
+        """
+        about = next(filter(None, map(told.get, SUBJECTS[event_type.rsplit(".", 2)[0]])), None)
+        if about != subject or told.get("tenant") not in {None, self.tenant}:
             return False
-        self.nobodys |= others
+        others = set(_named(event_type, told)) - self.parties
+        if any(other.startswith(_A_PARTY) for other in others):
+            return False
+        self.named |= others
         return True
+
+
+def _named(event_type: str, told: Mapping[str, Any]) -> Iterator[str]:
+    yield from concerned(event_type, told)
+    yield from (told[name] for name in _NAMES & told.keys() if isinstance(told[name], str))
+    beneficiary = told.get("beneficiary") or {}
+    if beneficiary.get("contact"):
+        yield f"{OF_CONTACT}{beneficiary['contact']}"
 
 
 def _times(hop: Row) -> dict[str, Any]:
