@@ -450,19 +450,8 @@ async def test_f62_what_happened_elsewhere_is_in_the_log_once_and_answers_no_com
     command = await bench.one("SELECT event_id FROM command")
 
     def told(**changes: str) -> Any:
-        fact = {
-            "tenant": party("agg"),
-            "fact_key": str(derived_uuid("elsewhere", "1")),
-            "fact_type": "funding.pay_in.allocated.v1",
-            "fact": json.dumps(allocated(1, "acme", ann="60", bob="40")),
-            "topic": "funding.pay_in.v1",
-            "source": "/tallystick/funding",
-            "correlation": "c",
-            "causation": str(command["event_id"]),
-            "recorded_at": "2026-09-21T08:00:01Z",
-            "occurred_at": "2026-09-21T08:00:00Z",
-        }
-        return bench.fact("operations.history.v1", "operations.fact.brought.v1", fact | changes)
+        fact = {"fact": json.dumps(allocated(1, "acme", ann="60", bob="40"))}
+        return brought(bench, **fact | {"causation": str(command["event_id"])} | changes)
 
     before = await log(bench, "ann")
     await bench.learn(told(), told())  # twice in a batch, and once more later
@@ -481,3 +470,57 @@ async def test_f62_what_happened_elsewhere_is_in_the_log_once_and_answers_no_com
     assert len(await log(bench, "ann")) == 2
     kept = await bench.one("SELECT count(*) AS records FROM quarantine")
     assert kept["records"] == 1, "what is no such fact; of other types none is taken"
+
+
+def received(company: str) -> dict[str, Any]:
+    told = allocated(1, company, ann="60")
+    told |= {"originator": {"reference": "payer"}, "value_date": "2026-09-21", "beneficiary": None}
+    return {name: told[name] for name in told.keys() - {"journal_id", "rule", "allocations"}}
+
+
+def brought(bench: Bench, **changes: str) -> Any:
+    fact = {
+        "tenant": party("agg"),
+        "fact_key": str(derived_uuid("elsewhere", "1")),
+        "fact_type": "funding.pay_in.allocated.v1",
+        "topic": "funding.pay_in.v1",
+        "source": "/tallystick/funding",
+        "correlation": "c",
+        "recorded_at": "2026-09-21T08:00:01Z",
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    return bench.fact("operations.history.v1", "operations.fact.brought.v1", fact | changes)
+
+
+@pytest.mark.parametrize("known", ["before", "in the same batch"])
+async def test_f62_a_fact_that_was_brought_gives_no_hold_of_a_thing_that_is_here(
+    bench: Bench, known: str
+) -> None:
+    """Its thing stays whose it was, and its fact is in no log of another tenant's."""
+    await grown(bench)
+    await bench.register("rival", "aggregator")
+    await bench.register("taker", "company", "rival")
+
+    kind = "funding.pay_in.received.v1"
+    mine = bench.fact("funding.pay_in.v1", kind, received("acme"))
+    taken = brought(
+        bench, tenant=party("rival"), fact_type=kind, fact=json.dumps(received("taker"))
+    )
+    if known == "before":
+        await bench.learn(mine)
+        await bench.learn(taken)
+    else:
+        await bench.learn(taken, mine)
+    thing = await bench.one("SELECT parties FROM thing WHERE thing_id LIKE 'pin_%'")
+    assert thing["parties"] == [party("acme")]
+    (of_acme,) = await log(bench, "acme", types=kind)
+    assert of_acme["data"]["company"] == party("acme")
+    assert len(await log(bench, "taker", types=kind)) == 1
+
+
+async def test_f62_a_fact_that_was_brought_makes_things_of_its_tenant(bench: Bench) -> None:
+    await grown(bench)
+    kind = "funding.pay_in.received.v1"
+    await bench.learn(brought(bench, fact_type=kind, fact=json.dumps(received("acme"))))
+    thing = await bench.one("SELECT parties FROM thing WHERE thing_id LIKE 'pin_%'")
+    assert thing["parties"] == [party("acme")]

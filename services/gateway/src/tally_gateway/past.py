@@ -25,10 +25,13 @@ class _Stood:
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
-async def told_first(conn: Connection, facts: Sequence[Received[Any]]) -> list[Received[Any]]:
+async def told_first(
+    conn: Connection, facts: Sequence[Received[Any]]
+) -> list[tuple[Received[Any], str]]:
     """Those of the facts that were brought, as they were published there, unless logs have them.
 
-    Raises ValueError for what is no such fact.
+    Each with the tenant it was brought for: an import has no say in any other's logs. Raises
+    ValueError for what is no such fact.
     """
     told = {
         uuid.UUID(fact.event.fact_key): fact
@@ -38,7 +41,9 @@ async def told_first(conn: Connection, facts: Sequence[Received[Any]]) -> list[R
     if not told:
         return []
     known = await log.known(conn, {key: fact.event.tenant for key, fact in told.items()})
-    return [_as_it_was(fact, key) for key, fact in told.items() if key not in known]
+    return [
+        (_as_it_was(fact, key), fact.event.tenant) for key, fact in told.items() if key not in known
+    ]
 
 
 def _as_it_was(fact: Received[FactBrought], key: uuid.UUID) -> Received[Any]:

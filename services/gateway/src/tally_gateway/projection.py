@@ -108,10 +108,16 @@ async def fold(uow: UnitOfWork, facts: Sequence[Fact], ring: Ring) -> None:
     for fact in here:
         changes.note(fact.event)
     await changes.save(conn, uow.now)
-    told = [*here, *await told_first(conn, facts)]
+    brought = await told_first(conn, facts)
+    told = [*here, *(fact for fact, _ in brought)]
+    of_tenants = [*(None for _ in here), *(tenant for _, tenant in brought)]
     payloads = [_payload(fact) for fact in told]
-    known = await _save_things(conn, told, payloads)
-    parties = await _append(conn, told, payloads, known, uow.now)
+    known = await _save_things(conn, told, payloads, len(here))
+    named = [
+        _with_owners(concerned(fact.event.TYPE, payload), known)
+        for fact, payload in zip(told, payloads, strict=True)
+    ]
+    parties = await _append(conn, told, named, of_tenants, uow.now)
     decided = await _decide(conn, here, payloads[: len(here)], uow.now)
     ring((*parties, *decided))
 
@@ -125,9 +131,13 @@ def _payload(fact: Fact) -> dict[str, Any]:
 
 
 async def _save_things(
-    conn: Connection, facts: Sequence[Fact], payloads: Sequence[Mapping[str, Any]]
+    conn: Connection, facts: Sequence[Fact], payloads: Sequence[Mapping[str, Any]], of_here: int
 ) -> dict[str, Thing]:
-    """Keep what facts tell of things; the things that this batch names, by id."""
+    """Keep what facts tell of things; the things that this batch names, by id.
+
+    The first `of_here` happened here. What was brought makes things, and never tells whose a thing is
+    that is there: whoever writes an export could take it.
+    """
     named = {
         each
         for fact, payload in zip(facts, payloads, strict=True)
@@ -143,8 +153,13 @@ async def _save_things(
     }
     known = await tree.things(conn, named)
     told: dict[str, Thing] = {}
-    for fact, payload in zip(facts, payloads, strict=True):
+    settled: frozenset[str] = frozenset()
+    for number, (fact, payload) in enumerate(zip(facts, payloads, strict=True)):
+        if number == of_here:
+            settled = frozenset({*known, *told})
         for thing in _things_of(fact.event.TYPE, payload, known | told):
+            if thing.id in settled:
+                continue
             before = told.get(thing.id)
             told[thing.id] = thing if before is None else _joined(before, thing)
     if told:
@@ -181,21 +196,24 @@ def _joined(before: Thing, after: Thing) -> Thing:
 async def _append(
     conn: Connection,
     facts: Sequence[Fact],
-    payloads: Sequence[Mapping[str, Any]],
-    things: Mapping[str, Thing],
+    named: Sequence[set[str]],
+    of_tenants: Sequence[str | None],
     now: datetime,
 ) -> set[str]:
-    """Write each fact into the log of everybody it concerns and of all above them; who those are."""
-    named = [
-        _with_owners(concerned(fact.event.TYPE, payload), things)
-        for fact, payload in zip(facts, payloads, strict=True)
-    ]
+    """Write each fact into the log of everybody it concerns and of all above them; who those are.
+
+    `named` are whom each concerns, `of_tenants` the one tenant whose logs it may go to, None for all.
+    """
     nodes = await tree.nodes(conn, set().union(*named))
     copies: list[log.EventCopy] = []
     entries: list[log.Entry] = []
     tenants = {OPERATOR: OPERATOR_TENANT}
-    for fact, ids in zip(facts, named, strict=True):
-        concerned_nodes = [nodes[each] for each in sorted(ids) if each in nodes]
+    for fact, ids, only in zip(facts, named, of_tenants, strict=True):
+        concerned_nodes = [
+            nodes[each]
+            for each in sorted(ids)
+            if each in nodes and only in {None, nodes[each].tenant}
+        ]
         event_type = fact.event.TYPE
         viewers = {
             party: node.tenant
@@ -203,15 +221,15 @@ async def _append(
             for party in sees_in_log(event_type, node.line)
         }
         tenants |= viewers
-        of_tenants = sorted(set(viewers.values())) or [OPERATOR_TENANT]
+        of = sorted(set(viewers.values())) or [only or OPERATOR_TENANT]
         value = fact.record.value or b""
         copies += [
             log.EventCopy(tenant, fact.event_key, event_type, _when(fact, now), value)
-            for tenant in of_tenants
+            for tenant in of
         ]
         entries += [
             log.Entry(party, tenant, fact.event_key, event_type)
-            for party, tenant in (*sorted(viewers.items()), (OPERATOR, of_tenants[0]))
+            for party, tenant in (*sorted(viewers.items()), (OPERATOR, of[0]))
         ]
     await log.append(conn, copies, entries, tenants)
     return set(tenants)
