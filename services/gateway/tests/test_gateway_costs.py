@@ -8,7 +8,7 @@ from typing import Any
 from tally_gateway.domain.access import Node
 from tally_gateway.domain.rows import NDJSON
 from tally_gateway.importing import BATCH_ROWS
-from tally_gateway.store import EVERY_TENANT, imports, log, scoped
+from tally_gateway.store import EVERY_TENANT, commands, imports, log, scoped
 from tally_gateway.store import tree as nodes_of
 from tally_runtime import derived_uuid
 
@@ -96,6 +96,24 @@ async def test_a_page_of_imports_reads_no_more_than_it_shows(bench: Bench) -> No
     assert await rows_read(bench, owner, imports._OF_PRINCIPAL, owner, PAGE) <= PAGE
     after = (owner, PAGE, second[-1].id)
     assert await rows_read(bench, owner, imports._OF_PRINCIPAL_AFTER, *after) <= PAGE
+
+
+_COMMANDS = """
+INSERT INTO command (command_id, event_id, tenant, principal, actor, type, subject, correlation_id,
+                     state, accepted_at)
+SELECT 'cmd_' || n, gen_random_uuid(), $1, $1, 'key', $2, 'party_' || n, 'c', 'accepted', $3
+FROM generate_series(1, 2000) AS n
+"""
+
+
+async def test_who_is_to_be_registered_is_looked_up_by_id(bench: Bench) -> None:
+    owner, asked = party("agg"), ["party_7", "party_1999", "party_0"]
+    async with bench.pool.acquire() as conn, conn.transaction():
+        await scoped(conn, EVERY_TENANT)
+        await conn.execute(_COMMANDS, owner, "directory.party.register.v1", START)
+        found = await commands.registering(conn, asked)
+    assert found == {(owner, "party_7"), (owner, "party_1999")}
+    assert await rows_read(bench, owner, commands._REGISTERING, asked) <= len(asked)
 
 
 async def test_a_page_of_a_log_reads_no_more_lines_than_it_shows(bench: Bench) -> None:

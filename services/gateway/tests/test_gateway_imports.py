@@ -46,10 +46,11 @@ async def send(
     *,
     name: str = "run-7",
     media: str = NDJSON,
+    kind: str = "payouts",
 ) -> Any:
     return await bench.client.post(
         "/v1/imports",
-        params={"kind": "payouts"},
+        params={"kind": kind},
         content=chunked(data, 1000) if isinstance(data, bytes) else data,
         headers={
             "Authorization": f"Bearer {key}",
@@ -117,6 +118,52 @@ async def test_whatever_a_row_holds_it_spoils_no_other(bench: Bench) -> None:
     assert [each["row"] for each in found if each["code"] is None] == [1, len(broken) + 2]
     assert all(each["remedy"] for each in found[1:-1])
     assert len(await bench.commands_told()) == 2
+
+
+def pay_in(beneficiary: str, number: int = 1) -> dict[str, Any]:
+    return {
+        "external_id": f"cheque-{number}",
+        "amount": {"currency": "USD", "amount": "10.00"},
+        "originator": {"reference": "customer-7"},
+        "company": party("acme"),
+        "beneficiary": {"party": beneficiary},
+        "value_date": "2026-09-21",
+        "why": {"program": "mass", "event": "cheque:1", "reason": "A cheque"},
+    }
+
+
+async def test_money_may_name_parties_from_the_command_that_registers_them(bench: Bench) -> None:
+    """The tree learns of a party a moment later: a row that is refused until then is never tried again."""
+    key, *_ = await grown(bench)
+    payee = {"kind": "payee", "parent": party("acme"), "reason": "Moving in"}
+    sent = await send(bench, key, ndjson([payee, payee]), name="who", kind="parties")
+    first, second = [row["subject"] for row in await answers(bench, key, sent.json()["id"])]
+    rows = ndjson([pay_in(first, 1), pay_in(party("nobody"), 2), pay_in(second, 3)])
+    sent = await send(bench, key, rows, name="what", kind="pay-ins")
+    found = await answers(bench, key, sent.json()["id"])
+    assert [row["code"] for row in found] == [None, "unknown_party", None]
+    # Who did not ask for it may pay it when it is there: the side that paid first could take it over.
+    of_agg = await bench.post("/v1/pay-ins", await bench.key("agg"), pay_in(first, 4))
+    assert of_agg.json()["code"] == "unknown_party"
+    _, _, asked = (await bench.commands_told())[1]
+    command = await bench.one("SELECT event_id FROM command WHERE subject = $1", second)
+    refused = {
+        "command_id": asked.command_id,
+        "command_type": asked.TYPE,
+        "subject": second,
+        "tenant": party("agg"),
+        "code": "external_id_taken",
+        "field": "/external_id",
+        "detail": "another has this external id",
+        "remedy": "use that party, or another external id",
+        "who": {"actor": "key_1", "principal": party("acme")},
+        "occurred_at": "2026-09-21T08:00:00Z",
+    }
+    of = ("directory.parties.v1", "directory.command.refused.v1")
+    await bench.learn(bench.fact(*of, refused, caused_by=command["event_id"]))
+    for subject, status in ((first, 202), (second, 422)):
+        answer = await bench.post("/v1/pay-ins", key, pay_in(subject, 5))
+        assert answer.status_code == status, "one that was refused is nobody"
 
 
 async def test_an_import_reads_no_further_than_a_batch_before_it_has_answered(bench: Bench) -> None:

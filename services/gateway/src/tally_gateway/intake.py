@@ -257,8 +257,15 @@ def check_access(request: Request, world: World) -> None:
 
 
 def _check_names(request: Request, world: World) -> None:
-    """Raise a problem where a party is named that is not there: money or a say of its would be nobody's."""
-    unknown = [(place, named) for place, named in request.names() if named not in world.nodes]
+    """Raise a problem where a party is named that is not there: money or a say of its would be nobody's.
+
+    To the one that registers it a party is there from that command on, before any fact comes.
+    """
+    unknown = [
+        (place, named)
+        for place, named in request.names()
+        if named not in world.nodes and (request.caller.party, named) not in world.coming
+    ]
     if unknown:
         remedy = "Register the party first, or correct the id."
         raise Problem(
@@ -306,12 +313,14 @@ async def load_world(conn: Connection, requests: Sequence[Request]) -> World:
     things = await tree.things(conn, {named for is_thing, named in asked if is_thing} | owners)
     parties = {named for is_thing, named in asked if not is_thing}
     parties |= {party for thing in things.values() for party in thing.parties}
-    parties |= {named for request in requests for _, named in request.names()}
+    have_to_be = {named for request in requests for _, named in request.names()}
+    parties |= have_to_be
     principals = {request.caller.party for request in requests} - {OPERATOR}
     nodes = await tree.nodes(conn, parties | principals)
     beyond = [node.party for node in nodes.values() if principals != {node.party}]
     granted = await tree.connections(conn, principals, beyond)
-    return World(nodes, things, granted)
+    coming = await commands.registering(conn, have_to_be - nodes.keys())
+    return World(nodes, things, granted, coming)
 
 
 def _tenant(request: Request, world: World, made: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ connection that the owner accepted with `manage` is. To accept is the owner's ow
 above it nor the installation gives it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -78,11 +78,15 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What was loaded to decide: nodes and things by id, and connections that start at principals."""
+    """What was loaded to decide: nodes and things by id, and connections that start at principals.
+
+    `coming`: principals, each with the id of a party that it has asked to register.
+    """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
     things: Mapping[str, Thing] = field(default_factory=dict)
     connections: Iterable[Connection] = ()
+    coming: Collection[tuple[str, str]] = ()
 
 
 def reaches(world: World, principal: str, party: str, needed: Access) -> bool:

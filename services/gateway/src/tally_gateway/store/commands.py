@@ -84,6 +84,12 @@ _FIND = f"SELECT {_COLUMNS} FROM command WHERE command_id = ANY($1)"
 
 _STATE = "SELECT state FROM command WHERE command_id = $1"
 
+# The type stands here, not in a parameter: the index holds commands of this type alone.
+_REGISTERING = """
+SELECT principal, subject FROM command
+WHERE type = 'directory.party.register.v1' AND subject = ANY($1) AND state <> 'refused'
+"""
+
 _OF_PRINCIPAL = f"""
 SELECT {_COLUMNS} FROM command
 WHERE principal = $1 AND command_id < $2 ORDER BY command_id DESC LIMIT $3
@@ -163,6 +169,12 @@ async def find(conn: Connection, ids: Collection[str]) -> dict[str, Command]:
 async def is_decided(conn: Connection, command_id: str) -> bool:
     """Whether a command has an outcome."""
     return await conn.fetchval(_STATE, command_id) not in {None, "accepted"}
+
+
+async def registering(conn: Connection, ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    """Of ids that are no party yet those that are asked to become one: who asked, and the id."""
+    rows = await conn.fetch(_REGISTERING, list(ids)) if ids else []
+    return frozenset((row["principal"], row["subject"]) for row in rows)
 
 
 async def of_principal(
