@@ -26,6 +26,16 @@ def app(settings):
     return build_app(settings, clock=FixedClock(NOON))
 
 
+# Money names its owner by the id of a party, or by a reference of whoever sent it.
+OWNERS = pytest.mark.parametrize("owner", [TWIN, "user-42"])
+
+
+@pytest.fixture
+def former(owner, settings):
+    """The party that an owner names."""
+    return party_id_of(owner, settings.tenant)
+
+
 def of_twin(name):
     return payout_id_of(name, TWIN)
 
@@ -53,30 +63,37 @@ def test_a_circle_of_merges_changes_nothing():
     assert families.joined([("a", "b")]) == families
 
 
-async def test_what_waits_for_a_method_goes_by_the_kept_ones_as_soon_as_they_are_one(world, make):
+@OWNERS
+async def test_what_waits_for_a_method_goes_by_the_kept_ones_as_soon_as_they_are_one(
+    world, make, owner, former
+):
+    one = payout_id_of("one", owner)
     await world.with_method(ANN)
-    await world.feed(make.pay_in("one", TWIN))
-    assert await world.states(of_twin("one")) == ["claimable"]
-    await world.feed(make.merged(ANN, TWIN))
-    assert await world.states(of_twin("one")) == ["claimable", "approved"]
+    await world.feed(make.pay_in("one", owner))
+    assert await world.states(one) == ["claimable"]
+    await world.feed(make.merged(ANN, former))
+    assert await world.states(one) == ["claimable", "approved"]
     [placed] = await world.events(PlaceHold)
-    assert (placed.debit, placed.reference) == (wallet(TWIN), of_twin("one"))
+    assert (placed.debit, placed.reference) == (wallet(owner), one)
     # The rail is told whose instrument it pays: it would refuse it as another's.
-    assert await submitted(world, of_twin("one")) == [(ANN, tid("ins", "bank"))]
-    assert (await world.row(of_twin("one")))["owner"] == TWIN
+    assert await submitted(world, one) == [(ANN, tid("ins", "bank"))]
+    assert (await world.row(one))["owner"] == owner
     before = await world.dump()
-    await world.feed(make.merged(ANN, TWIN))
+    await world.feed(make.merged(ANN, former))
     assert (await world.dump())["outbox"] == before["outbox"]
 
 
-async def test_the_kept_one_chooses_for_all_that_waits_and_asks_for_new_payouts(world, make):
-    await world.feed(make.pay_in("one", TWIN), make.pay_in("two", ANN))
-    await world.feed(make.merged(ANN, TWIN))
-    await world.feed(make.pay_in("three", TWIN))
+@OWNERS
+async def test_the_kept_one_chooses_for_all_that_waits_and_asks_for_new_payouts(
+    world, make, owner, former
+):
+    await world.feed(make.pay_in("one", owner), make.pay_in("two", ANN))
+    await world.feed(make.merged(ANN, former))
+    await world.feed(make.pay_in("three", owner))
     await world.with_method(ANN)
-    for payout_id in (of_twin("one"), payout_id_of("two", ANN), of_twin("three")):
-        assert await world.states(payout_id) == ["claimable", "approved"]
-    await world.feed(make.request("w1", TWIN))
+    for name, whose in (("one", owner), ("two", ANN), ("three", owner)):
+        assert await world.states(payout_id_of(name, whose)) == ["claimable", "approved"]
+    await world.feed(make.request("w1", owner))
     assert await world.states(tid("po", "w1")) == ["approved"]
     assert await submitted(world, tid("po", "w1")) == [(ANN, tid("ins", "bank"))]
 
@@ -95,19 +112,36 @@ async def test_method_of_the_one_that_was_merged_goes_on_until_the_kept_one_has_
     assert await world.states(payout_id_of("three", THIRD)) == ["claimable"]
 
 
-async def test_payout_that_opens_while_two_become_one_does_not_stay_behind(world, make):
+async def test_money_by_a_reference_goes_to_the_end_of_a_chain_and_what_is_restricted_waits(
+    world, make, settings
+):
     await world.with_method(ANN)
-    await overlapping(world, [make.pay_in("one", TWIN)], [make.merged(ANN, TWIN)])
-    assert await world.states(of_twin("one")) == ["claimable", "approved"]
+    owners = ("user-42", "restricted:user-42", f"restricted:{TWIN}")
+    ours, *restricted = (payout_id_of(owner, owner) for owner in owners)
+    await world.feed(*(make.pay_in(owner, owner) for owner in owners))
+    await world.feed(make.merged(TWIN, party_id_of("user-42", settings.tenant)))
+    assert await world.states(ours) == ["claimable"]
+    await world.feed(make.merged(ANN, TWIN))
+    assert await world.states(ours) == ["claimable", "approved"]
+    for payout_id in restricted:
+        assert await world.states(payout_id) == ["claimable"]
+
+
+@OWNERS
+async def test_payout_that_opens_while_two_become_one_does_not_stay_behind(
+    world, make, owner, former
+):
+    await world.with_method(ANN)
+    await overlapping(world, [make.pay_in("one", owner)], [make.merged(ANN, former)])
+    assert await world.states(payout_id_of("one", owner)) == ["claimable", "approved"]
     await overlapping(world, [make.merged(ANN, THIRD)], [make.pay_in("two", THIRD)])
     assert await world.states(payout_id_of("two", THIRD)) == ["approved"]
 
 
-@pytest.mark.parametrize("owner", [TWIN, "user-42"])
+@OWNERS
 async def test_two_that_became_one_have_one_limit_and_give_each_other_room(
-    world, make, settings, owner
+    world, make, settings, owner, former
 ):
-    former = party_id_of(owner, settings.tenant)
     installation = Installation(settings.tenant, settings.ledger_name, frozenset({"ach"}))
     worker = ExitWorker(PayoutService(installation))
     one, two = payout_id_of("one", ANN), payout_id_of("two", owner)
@@ -124,11 +158,10 @@ async def test_two_that_became_one_have_one_limit_and_give_each_other_room(
     assert await world.states(two) == ["approved", "held", "submitting"]
 
 
-@pytest.mark.parametrize("owner", [TWIN, "user-42"])
+@OWNERS
 async def test_level_of_whom_a_payee_became_decides_and_the_one_of_before_opens_nothing(
-    world, make, settings, owner
+    world, make, settings, owner, former
 ):
-    former = party_id_of(owner, settings.tenant)
     installation = Installation(settings.tenant, settings.ledger_name, frozenset({"ach"}))
     worker = ExitWorker(PayoutService(installation))
     await world.feed(make.gates(*FROM_BASIC), make.level(former, "basic"))

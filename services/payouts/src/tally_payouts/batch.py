@@ -296,7 +296,7 @@ class Batch:
 
     def waiting(self, owner: str, code: str) -> list[Tracked]:
         """What waits for a method of an owner, or of one that became it."""
-        keys = ((one, code) for one in sorted(self.families.all_of({owner})))
+        keys = ((one, code) for one in sorted(self.families.names_of({owner})))
         return [self.payouts[one] for key in keys for one in self.claimable.get(key, ())]
 
     def owns(self, account: str, key: Key) -> None:

@@ -20,7 +20,7 @@ from tally_gates import (
 )
 from tally_money import Money
 from tally_payouts.batch import Needs, Tracked
-from tally_payouts.domain.designation import receiver
+from tally_payouts.domain.designation import is_unknown, receiver
 from tally_payouts.domain.exits import Ruled, Used, class_of, question_of, rule
 from tally_payouts.domain.families import Families
 from tally_payouts.domain.options import Option, options_of
@@ -58,6 +58,7 @@ class Exits:
     changed_parties: dict[str, Party] = field(default_factory=dict)
     families: Families = field(default_factory=Families)
     new_families: Families | None = None
+    weighed: set[str] = field(default_factory=set)
     _book: GateBook | None = None
 
     @property
@@ -185,13 +186,20 @@ async def read_tables(conn: Connection, exits: Exits) -> None:
 async def load_families(
     conn: Connection, exits: Exits, needs: Needs, keys: Collection[Key]
 ) -> Families:
-    """Who was merged into whom of those a batch is about, by what it tells of merges too."""
-    weighs = bool(needs.placed) and bool(exits.tables or needs.tables)
-    if not (needs.merges or keys or weighs):
+    """Who was merged into whom of those a batch is about, by what it tells of merges too.
+
+    Keeps which party each owner names, before any payee is locked.
+    """
+    if exits.tables or needs.tables:
+        exits.weighed = await exit_store.owners_of(conn, needs.placed)
+    if not (needs.merges or keys or exits.weighed):
         return Families()
     await merge_store.lock(conn, alone=bool(needs.merges))
-    parties = set(exits.parties_of({owner for owner, _ in keys}).values())
-    parties |= {one for pair in needs.merges for one in pair}
+    named = exits.parties_of({owner for owner, _ in keys} | exits.weighed)
+    # Whoever merges a party later finds by these what waits for it. What waits for its owner does not follow.
+    known = {one: named[one] for one in named if one in exits.weighed or not is_unknown(one)}
+    await exit_store.save_owners(conn, known)
+    parties = {*named.values(), *(one for pair in needs.merges for one in pair)}
     found = await merge_store.families(conn, parties) if parties else Families()
     if not needs.merges:
         return found
@@ -202,19 +210,14 @@ async def load_families(
 
 async def load_parties(conn: Connection, exits: Exits, needs: Needs) -> None:
     """Lock the parties a batch tells of or weighs exits of, and read what they have used."""
-    weighed: set[str] = set()
     if exits.tables or needs.tables:
-        weighed = await exit_store.owners_of(conn, needs.placed)
-        named = set(exits.parties_of(weighed).values())
-        if named:
-            # What this very batch tells of merges goes before what is kept.
-            exits.families = await merge_store.families(conn, named) | exits.families
         # What payees may choose among is told them, and promises nothing: no lock, unless they have it.
         exits.parties = await exit_store.read_parties(
             conn, {exits.asked_of(owner) for owner in needs.choosers}
         )
     # A table of this very batch may limit what none has limited before.
     windows = frozenset(Window) if needs.tables else frozenset[Window]()
+    weighed = exits.weighed
     used_by = weighed | needs.choosers
     await load_used(conn, exits, weighed, used_by=used_by, told=needs.told, windows=windows)
 

@@ -58,6 +58,7 @@ class PayoutService:
         await read_tables(uow.conn, exits)
         await merge_store.lock(uow.conn, alone=False)
         owners = exits.parties_of(due)
+        await exit_store.save_owners(uow.conn, owners)
         parties = set(owners.values())
         exits.families = await merge_store.families(uow.conn, parties)
         owners |= {one: one for one in exits.families.all_of(parties)}
@@ -92,10 +93,10 @@ class PayoutService:
         keys = needs.payees | choosing | led_to
         families = exits.families = await load_families(conn, exits, needs, keys)
         if needs.merges:
-            merged = families.all_of({kept for _, kept in needs.merges})
+            merged = families.names_of({kept for _, kept in needs.merges})
             choosing |= await merge_store.waiting(conn, merged)
         # Whoever is kept may choose for what waits under whom it was merged with.
-        choosing |= {(one, code) for owner, code in choosing for one in families.all_of({owner})}
+        choosing |= {(one, code) for owner, code in choosing for one in families.names_of({owner})}
         keys |= choosing
         keys |= {(families.kept(owner), code) for owner, code in keys}
         methods = await method_store.lock_methods(conn, keys)

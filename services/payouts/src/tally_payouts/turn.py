@@ -255,7 +255,7 @@ class Turn:
 
     def _merged(self, event: PartiesMerged) -> None:
         """What waited for a method of the one that was merged goes by those of the one that is kept."""
-        ours = self.batch.families.all_of({event.party_id})
+        ours = self.batch.families.names_of({event.party_id})
         for code in sorted({code for owner, code in self.batch.claimable if owner in ours}):
             self._let_go(event.party_id, code)
 

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """Of ids that were merged, the one each became, straight to the end; all others are themselves."""
+    """Of ids that were merged, the one each became, straight to the end; all others are themselves.
+
+    `references` are names that money has for a party, beside its id.
+    """
 
     became: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
 
     def kept(self, owner: str) -> str:
-        """The one that an id stands for today."""
-        return self.became.get(owner, owner)
+        """The one that an id, or a reference to it, stands for today; itself where nothing was merged."""
+        return self.became.get(self.references.get(owner, owner), owner)
 
     def all_of(self, owners: Collection[str]) -> frozenset[str]:
         """Every id that stands for one of these owners."""
@@ -23,8 +27,11 @@ class Families:
         kept_ones = {self.kept(owner) for owner in owners}
         return frozenset(kept_ones).union(owners, *(members[one] for one in kept_ones))
 
-    def __or__(self, other: "Families") -> "Families":
-        return Families({**self.became, **other.became})
+    def names_of(self, owners: Collection[str]) -> frozenset[str]:
+        """All of them, and the references that name one that was merged."""
+        kept_ones = {self.kept(owner) for owner in owners}
+        named = {one for one in self.references if self.kept(one) in kept_ones}
+        return self.all_of(kept_ones).union(owners, named)
 
     def joined(self, merges: Iterable[tuple[str, str]]) -> "Families":
         """With merges of a former id into another, which are told in any order and more than once."""
@@ -35,4 +42,4 @@ class Families:
                 continue
             became[former] = end
             became |= {one: end for one, before in became.items() if before == former}
-        return Families(became)
+        return Families(became, self.references)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from tally_payouts.domain.designation import is_unknown
 from tally_payouts.domain.families import Families
 from tally_payouts.store.methods import Key
 from tally_postgres import Connection
@@ -11,11 +12,18 @@ from tally_postgres import Connection
 _SHARE = "SELECT pg_advisory_xact_lock_shared(hashtext('payouts.merges'))"
 _HAVE_ALONE = "SELECT pg_advisory_xact_lock(hashtext('payouts.merges'))"
 
+# References of those asked for too: what is told now may merge one of them.
 _FAMILIES = """
-SELECT l.owner, l.merged_into FROM party_level l
-WHERE l.merged_into IN (
-    SELECT COALESCE(m.merged_into, o.owner)
-    FROM unnest($1::text[]) AS o (owner) LEFT JOIN party_level m ON m.owner = o.owner)
+WITH asked (owner) AS (SELECT * FROM unnest($1::text[])), family AS (
+    SELECT l.owner, l.merged_into FROM party_level l
+    WHERE l.merged_into IN (
+        SELECT COALESCE(m.merged_into, a.owner)
+        FROM asked a LEFT JOIN party_level m ON m.owner = a.owner)
+)
+SELECT owner, merged_into, false FROM family
+UNION ALL
+SELECT owner, party_id, true FROM party_owner
+WHERE party_id IN (SELECT owner FROM asked UNION SELECT owner FROM family)
 """
 
 # What is known of a level stays as it is.
@@ -36,10 +44,16 @@ async def lock(conn: Connection, *, alone: bool) -> None:
     await conn.execute(_HAVE_ALONE if alone else _SHARE)
 
 
-async def families(conn: Connection, owners: Collection[str]) -> Families:
-    """All that stands for any of these owners."""
-    rows = await conn.fetch(_FAMILIES, sorted(owners))
-    return Families({row[0]: row[1] for row in rows})
+async def families(conn: Connection, parties: Collection[str]) -> Families:
+    """All that stands for any of these parties; references of money that waits for its owner do not."""
+    became: dict[str, str] = {}
+    references: dict[str, str] = {}
+    for owner, party_id, is_reference in await conn.fetch(_FAMILIES, sorted(parties)):
+        if not is_reference:
+            became[owner] = party_id
+        elif not is_unknown(owner):
+            references[owner] = party_id
+    return Families(became, references)
 
 
 async def save(conn: Connection, found: Families) -> None:
