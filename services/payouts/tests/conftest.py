@@ -554,8 +554,13 @@ class World:
 
 
 @pytest.fixture
-def settings(fresh_database: Callable[[Schema], ServiceDatabase]) -> PayoutsSettings:
-    dsn = fresh_database(SCHEMA).dsn("payouts")
+def database(fresh_database: Callable[[Schema], ServiceDatabase]) -> ServiceDatabase:
+    return fresh_database(SCHEMA)
+
+
+@pytest.fixture
+def settings(database: ServiceDatabase) -> PayoutsSettings:
+    dsn = database.dsn("payouts")
     return PayoutsSettings(
         environment="test", kafka="127.0.0.1:9092", TALLY_PAYOUTS_POSTGRES_DSN=SecretStr(dsn)
     )
