@@ -1,5 +1,6 @@
 """F29: what is paid out of the wallets of a payee that became another, by whose method, within whose limits."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -34,6 +35,24 @@ OWNERS = pytest.mark.parametrize("owner", [TWIN, "user-42"])
 def former(owner, settings):
     """The party that an owner names."""
     return party_id_of(owner, settings.tenant)
+
+
+class Recording:
+    """A connection that keeps the arguments of each statement."""
+
+    def __init__(self, conn, found):
+        self._conn, self._found = conn, found
+
+    def __getattr__(self, name):
+        method = getattr(self._conn, name)
+        if name not in {"execute", "fetch"}:
+            return method
+
+        async def recorded(query, *args):
+            self._found[query] = args
+            return await method(query, *args)
+
+        return recorded
 
 
 def of_twin(name):
@@ -206,6 +225,26 @@ async def test_two_replicas_never_pass_the_limit_of_two_that_became_one(world, m
     await overlapping(world, [make.placed(one)], [make.placed(two)])
     assert (await world.row(one))["state"] == "submitting"
     assert (await world.row(two))["state"] == "held"
+
+
+async def test_merge_has_every_row_it_writes_locked_in_order_with_those_it_asks(world, make):
+    await world.feed(make.merged(ANN, TWIN))
+    found = {}
+
+    async def work(uow):
+        conn = Recording(uow.conn, found)
+        merge = world.received(make.merged(THIRD, ANN))
+        await world.processor.router.dispatch(dataclasses.replace(uow, conn=conn), [merge])
+
+    await world.processor.transactor.run(work)
+    [(locked,)] = [
+        args
+        for query, args in found.items()
+        if "FROM party_level" in query and "FOR UPDATE" in query
+    ]
+    [(written, _)] = [args for query, args in found.items() if "SET merged_into" in query]
+    assert set(written) == {ANN, TWIN}
+    assert locked == sorted({ANN, TWIN, THIRD})
 
 
 async def test_forty_merges_of_one_batch_take_as_many_statements_as_one(world, make):

@@ -204,6 +204,8 @@ async def load_families(
     if not needs.merges:
         return found
     joined = exits.new_families = found.joined(needs.merges)
+    # Whatever a merge writes is locked with what it tells of, at once and in order.
+    needs.told |= joined.became.keys()
     exits.due |= {(one, exits.now) for one in joined.became}
     return joined
 
