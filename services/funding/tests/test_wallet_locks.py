@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -19,11 +20,13 @@ from tally_testkit import ServiceDatabase
 
 from .agreement_bench import BOOKS, Platform, open_platform, party
 from .test_receipts_service import IDENTITY, level, publish
+from .test_wallet_clocks import merged
 from .unclaimed_bench import (
     COMMANDS,
     decision,
     followed,
     pay_in,
+    payout,
     proposal,
     send,
     to_anna,
@@ -133,6 +136,31 @@ async def test_answers_of_filings_and_transfers_in_a_batch_lock_all_wallets_once
     account = BOOKS.wallet(party(sender), "USD").id
     async with another_unit_holds(platform, account):
         work = asyncio.create_task(platform.give(*journals, topic="ledger.journals.v1"))
+        assert await locked_before(platform, account, work) == []
+    await work
+
+
+@pytest.mark.parametrize("sign", ["withdrawal", "transfer"])
+async def test_wallets_of_merged_owners_are_locked_in_their_order_too(
+    platform: Platform, sign: str
+) -> None:
+    """Money that comes to a former id after the merge stays there, and the kept one's signs reach it."""
+    await to_anna(platform, 1)
+    ((least,),) = await platform.rows("SELECT min(account) FROM claimable_wallet")
+    names = (f"former-{number}" for number in itertools.count())
+    former = next(name for name in names if BOOKS.wallet(party(name), "USD").id < least)
+    await platform.send(merged(into="anna", who_was=former), topic="directory.parties.v1")
+    await pay_in(platform, 2, Beneficiary(party=party(former)))
+    platform.clock.advance(timedelta(days=1))
+    topic, told = "payouts.payout.v1", [payout("paid", by="anna")]
+    if sign == "transfer":
+        seen = len(platform.told)
+        await transfer(platform, by="anna", to=BOOKS.wallet(party("ben"), "USD"), number=1)
+        topic = "ledger.journals.v1"
+        told = [e for e in platform.told[seen:] if isinstance(e, JournalPosted)]
+    account = BOOKS.wallet(party(former), "USD").id
+    async with another_unit_holds(platform, account):
+        work = asyncio.create_task(platform.give(*told, topic=topic))
         assert await locked_before(platform, account, work) == []
     await work
 

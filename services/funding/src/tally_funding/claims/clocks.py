@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -150,22 +150,44 @@ async def stop(uow: UnitOfWork, stopping: Sequence[Stopping]) -> None:
         _tell(uow, wallet, cause)
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Signs of owners: what told each, by every id that was merged into the owner as by its own.
+
+    Found before anything is locked, so that all wallets of a unit can be locked in one order.
+    """
+
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """All owner references whose clocks they set back: of money that may not be received yet, too."""
+        return references(self.causes)
+
+
+async def signs_of(uow: UnitOfWork, causes: Mapping[str, Cause]) -> Signs:
+    """The signs that owners have given, by what told each."""
+    became = await formers(uow.conn, causes) if causes else {}
+    return Signs({one: causes[kept] for kept, ids in became.items() for one in ids} | {**causes})
+
+
 async def waiting(uow: UnitOfWork, owners: Collection[str]) -> Mapping[str, int]:
     """How many clocks a sign of each owner sets back; they are locked."""
-    held = await wallets.lock_owners(uow.conn, references(owners))
+    became = await formers(uow.conn, owners)
+    ids = {owner: {owner, *became.get(owner, ())} for owner in owners}
+    held = await wallets.lock_owners(
+        uow.conn, references(one for owner in ids.values() for one in owner)
+    )
     running = Counter(receiver(wallet.owner) for wallet in held if wallet.clock.state in WAITING)
-    return {owner: running[owner] for owner in owners}
+    return {owner: sum(running[one] for one in ids[owner]) for owner in owners}
 
 
-async def sign_of_life(uow: UnitOfWork, signs: Mapping[str, Cause]) -> None:
-    """Clocks of owners that have shown themselves, each by what told it, start again.
-
-    Of money that an owner may not receive yet, too, and of what came to an id that was merged into it.
-    """
-    became = await formers(uow.conn, signs)
-    by_id = {one: signs[kept] for kept, ids in became.items() for one in ids} | {**signs}
-    held = await wallets.lock_owners(uow.conn, references(by_id))
-    shown = [(w, by_id[receiver(w.owner)]) for w in held if _is_set_back(w, uow.now)]
+async def sign_of_life(uow: UnitOfWork, signs: Signs) -> None:
+    """Clocks of owners that have shown themselves, each by what told it, start again."""
+    if not signs.causes:
+        return
+    held = await wallets.lock_owners(uow.conn, signs.owners)
+    shown = [(w, signs.causes[receiver(w.owner)]) for w in held if _is_set_back(w, uow.now)]
     if shown:
         await restart(uow, shown)
 

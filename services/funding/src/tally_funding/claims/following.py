@@ -15,7 +15,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
 from tally_funding.claims import owners as known
 from tally_funding.claims.batch import Batch
-from tally_funding.claims.clocks import Opening
+from tally_funding.claims.clocks import Opening, Signs
 from tally_funding.claims.domain.estate import (
     Change,
     decide_answer,
@@ -24,7 +24,6 @@ from tally_funding.claims.domain.estate import (
     is_claimable,
     is_restricted,
     receiver,
-    references,
 )
 from tally_funding.claims.domain.orders import decide_expiry
 from tally_funding.claims.postings import REFERENCE_PREFIX
@@ -121,6 +120,7 @@ class Touched:
     unopened: Sequence[Designation] = ()
     moving: Mapping[str, str] = field(default_factory=dict)
     brought: Sequence[Arrival] = ()
+    signs: Signs = field(default_factory=Signs)
 
     @property
     def claimable(self) -> Mapping[str, str]:
@@ -154,7 +154,7 @@ async def find_touched(
     missing = [account for account in deltas if account not in named]
     found = [*arrived, *(await wallets.designated(uow.conn, missing) if missing else ())]
     ended = {m.event.reference for m in others if m.event.reference.startswith(REFERENCE_PREFIX)}
-    return Touched(
+    touched = Touched(
         messages=others,
         deltas=deltas,
         owners={**told, **{one.account: one.owner for one in found}},
@@ -162,11 +162,12 @@ async def find_touched(
         moving=await claims.owners_of_moving(uow.conn, ended) if ended else {},
         brought=brought,
     )
+    return replace(touched, signs=await clocks.signs_of(uow, touched.senders))
 
 
 async def lock(uow: UnitOfWork, touched: Touched, accounts: Collection[str]) -> None:
     """Lock all wallets that following these journals may change, and these, in the order of accounts."""
-    owners = {*touched.claimable.values(), *touched.moving.values(), *references(touched.senders)}
+    owners = {*touched.claimable.values(), *touched.moving.values(), *touched.signs.owners}
     if touched.deltas or owners or accounts:
         await wallets.lock_all(uow.conn, {*touched.deltas, *accounts}, owners)
 
@@ -204,8 +205,8 @@ async def _follow_known(uow: UnitOfWork, touched: Touched, cause: Cause) -> None
     rest = {a: money for a, money in touched.deltas.items() if a not in claimable}
     if not rest:
         return
-    if touched.senders:
-        await clocks.sign_of_life(uow, touched.senders)
+    if touched.signs.causes:
+        await clocks.sign_of_life(uow, touched.signs)
     await known.posted(uow, rest, cause)
 
 

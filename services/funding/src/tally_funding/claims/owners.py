@@ -16,7 +16,7 @@ from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks, holders
 from tally_funding.claims.clocks import Opening
 from tally_funding.claims.domain.dormancy import is_other_money
-from tally_funding.claims.domain.estate import is_claimable, references
+from tally_funding.claims.domain.estate import is_claimable
 from tally_funding.claims.store import wallets
 from tally_funding.claims.store.wallets import Circumstances
 from tally_funding.escrow.service import PAID
@@ -109,11 +109,10 @@ async def paid(uow: UnitOfWork, books: Books, messages: Sequence[Received[Payout
     asking = [message for message in messages if is_asked_for(message.event)]
     if gone or asking:
         await for_every_tenant(uow.conn)
-    asked = await _by_owners(uow, books, asking)
-    if gone and asked:
-        await wallets.lock_all(uow.conn, gone, references(asked))
-    if asked:
-        await clocks.sign_of_life(uow, asked)
+    asked = await clocks.signs_of(uow, await _by_owners(uow, books, asking))
+    if gone and asked.causes:
+        await wallets.lock_all(uow.conn, gone, asked.owners)
+    await clocks.sign_of_life(uow, asked)
     if gone:
         await posted(uow, gone, messages[-1].cause)
 
@@ -140,7 +139,7 @@ async def chosen(uow: UnitOfWork, books: Books, messages: Sequence[Received[Meth
     """Take a method that owners chose themselves as a sign of life."""
     await for_every_tenant(uow.conn)
     if signs := await _by_owners(uow, books, messages):
-        await clocks.sign_of_life(uow, signs)
+        await clocks.sign_of_life(uow, await clocks.signs_of(uow, signs))
 
 
 async def posted(uow: UnitOfWork, deltas: Mapping[str, Money], cause: Cause) -> None:

@@ -73,7 +73,7 @@ async def confirm(uow: UnitOfWork, messages: Sequence[Received[ConfirmOwner]]) -
         book.keep(command.command_id, command, fact, key=_key(fact), tenant=command.who.principal)
     # Only now: who gave a command takes the first fact that follows from it for its outcome.
     if signs:
-        await clocks.sign_of_life(uow, signs)
+        await clocks.sign_of_life(uow, await clocks.signs_of(uow, signs))
     await book.save()
 
 

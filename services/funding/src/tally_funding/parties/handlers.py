@@ -98,7 +98,7 @@ def register(router: Router) -> None:
             m.event.party_id: m.cause for m in messages if m.event.who.principal == m.event.party_id
         }
         if signs:
-            await clocks.sign_of_life(uow, signs)
+            await clocks.sign_of_life(uow, await clocks.signs_of(uow, signs))
 
     @router.each(ContactRemoved)
     async def removed(uow: UnitOfWork, message: Received[ContactRemoved]) -> None:
