@@ -146,6 +146,35 @@ async def test_f31_money_of_a_company_that_names_no_country_goes_by_the_law_of_t
     assert await law(platform, BOOKS.wallet(owner, "USD").id) == (party("root"), "us", "active")
 
 
+@pytest.mark.parametrize("payee", ["event", "known"])
+async def test_f31_money_that_came_before_a_company_without_a_country_goes_by_the_law_of_the_root(
+    platform: Platform, payee: str
+) -> None:
+    to = Beneficiary(party=party("drifter")) if payee == "known" else None
+    await pay_in(platform, 1, *([to] if to else []), company="roving")
+    account = BOOKS.wallet(party("drifter") if to else EVENT, "USD").id
+    assert await law(platform, account) == (party("roving"), "elsewhere", "active")
+    await platform.register("roving", "drifter", country=None)
+    assert await law(platform, account) == (party("root"), "us", "active")
+
+
+@pytest.mark.parametrize("payee", ["event", "known", "unknown"])
+@pytest.mark.parametrize("country", [None, "DE"])
+async def test_f31_root_told_of_after_its_companies_says_the_law_where_they_name_no_country(
+    platform: Platform, payee: str, country: str | None
+) -> None:
+    await platform.register("roving", tenant="other", country=country)
+    if payee == "known":
+        await platform.register("drifter", tenant="other", country=None)
+    to = None if payee == "event" else Beneficiary(party=party("drifter"))
+    await pay_in(platform, 1, *([to] if to else []), company="roving")
+    account = BOOKS.wallet(party("drifter") if to else EVENT, "USD").id
+    assert await law(platform, account) == (party("other"), "elsewhere", "active")
+    await platform.register("other", tenant="other", country="US")
+    told = "elsewhere" if country else "us"
+    assert await law(platform, account) == (party("other"), told, "active")
+
+
 def merged(*, into: str, who_was: str = "carl") -> PartiesMerged:
     """Carl, or who was, is somebody else, too."""
     return PartiesMerged(

@@ -13,7 +13,7 @@ from tally_funding.claims.domain.estate import (
     references,
     restricted,
 )
-from tally_funding.claims.store import wallets
+from tally_funding.claims.store import claims, wallets
 from tally_funding.claims.store.wallets import Wallet
 from tally_funding.parties import store as parties
 from tally_funding.parties.store import Place
@@ -33,31 +33,91 @@ async def registered(
 ) -> None:
     """Bring the wallets of parties, and what companies hold, up to what is known of them now.
 
-    `holders`: companies that money named before the directory did, which were trees of their own.
+    `holders`: companies that money named before the directory did, which were trees of their own. Roots
+    say by which law the money of companies without a country goes, which may be told of first.
     """
     if not owners:
         return
-    if not holders:
+    roots = {
+        one: new
+        for one, new in owners.items()
+        if one == new.place.tenant and new.place.country is not None
+    }
+    if not holders and not roots:
         held = await wallets.lock_owners(uow.conn, references(owners))
         await _bring_up(uow, [(w, _as_owner(owners[receiver(w.owner)], w)) for w in held])
         return
     tenants = {company: new.place.tenant for company, new in holders.items()}
-    await wallets.rename_holders(uow.conn, tenants)
-    held = await wallets.lock_held(uow.conn, references(owners), holders)
+    if tenants:
+        await wallets.rename_holders(uow.conn, tenants)
+    held = await wallets.lock_held(uow.conn, references(owners), {*holders, *roots})
     # Owners that are registered stand in their own tree, by the law of their country.
-    known = await parties.places(uow.conn, {receiver(wallet.owner) for wallet in held})
+    known = await parties.places(uow.conn, {*holders, *(receiver(w.owner) for w in held)})
+    seated = {one: _seated(new, known[one]) for one, new in holders.items()}
+    by_root = await _by_their_root(uow, roots, held, known)
     found = []
     for wallet in held:
         owner = receiver(wallet.owner)
         moved = replace(wallet, tenant=tenants.get(wallet.tenant, wallet.tenant))
+        company = seated.get(wallet.tenant) or by_root.get(wallet.account)
         if owner in owners:
-            found.append((wallet, _as_owner(owners[owner], moved)))
-        elif owner not in known:
-            found.append((wallet, _as_holder(holders[wallet.tenant], wallet)))
+            found.append((wallet, _or_by(company, _as_owner(owners[owner], moved), wallet)))
+        elif company is None:
+            continue
+        elif owner not in known or wallet.account in by_root:
+            found.append((wallet, _as_holder(company, wallet)))
         elif is_restricted(wallet.owner):
-            new = Newcomer(known[owner], holders[wallet.tenant].cause)
-            found.append((wallet, _as_owner(new, moved)))
+            new = Newcomer(known[owner], company.cause)
+            found.append((wallet, _or_by(company, _as_owner(new, moved), wallet)))
     await _bring_up(uow, found)
+
+
+def _seated(new: Newcomer, known: Place) -> Newcomer:
+    """A company in its country, or where it names none, in its root's."""
+    return replace(new, place=replace(new.place, country=known.seat))
+
+
+def _or_by(company: Newcomer | None, new: Newcomer, wallet: Wallet) -> Newcomer:
+    """An owner that names no country is under the law of the company whose money it is."""
+    if company is None or new.place.country is not None:
+        return new
+    country = _as_holder(company, wallet).place.country
+    return replace(new, place=replace(new.place, country=country))
+
+
+async def _by_their_root(
+    uow: UnitOfWork,
+    roots: Mapping[str, Newcomer],
+    held: Sequence[Wallet],
+    known: Mapping[str, Place],
+) -> Mapping[str, Newcomer]:
+    """The roots, by account, whose country says by which law wallets go for which nobody else named one.
+
+    Whose money a known owner has is not kept with its wallet: below a root where some company names a
+    country, it may be that one's, and its clock stays.
+    """
+    found = [
+        wallet
+        for wallet in held
+        if wallet.tenant in roots and wallet.clock.jurisdiction == ELSEWHERE
+        if (place := known.get(receiver(wallet.owner))) is None or place.country is None
+    ]
+    if not found:
+        return {}
+    waiting = {wallet.owner for wallet in found if is_claimable(wallet.owner)}
+    companies = await claims.companies(uow.conn, waiting) if waiting else {}
+    places = await parties.places(uow.conn, {one for named in companies.values() for one in named})
+    with_country = {one for one, place in places.items() if place.country is not None}
+    mixed = await parties.with_countries_below(uow.conn, roots)
+    return {
+        wallet.account: roots[wallet.tenant]
+        for wallet in found
+        if (
+            with_country.isdisjoint(companies.get(wallet.owner, ()))
+            if wallet.owner in waiting
+            else wallet.tenant not in mixed
+        )
+    }
 
 
 def _as_owner(new: Newcomer, wallet: Wallet) -> Newcomer:

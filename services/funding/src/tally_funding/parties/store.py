@@ -46,6 +46,11 @@ FROM party_place p LEFT JOIN party_place root ON root.party_id = p.tenant AND ro
 WHERE p.party_id = ANY($1::text[]) AND p.registered
 """
 
+_WITH_COUNTRIES_BELOW = """
+SELECT DISTINCT tenant FROM party_place
+WHERE path && $1::text[] AND registered AND country IS NOT NULL AND kind IS DISTINCT FROM 'person'
+"""
+
 _VERIFIED = """
 SELECT party_id, contact FROM party_contact WHERE party_id = ANY($1::text[]) AND verified
 """
@@ -131,6 +136,11 @@ async def places(conn: Connection, party_ids: Collection[str]) -> Mapping[str, P
         row[0]: Place(row[0], row[1], tuple(row[2] or ()), row[3], root_country=row[4])
         for row in await conn.fetch(_PLACES, sorted(party_ids))
     }
+
+
+async def with_countries_below(conn: Connection, roots: Collection[str]) -> frozenset[str]:
+    """Those of the roots below which a party that is no person names a country."""
+    return frozenset(row[0] for row in await conn.fetch(_WITH_COUNTRIES_BELOW, sorted(roots)))
 
 
 async def verified_contacts(
