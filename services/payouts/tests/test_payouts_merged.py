@@ -77,6 +77,19 @@ def test_merges_lead_straight_to_the_end_in_whatever_order_and_however_often(ord
     assert (families.kept("c"), families.kept("x")) == ("kept", "x")
 
 
+def test_references_of_whom_was_merged_are_names_of_the_kept_one_and_no_ids():
+    families = Families({"a": "kept"}, {"user-1": "a", "user-2": "kept", "user-3": "x"})
+    for one in ("kept", "a", "user-1"):
+        assert families.names_of({one}) == {"kept", "a", "user-1"}
+    assert families.all_of({"kept"}) == {"kept", "a"}
+    assert [families.kept(one) for one in ("user-1", "user-2", "user-3")] == [
+        "kept",
+        "user-2",
+        "user-3",
+    ]
+    assert families.joined([("x", "kept")]).kept("user-3") == "kept"
+
+
 def test_a_circle_of_merges_changes_nothing():
     families = Families().joined([("b", "a")])
     assert families.joined([("a", "b")]) == families
@@ -144,6 +157,17 @@ async def test_money_by_a_reference_goes_to_the_end_of_a_chain_and_what_is_restr
     assert await world.states(ours) == ["claimable", "approved"]
     for payout_id in restricted:
         assert await world.states(payout_id) == ["claimable"]
+
+
+@OWNERS
+@pytest.mark.parametrize("merged_first", [True, False])
+async def test_payout_and_merge_of_one_batch_lead_to_the_kept_ones_method(
+    world, make, owner, former, merged_first
+):
+    await world.with_method(ANN)
+    told = [make.merged(ANN, former), make.pay_in("one", owner)]
+    await world.feed(*(told if merged_first else reversed(told)))
+    assert (await world.row(payout_id_of("one", owner)))["state"] == "approved"
 
 
 @OWNERS

@@ -186,21 +186,17 @@ async def read_tables(conn: Connection, exits: Exits) -> None:
 async def load_families(
     conn: Connection, exits: Exits, needs: Needs, keys: Collection[Key]
 ) -> Families:
-    """Who was merged into whom of those a batch is about, by what it tells of merges too.
-
-    Keeps which party each owner names, before any payee is locked.
-    """
+    """Who was merged into whom of those a batch is about, by what it tells of merges too."""
     if exits.tables or needs.tables:
         exits.weighed = await exit_store.owners_of(conn, needs.placed)
     if not (needs.merges or keys or exits.weighed):
         return Families()
     await merge_store.lock(conn, alone=bool(needs.merges))
     named = exits.parties_of({owner for owner, _ in keys} | exits.weighed)
-    # Whoever merges a party later finds by these what waits for it. What waits for its owner does not follow.
-    known = {one: named[one] for one in named if one in exits.weighed or not is_unknown(one)}
-    await exit_store.save_owners(conn, known)
     parties = {*named.values(), *(one for pair in needs.merges for one in pair)}
     found = await merge_store.families(conn, parties) if parties else Families()
+    # References of what opens now are kept with it. Money that waits for its owner goes by no merge.
+    found = found.known_by({one: named[one] for one in named if not is_unknown(one)})
     if not needs.merges:
         return found
     joined = exits.new_families = found.joined(needs.merges)

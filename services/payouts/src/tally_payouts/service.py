@@ -58,7 +58,6 @@ class PayoutService:
         await read_tables(uow.conn, exits)
         await merge_store.lock(uow.conn, alone=False)
         owners = exits.parties_of(due)
-        await exit_store.save_owners(uow.conn, owners)
         parties = set(owners.values())
         exits.families = await merge_store.families(uow.conn, parties)
         owners |= {one: one for one in exits.families.all_of(parties)}

@@ -14,6 +14,15 @@ class Families:
 
     became: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    _ids: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
+    _names: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named = {
+            one: self.became[id_] for one, id_ in self.references.items() if id_ in self.became
+        }
+        object.__setattr__(self, "_ids", _by_kept(self.became))
+        object.__setattr__(self, "_names", _by_kept({**named, **self.became}))
 
     def kept(self, owner: str) -> str:
         """The one that an id, or a reference to it, stands for today; itself where nothing was merged."""
@@ -21,17 +30,17 @@ class Families:
 
     def all_of(self, owners: Collection[str]) -> frozenset[str]:
         """Every id that stands for one of these owners."""
-        members = defaultdict(set)
-        for former, kept in self.became.items():
-            members[kept].add(former)
         kept_ones = {self.kept(owner) for owner in owners}
-        return frozenset(kept_ones).union(owners, *(members[one] for one in kept_ones))
+        return frozenset(kept_ones).union(owners, *(self._ids.get(one, ()) for one in kept_ones))
 
     def names_of(self, owners: Collection[str]) -> frozenset[str]:
         """All of them, and the references that name one that was merged."""
         kept_ones = {self.kept(owner) for owner in owners}
-        named = {one for one in self.references if self.kept(one) in kept_ones}
-        return self.all_of(kept_ones).union(owners, named)
+        return frozenset(kept_ones).union(owners, *(self._names.get(one, ()) for one in kept_ones))
+
+    def known_by(self, references: Mapping[str, str]) -> "Families":
+        """With what more names of parties there are."""
+        return Families(self.became, {**self.references, **references})
 
     def joined(self, merges: Iterable[tuple[str, str]]) -> "Families":
         """With merges of a former id into another, which are told in any order and more than once."""
@@ -43,3 +52,10 @@ class Families:
             became[former] = end
             became |= {one: end for one, before in became.items() if before == former}
         return Families(became, self.references)
+
+
+def _by_kept(became: Mapping[str, str]) -> Mapping[str, set[str]]:
+    members = defaultdict(set)
+    for former, kept in became.items():
+        members[kept].add(former)
+    return members
