@@ -203,6 +203,51 @@ async def test_f26_f29_approval_from_above_carries_no_consent_unless_both_have_s
     assert (basis, MAIL in values, TWIN in values) == ("consent", False, True)
 
 
+def given(told: list[Any]) -> list[tuple[str, str]]:
+    """Of whom, and of which company, consents were told."""
+    return [(one.party_id, one.company) for one in told if isinstance(one, ConsentGiven)]
+
+
+async def test_f26_f29_a_consent_that_was_not_carried_is_not_the_kept_ones_word(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    await bench.send(bench.register("dan", parent="acme"))
+    for name in ("sam", "dan"):
+        await bench.send(consent(bench, asked.GiveConsent, name))
+    assert given(await merged(bench, "1", kept="bob", gone="sam", by="agg")) == []
+    carried = await merged(bench, "2", kept="bob", gone="dan")
+    assert given(carried) == [(party_id("bob"), party_id("beta"))], "bob had not spoken of beta"
+    again = await merged(bench, "3", kept="ann", gone="bob")
+    assert given(again) == [(party_id("ann"), party_id("beta"))], "by then it had"
+
+
+async def test_f26_f29_a_consent_the_merged_one_did_not_take_is_not_carried_on(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    await bench.send(consent(bench, asked.GiveConsent, "sam"))
+    await merged(bench, "1", kept="bob", gone="sam", by="agg")
+    assert given(await merged(bench, "2", kept="ann", gone="bob")) == []
+
+
+async def test_f26_f29_nothing_is_carried_against_the_word_of_whom_the_kept_one_has_become(
+    reader: Reader,
+) -> None:
+    bench = reader.bench
+    for name in ("bob", "sam"):
+        await bench.verify(name, "both@planted.example")
+    await bench.send(
+        consent(bench, asked.GiveConsent, "sam"), consent(bench, asked.WithdrawConsent, "ann")
+    )
+    ids = {"approval_id": tid("appr", "1"), "kept": party_id("bob"), "merged": party_id("sam")}
+    await bench.send(bench.command(asked.MergeParties, **ids))
+    await merged(bench, "2", kept="ann", gone="bob")
+    decide = {"approval_id": tid("appr", "1"), "approve": True, "by": "agg"}
+    assert given(list(await bench.send(bench.command(asked.DecideApproval, **decide)))) == []
+    assert (await reader.get("beta")).status_code == 404
+
+
 async def test_f6_f29_grant_of_a_merged_payee_opens_its_contacts_and_not_the_kept_ones(
     reader: Reader,
 ) -> None:

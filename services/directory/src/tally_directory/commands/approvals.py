@@ -93,7 +93,7 @@ def merge_now(desk: Desk, kept: Party, merged: Party, *, by: str) -> None:
     world = desk.world
     # Whoever is above the kept one may approve: that alone must open nothing of it to anybody.
     one_person = is_self(world, desk.act, kept) or bonds.have_shown_the_same(world, kept, merged)
-    companies = bonds.consents_carried(world, kept, merged) if one_person else ()
+    companies = bonds.carry_consents(world, kept, merged) if one_person else ()
     tree.merge(desk.world, kept, merged)
     fact = facts.PartiesMerged(
         **desk.said(kept.tenant),

@@ -257,14 +257,28 @@ def consent(
     return party, company
 
 
-def consents_carried(world: World, kept: Party, merged: Party) -> tuple[str, ...]:
-    """Companies a payee about to be merged consents to, and the one that is kept has not spoken of.
+def carry_consents(world: World, kept: Party, merged: Party) -> tuple[str, ...]:
+    """Let a payee that is kept take the consents over which the merged one has given; the companies.
 
-    Their consent is from now on the kept one's, whose own word goes before.
+    Not of those the kept one has spoken of: its own word goes before. What became of the merged one
+    earlier counts where the merged one took it over in turn.
     """
-    said = words_of(world, kept)
-    given = (company for company, word in words_of(world, merged).items() if word)
-    return tuple(sorted(company for company in given if company not in said))
+    said = _words_of(world, kept)
+    given = {company: row for company, row in _words_of(world, merged).items() if row.given}
+    carried = tuple(sorted(given.keys() - said.keys()))
+    for company in carried:
+        row = Consent(kept.tenant, given[company].other_tenant, given=True, carried=True)
+        world.consents.put((kept.party_id, company), row)
+    return carried
+
+
+def _words_of(world: World, party: Party) -> Mapping[str, Consent]:
+    """What a payee has said or taken over, by company."""
+    return {
+        company: row
+        for (party_id, company), row in world.consents.items()
+        if party_id == party.party_id
+    }
 
 
 def have_shown_the_same(world: World, party: Party, other: Party) -> bool:
@@ -280,15 +294,3 @@ def _shown_by(world: World, party: Party) -> frozenset[str]:
         and contact.sealed is not None
         and _becomes(world, contact.party_id, party)
     )
-
-
-def words_of(world: World, party: Party) -> Mapping[str, bool]:
-    """Whether a payee consents, by company; what it became of counts where it has not spoken itself."""
-    own: dict[str, bool] = {}
-    inherited: dict[str, bool] = {}
-    for (party_id, company), row in world.consents.items():
-        if party_id == party.party_id:
-            own[company] = row.given
-        elif _becomes(world, party_id, party):
-            inherited[company] = row.given or inherited.get(company, False)
-    return inherited | own

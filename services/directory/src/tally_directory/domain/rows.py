@@ -174,11 +174,16 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A payee's word on a company, which may be of another tenant."""
+    """A payee's word on a company, which may be of another tenant.
+
+    `carried`: taken over, and told of, when one that had given it was merged into the payee. Until the
+    payee speaks itself, it opens what that one had opened, and nothing else.
+    """
 
     tenant: str
     other_tenant: str
     given: bool
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

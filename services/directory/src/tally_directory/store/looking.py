@@ -13,7 +13,8 @@ CONTACTS_MAX: Final = 200
 _TURN_CLASS: Final = 7_020
 _SEE = "SELECT set_config('tally.tenant', '*', true)"
 _TAKE_TURN = f"SELECT pg_advisory_xact_lock({_TURN_CLASS}, hashtext($1))"
-# What the party says of a viewer goes before what those said whom it became of, and so on down.
+# What the party says of a viewer goes before what those said whom it became of, and so on down. A consent
+# it took over says nothing more: it is by the one that gave it that its contacts are open.
 _OPENED = """
 WITH RECURSIVE became AS (
     SELECT $1::text COLLATE "C" AS party_id, NULL::text COLLATE "C" AS merged_into
@@ -24,7 +25,8 @@ WITH RECURSIVE became AS (
         SELECT FROM wallet w JOIN wallet_grant g ON g.wallet = w.wallet_id
         WHERE w.owner = b.party_id AND g.to_party = $2 AND NOT g.revoked
           AND 'contacts' = ANY(g.fields)) AS granted
-    FROM became b LEFT JOIN consent c ON c.party_id = b.party_id AND c.company = $2
+    FROM became b
+    LEFT JOIN consent c ON c.party_id = b.party_id AND c.company = $2 AND NOT c.carried
 ), opened AS (
     SELECT party_id, given, granted FROM said WHERE merged_into IS NULL
     UNION ALL

@@ -138,17 +138,18 @@ UNION
 SELECT known_to, party_id, tenant, external_id FROM external_reference
 WHERE known_to = ANY($1::text[]) AND external_id = ANY($2::text[])
 """
-# Of whom was merged into a party too: what either has said, the one that is kept goes by.
+# Of whom a party was merged into too: an approval may name one that has become another since.
 _CONSENTS = """
-WITH RECURSIVE became AS (
+WITH RECURSIVE went_on_as AS (
     SELECT unnest($1::text[]) COLLATE "C" AS party_id
     UNION
-    SELECT p.party_id FROM became b JOIN party p ON p.merged_into = b.party_id
+    SELECT p.merged_into FROM went_on_as w JOIN party p USING (party_id)
+    WHERE p.merged_into IS NOT NULL
 )
-SELECT c.party_id, c.company, c.tenant, c.other_tenant, c.given
-FROM became JOIN consent c USING (party_id)
+SELECT c.party_id, c.company, c.tenant, c.other_tenant, c.given, c.carried
+FROM went_on_as JOIN consent c USING (party_id)
 """
-# As consents: that two have shown the same contact says that they are one, whoever approves it.
+# Of whom was merged into a party too: that two have shown the same contact says that they are one, whoever approves it.
 _SHOWN_CONTACTS = """
 WITH RECURSIVE became AS (
     SELECT unnest($1::text[]) COLLATE "C" AS party_id
@@ -249,7 +250,6 @@ async def read(conn: Session, asked: Asked) -> World:
     if asked.merges:
         of = sorted({*ids, *in_rows})
         consents = await _shelf(conn, _CONSENTS, _consent, of)
-        in_rows |= {party_id for (party_id, _), _ in consents.items()}
         shown = await _shelf(conn, _SHOWN_CONTACTS, _contact, of)
         in_rows |= {contact.party_id for contact in shown.values()}
         contacts = Shelf(dict([*shown.items(), *contacts.items()]))
@@ -363,7 +363,7 @@ def _naming(row: Record) -> tuple[tuple[str, str], Naming]:
 
 def _consent(row: Record) -> tuple[tuple[str, str], Consent]:
     key = row["party_id"], row["company"]
-    return key, Consent(row["tenant"], row["other_tenant"], row["given"])
+    return key, Consent(row["tenant"], row["other_tenant"], row["given"], row["carried"])
 
 
 def _funding_details(row: Record) -> tuple[tuple[str, str], FundingDetails]:

@@ -96,7 +96,11 @@ NAMING = Table(
 )
 CONSENT = Table(
     "consent",
-    {**_texts("party_id", "company", "tenant", "other_tenant"), "given": "boolean"},
+    {
+        **_texts("party_id", "company", "tenant", "other_tenant"),
+        "given": "boolean",
+        "carried": "boolean",
+    },
     keys=2,
 )
 FUNDING_DETAILS = Table(
@@ -167,7 +171,10 @@ async def save(conn: Session, world: World, now: datetime) -> None:
         (WALLET, _rows(world.wallets, lambda _, w: _attributes(w, WALLET))),
         (MEMBERSHIP, _rows(world.memberships, lambda k, m: (*k, m.tenant, m.member, m.version))),
         (NAMING, _rows(world.namings, lambda k, n: (*k, n.tenant, n.external_id))),
-        (CONSENT, _rows(world.consents, lambda k, c: (*k, c.tenant, c.other_tenant, c.given))),
+        (
+            CONSENT,
+            _rows(world.consents, lambda k, c: (*k, c.tenant, c.other_tenant, c.given, c.carried)),
+        ),
         (
             FUNDING_DETAILS,
             _rows(world.funding_details, lambda k, f: (*k, f.tenant, f.virtual_account)),
