@@ -59,7 +59,12 @@ def transfer(name: str, debit: str, credit: str, amount: str, kind: str) -> dict
 def files() -> Files:
     """A tenant with one account, three moves on it, two budgets and an invoice."""
     budget = {"program_id": PROGRAM, "currency": "EUR", "wallet": MINE, "holder": TENANT}
+    party = {"external_id": None, "country": None, "state": "registered"}
     return {
+        "directory.party": [
+            {**party, "party_id": TENANT, "kind": "aggregator", "parent": None},
+            {**party, "party_id": PAYEE, "kind": "payee", "parent": TENANT},
+        ],
         "ledger.account": [
             {
                 "id": MINE, "shard": "main", "asset": "EUR", "owner": PAYEE, "purpose": "wallet",
@@ -148,6 +153,7 @@ def test_f62_budgets_come_tier_by_tier_with_their_use_and_payables_with_what_was
         ("ledger.transfer", 3, ({"amount": "x"}, "row_unusable")),
         ("ledger.transfer", 3, ({"journal_id": "jrn_gone"}, "row_unusable")),
         ("ledger.account", 1, ({"debits_pending": "1"}, "money_reserved")),
+        ("ledger.account", 1, ({"owner": derived_id("party", "stranger")}, "row_unusable")),
         ("programs.reservation", 1, ({"budget_id": "bud_gone"}, "row_unusable")),
         ("programs.budget", 2, ({"program_id": "prog_gone"}, "row_unusable")),
         ("programs.payable", 1, ({"paid": "5999"}, "row_unusable")),

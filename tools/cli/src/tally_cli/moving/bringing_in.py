@@ -83,13 +83,7 @@ class Bringing:
         """
         outcome = Outcome()
         async with self._session("ledger") as conn:
-            await refuse_what_is_here(
-                conn,
-                plan.tenant,
-                parties=plan.parties,
-                accounts=plan.accounts,
-                past=plan.past,
-            )
+            await refuse_what_is_here(conn, plan)
         async with AIOKafkaConsumer(
             *_ANSWERS,
             bootstrap_servers=self.kafka,

@@ -1,10 +1,9 @@
 """What an installation has already that stands against an import: found before anything is asked."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from tally_cli.moving.archive import ArchiveFault
-from tally_cli.moving.past import Past
+from tally_cli.moving.plan import Plan
 from tally_postgres import Connection
 
 _PARTY: Final = """
@@ -33,38 +32,43 @@ _REFERENCE: Final = """
 SELECT reference FROM directory.owner_reference WHERE reference = ANY($1::text[]) AND tenant <> $2
 ORDER BY reference LIMIT 1
 """
+_NOT_ITS_OWN: Final = """
+SELECT a.id FROM ledger.account a
+WHERE a.id = ANY($1::text[])
+AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS its (owner) WHERE its.owner = a.owner)
+ORDER BY a.id LIMIT 1
+"""
+# What another import brought is no history of this one's, though it came by import, too.
 _MOVED: Final = """
 SELECT e.account FROM ledger.entry e JOIN ledger.transfer t ON t.id = e.transfer_id
-JOIN ledger.journal j ON j.id = t.journal_id
-WHERE e.account = ANY($1::text[]) AND j.where_channel <> 'import' ORDER BY e.account LIMIT 1
+WHERE e.account = ANY($1::text[])
+AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS its (journal) WHERE its.journal = t.journal_id)
+ORDER BY e.account LIMIT 1
 """
 
 
-async def refuse_what_is_here(
-    conn: Connection,
-    tenant: str,
-    *,
-    parties: Mapping[str, str],
-    accounts: Mapping[str, str],
-    past: Past | None,
-) -> None:
+async def refuse_what_is_here(conn: Connection, plan: Plan) -> None:
     """Raise `ArchiveFault` where an id is another tenant's, or the tenant goes on here already.
 
-    The session has to see every tenant; `parties` and `accounts` are the export's, with the place of the row of each.
+    The session has to see every tenant.
     """
-    party = await conn.fetchval(_PARTY, list(parties), tenant)
+    party = await conn.fetchval(_PARTY, list(plan.parties), plan.tenant)
     if party is not None:
-        raise _id_taken(parties[party], party)
+        raise _id_taken(plan.parties[party], party)
+    past = plan.past
     if past is not None:
         for query, ids in ((_THING, past.subjects | past.named), (_REFERENCE, past.named)):
-            taken = await conn.fetchval(query, list(ids), tenant)
+            taken = await conn.fetchval(query, list(ids), plan.tenant)
             if taken is not None:
                 raise _id_taken("the export's history", taken)
-    account = await conn.fetchval(_MOVED, list(accounts))
+    account = await conn.fetchval(_NOT_ITS_OWN, list(plan.accounts), list(plan.owners))
+    if account is not None:
+        raise _id_taken(plan.accounts[account], account)
+    account = await conn.fetchval(_MOVED, list(plan.accounts), list(plan.journals()))
     if account is not None:
         raise ArchiveFault(
             "moved_on",
-            f"{accounts[account]}: money moved on {account} here since, of which the export knows "
+            f"{plan.accounts[account]}: money moved on {account} here of which the export knows "
             "nothing: it can be brought no more; export from here instead",
         )
 

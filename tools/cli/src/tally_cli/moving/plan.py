@@ -62,8 +62,9 @@ class Planned:
 class Plan:
     """Waves of commands, and the balance each account must have after them, in minor units.
 
-    `parties` and `accounts` are the tenant's, with the place of the row of each. `told` is for the views alone, and goes when the commands are done; `past` says of what it tells,
-    None where the export holds nothing of it.
+    `parties` and `accounts` are the tenant's, with the place of the row of each, and `owners` are all
+    ids and references whose accounts are its own. `told` is for the views alone, and goes when the
+    commands are done; `past` says of what it tells, None where the export holds nothing of it.
     """
 
     waves: tuple[tuple[Planned, ...], ...]
@@ -72,8 +73,16 @@ class Plan:
     tenant: str
     parties: Mapping[str, str]
     accounts: Mapping[str, str]
+    owners: Mapping[str, str]
     told: tuple[Planned, ...] = ()
     past: Past | None = None
+
+    def journals(self) -> Iterator[str]:
+        """The ids under which the ledger here records what moved."""
+        for wave in self.waves:
+            for each in wave:
+                if isinstance(each.event, ledger.PostJournal):
+                    yield each.event.journal_id
 
 
 def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Plan:
@@ -84,6 +93,11 @@ def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Pla
     """
     units = _units(folder)
     held = accounts(folder, units)
+    owners = _owners(folder)
+    for account in held.values():
+        with usable(account.row):
+            if account.row["owner"] not in owners:
+                raise ValueError("its owner is nobody of the export's")
     refuse_waiting(folder)
     owed = Owed.of(folder, units, tenant=tenant, who=OPERATOR, reason=REASON, at=taken_at)
     past = Past.of(folder, tenant, held) if Past.is_told(folder) else None
@@ -111,9 +125,22 @@ def plan(folder: Path, tenant: str, *, taken_at: datetime, now: datetime) -> Pla
             if row["state"] != "merged"
         },
         {account.id: account.row.place for account in held.values()},
+        owners,
         told,
         past,
     )
+
+
+def _owners(folder: Path) -> Mapping[str, str]:
+    """Who may own what is the tenant's: its parties, merged ones too, and what else names them."""
+    return {
+        str(row.get(name)): row.place
+        for file, name in (
+            ("directory.party.jsonl", "party_id"),
+            ("directory.owner_reference.jsonl", "reference"),
+        )
+        for row in read_rows(folder, file)
+    }
 
 
 def _history(history: History) -> Iterator[tuple[Planned, ...]]:
