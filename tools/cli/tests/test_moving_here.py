@@ -144,3 +144,24 @@ async def test_f62_an_account_that_is_anothers_here_is_not_booked_on(
     with pytest.raises(ArchiveFault) as raised:
         await refuse_what_is_here(here, plan(tmp_path))
     assert (raised.value.code, "ledger.account.jsonl line 1" in str(raised.value)) == (code, True)
+
+
+@pytest.mark.parametrize("who", [THEIRS, "user-42", "contact:their"])
+async def test_f62_whoever_is_another_tenants_here_is_refused_though_the_export_lists_it(
+    here: asyncpg.Connection, tmp_path: Path, who: str
+) -> None:
+    """As a party that was merged, too, and as a reference that both installations know."""
+    await here.execute(
+        "INSERT INTO directory.party (party_id, tenant, kind, alias, state, group_version, changed_at)"
+        f" VALUES ('{THEIRS}', '{THEIRS}', 'aggregator', 'a', 'registered', 0, now())"
+    )
+    for reference in ("user-42", "contact:their"):
+        await here.execute(
+            "INSERT INTO directory.owner_reference (reference, tenant, party_id, changed_at)"
+            f" VALUES ('{reference}', '{THEIRS}', '{THEIRS}', now())"
+        )
+    made = plan(tmp_path)
+    listed = replace(made, owners={**made.owners, who: "some.jsonl line 2"})
+    with pytest.raises(ArchiveFault) as raised:
+        await refuse_what_is_here(here, listed)
+    assert (raised.value.code, "some.jsonl line 2" in str(raised.value)) == ("id_taken", True)

@@ -52,15 +52,14 @@ async def refuse_what_is_here(conn: Connection, plan: Plan) -> None:
 
     The session has to see every tenant.
     """
-    party = await conn.fetchval(_PARTY, list(plan.parties), plan.tenant)
-    if party is not None:
-        raise _id_taken(plan.parties[party], party)
-    past = plan.past
-    if past is not None:
-        for query, ids in ((_THING, past.subjects | past.named), (_REFERENCE, past.named)):
-            taken = await conn.fetchval(query, list(ids), plan.tenant)
-            if taken is not None:
-                raise _id_taken("the export's history", taken)
+    named, things = set(plan.owners), set[str]()
+    if plan.past is not None:
+        named |= plan.past.named
+        things = plan.past.subjects | plan.past.named
+    for query, ids in ((_PARTY, named), (_REFERENCE, named), (_THING, things)):
+        taken = await conn.fetchval(query, list(ids), plan.tenant)
+        if taken is not None:
+            raise _id_taken(plan.owners.get(taken, "the export's history"), taken)
     account = await conn.fetchval(_NOT_ITS_OWN, list(plan.accounts), list(plan.owners))
     if account is not None:
         raise _id_taken(plan.accounts[account], account)
