@@ -194,8 +194,9 @@ class Past:
         # Those of the past of an earlier move are in no table of the services: they are done with.
         if told.get("pay_in_id") in self.waiting:
             return False
+        pay_in = told.get("pay_in_id")
         return event_type != _PAYOUT or (
-            told["payout_id"] not in self.open and told.get("pay_in_id") in {None, *self.subjects}
+            told["payout_id"] not in self.open and (pay_in is None or pay_in in self.subjects)
         )
 
     def _is_own(self, event_type: str, subject: str, told: Mapping[str, Any]) -> bool:
