@@ -1,6 +1,6 @@
 """The payout saga: load what a batch touches, decide message by message, save, tell."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,7 +62,6 @@ class PayoutService:
         exits.families = await merge_store.families(uow.conn, parties)
         owners |= {one: one for one in exits.families.all_of(parties)}
         await load_used(uow.conn, exits, owners)
-        await exit_store.save_owners(uow.conn, owners)
         stored = await payout_store.load_held(uow.conn, owners)
         batch = Batch({}, {row.payout.id: Tracked.read(row) for row in stored}, {}, {}, {}, {})
         keeper = Keeper(
@@ -70,7 +69,7 @@ class PayoutService:
         )
         for tracked in sorted(batch.payouts.values(), key=_waiting_since):
             keeper.keep(tracked, decide_again(tracked.payout, exits.rule(tracked)))
-        await self._save(uow, batch, exits)
+        await self._save(uow, batch, exits, asked=due)
         return len(due)
 
     def _exits(self, uow: UnitOfWork) -> Exits:
@@ -122,7 +121,9 @@ class PayoutService:
             families=families,
         )
 
-    async def _save(self, uow: UnitOfWork, batch: Batch, exits: Exits) -> None:
+    async def _save(
+        self, uow: UnitOfWork, batch: Batch, exits: Exits, asked: Collection[str] = ()
+    ) -> None:
         conn, now = uow.conn, uow.now
         await method_store.save_instruments(conn, list(batch.changed_instruments.values()))
         await method_store.save_methods(conn, list(batch.changed_methods.values()), now)
@@ -137,7 +138,7 @@ class PayoutService:
         await save_exits(conn, exits)
         # Limits count all that has left, also before there was one. Last, for it waits for whoever saves the
         # same owner at once, and nobody may wait for it then.
-        await exit_store.save_owners(conn, exits.parties_of(batch.new_owners()))
+        await exit_store.save_owners(conn, exits.parties_of(batch.new_owners().union(asked)))
 
 
 def _waiting_since(tracked: Tracked) -> tuple[datetime, str]:
