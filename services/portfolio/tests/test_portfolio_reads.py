@@ -1,9 +1,13 @@
 """What each persona is told: its own sub-tree, in full where it may, and nothing else (F6, F50, X2)."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+
+from tally_portfolio import app
 
 _LISTS = ("/wallets", "/pay-ins", "/payouts", "/payments", "/parties", "/exceptions", "/totals")
 
@@ -294,6 +298,22 @@ async def test_f18_an_accepted_connection_opens_a_seat_and_revoking_closes_it_at
         await portfolio.process(told.records[-1])
         await _answer(portfolio, root, wallet, status)
         await _answer(portfolio, root, f"/wallets?under={eve}", status)
+
+
+async def test_f6_grants_of_a_wallet_that_was_opened_before_the_migration_are_listed_to_its_owner(
+    portfolio: Any, told: Any, viewer_of: Any
+) -> None:
+    ann, zeta = viewer_of(told, "ann", "payee"), viewer_of(told, "zeta", "company")
+    file = Path(app.__file__).parent / "migrations" / "0009_keepers_of_wallets.sql"
+    with psycopg.connect(portfolio.admin_dsn, autocommit=True) as administrator:
+        administrator.execute("SET search_path = portfolio")
+        administrator.execute("DELETE FROM keeper")
+        administrator.execute(file.read_bytes())
+    told.grants("ann", told.party("zeta"), "balance")
+    await portfolio.process(told.records[-1])
+    for viewer in (ann, zeta):
+        (listed,) = (await _answer(portfolio, viewer, "/grants"))["items"]
+        assert listed["wallet"] == told.wallet("ann", "default")
 
 
 async def test_f6_a_grant_opens_the_fields_it_names_and_each_look_is_logged(
