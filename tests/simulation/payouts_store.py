@@ -178,6 +178,14 @@ async def save_exits(conn, exits):
         await conn.statement("exits.ask_again")
 
 
+async def save_owners(conn, parties):
+    named = sorted((owner, party) for owner, party in parties.items() if owner != party)
+    if named:
+        await conn.statement("owners.save")
+        for owner, party in named:
+            await conn.insert("party_owner", owner, party)
+
+
 methods = SimpleNamespace(
     lock_instruments=lock_instruments,
     chosen_by=chosen_by,
@@ -194,4 +202,5 @@ payouts = SimpleNamespace(
     save_returns=save_returns,
     save_cases=save_cases,
 )
+exits = SimpleNamespace(save_owners=save_owners)
 policies = SimpleNamespace(load_policies=load_policies, save_policies=save_policies)

@@ -155,6 +155,7 @@ class Platform:
             method_store=payouts_store.methods,
             payout_store=payouts_store.payouts,
             policy_store=payouts_store.policies,
+            exit_store=payouts_store.exits,
             load_tables=payouts_store.load_tables,
             load_families=payouts_store.load_families,
             load_parties=payouts_store.load_parties,
