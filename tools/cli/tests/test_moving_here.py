@@ -21,6 +21,7 @@ from tally_runtime import derived_id
 
 pytestmark = pytest.mark.stack
 MINE, THEIRS = derived_id("party", "here", "mine"), derived_id("party", "here", "theirs")
+MERGED = derived_id("party", "here", "merged")
 PAYOUT, ACCOUNT = derived_id("po", "here"), derived_id("acc", "here")
 JOURNAL = PostJournal.model_construct(journal_id=derived_id("jrn", "import", "mine"))
 
@@ -90,13 +91,15 @@ def plan(
     past.subjects |= told
     past.named |= named
     at = {MINE: "directory.party.jsonl line 1"}
-    return Plan((), {}, {}, MINE, at, {ACCOUNT: "ledger.account.jsonl line 1"}, at, past=past)
+    owners = {**at, MERGED: "directory.party.jsonl line 2"}
+    return Plan((), {}, {}, MINE, at, {ACCOUNT: "ledger.account.jsonl line 1"}, owners, past=past)
 
 
 @pytest.mark.parametrize(
     "rows",
     [
         (_INVOLVED.format(PAYOUT, THEIRS),),
+        (_INVOLVED.format(PAYOUT, derived_id("party", "here", "to come")),),
         (_THING.format(PAYOUT, THEIRS),),
         (_THING.format(PAYOUT, "user-42"),),
         (_RECORD.format(PAYOUT), _INVOLVED.format("pin_x", THEIRS)),
@@ -116,7 +119,10 @@ async def test_f62_what_is_another_tenants_here_is_refused_however_it_is_named(
 async def test_f62_what_is_the_tenants_own_here_may_be_brought_again(
     here: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    for row in (_INVOLVED.format(PAYOUT, MINE), _THING.format(PAYOUT, MINE)):
+    for row in (
+        *(_INVOLVED.format(PAYOUT, owner) for owner in (MINE, MERGED, "contact:x")),
+        _THING.format(PAYOUT, MINE),
+    ):
         await here.execute(row)
     await _open(here, MINE)
     await _bring(here, JOURNAL.journal_id)

@@ -10,12 +10,18 @@ _PARTY: Final = """
 SELECT party_id FROM directory.party WHERE party_id = ANY($1::text[]) AND tenant <> $2
 ORDER BY party_id LIMIT 1
 """
-# Ids of an export are its own word: what another tenant has under one of them is not touched.
+# Ids of an export are its own word: what another tenant has under one of them is not touched, nor what
+# is of a company that has not been registered yet.
 _THING: Final = """
 SELECT told.id FROM unnest($1::text[]) AS told (id)
 WHERE EXISTS (
     SELECT FROM portfolio.involvement i JOIN portfolio.party p ON p.party_id = i.party
     WHERE i.subject = told.id AND p.tenant <> $2
+) OR EXISTS (
+    SELECT FROM portfolio.involvement i
+    WHERE i.subject = told.id AND i.party ^@ 'party_'
+    AND NOT EXISTS (SELECT FROM portfolio.party p WHERE p.party_id = i.party)
+    AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS its (owner) WHERE its.owner = i.party)
 ) OR EXISTS (
     SELECT FROM portfolio.record r JOIN portfolio.involvement i ON i.subject = r.under
     JOIN portfolio.party p ON p.party_id = i.party
@@ -56,8 +62,12 @@ async def refuse_what_is_here(conn: Connection, plan: Plan) -> None:
     if plan.past is not None:
         named |= plan.past.named
         things = plan.past.subjects | plan.past.named
-    for query, ids in ((_PARTY, named), (_REFERENCE, named), (_THING, things)):
-        taken = await conn.fetchval(query, list(ids), plan.tenant)
+    for query, ids, *more in (
+        (_PARTY, named),
+        (_REFERENCE, named),
+        (_THING, things, list(plan.owners)),
+    ):
+        taken = await conn.fetchval(query, list(ids), plan.tenant, *more)
         if taken is not None:
             raise _id_taken(plan.owners.get(taken, "the export's history"), taken)
     account = await conn.fetchval(_NOT_ITS_OWN, list(plan.accounts), list(plan.owners))
