@@ -134,3 +134,46 @@ def test_x3_wallet_of_a_contact_is_the_contacts_again_after_the_upgrade(
         ("acc_p", "party_p", "us:wallet:2000-01-01"),
         ("acc_t", "contact:t", "us:payment:2000-01-01"),
     ]
+
+
+LAWS = """
+SELECT set_config('tally.tenant', '*', true);
+INSERT INTO party_place (party_id, tenant, path, country, registered, changed_at)
+VALUES ('party_us', 'party_us', '{}', 'US', true, now()),
+       ('party_roving', 'party_us', '{party_us}', NULL, true, now()),
+       ('party_owner', 'party_us', '{party_us}', 'DE', true, now()),
+       ('party_de', 'party_de', '{}', 'DE', true, now());
+INSERT INTO allocation (pay_in_id, position, account, owner, role, amount, pay_out)
+VALUES ('pin_party_c', 0, 'acc_german_company', 'party_x', 'beneficiary', 50, false);
+INSERT INTO claimable_wallet (
+    account, tenant, owner, currency, balance, program, circumstances, cause, jurisdiction, period,
+    dormancy, last_activity_at, dormant_at, opened_at)
+SELECT a.account, a.tenant, a.owner, 'USD', 0, 'x', '{}', '', 'elsewhere', 'elsewhere:wallet:2000-01-01',
+       a.dormancy, now(), now(), now()
+FROM (VALUES ('acc_by_root', 'party_us', 'party_x', 'dormant'),
+             ('acc_apart', 'party_us', 'restricted:party_x', 'active'),
+             ('acc_claimed', 'party_us', 'party_x', 'claimed'),
+             ('acc_german_company', 'party_us', 'party_x', 'active'),
+             ('acc_german', 'party_us', 'party_owner', 'active'),
+             ('acc_german_apart', 'party_us', 'restricted:party_owner', 'active'),
+             ('acc_german_root', 'party_de', 'party_x', 'active'))
+    AS a (account, tenant, owner, dormancy)
+"""
+
+
+def test_f31_clocks_for_which_nobody_names_a_country_are_marked_to_go_by_the_roots(
+    fresh_database: Callable[..., ServiceDatabase], tmp_path: Path
+) -> None:
+    before = up_to(18, tmp_path)
+    dsn = fresh_database(Schema("beside", (MESSAGING_MIGRATIONS,))).admin_dsn
+    provision(dsn, [before], {"funding": "for-tests-only"})
+    migrate(dsn, before)
+    with session_of(dsn) as session:
+        session.execute(MONEY.encode())
+        session.execute(LAWS.encode())
+    migrate(dsn, SCHEMA)
+    with session_of(dsn) as session:
+        found = session.execute(
+            "SELECT account FROM claimable_wallet WHERE ask_law ORDER BY account"
+        ).fetchall()
+    assert found == [("acc_apart",), ("acc_by_root",)]

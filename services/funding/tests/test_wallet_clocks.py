@@ -175,6 +175,26 @@ async def test_f31_root_told_of_after_its_companies_says_the_law_where_they_name
     assert await law(platform, account) == (party("other"), told, "active")
 
 
+@pytest.mark.parametrize("owner", ["anna", "drifter"])
+async def test_f31_clocks_of_before_are_asked_once_more_by_which_law_they_go(
+    platform: Platform, owner: str
+) -> None:
+    """As the upgrade marks them; who names a country of its own meanwhile is left as it is."""
+    await platform.register("drifter", country=None)
+    await pay_in(platform, 1, Beneficiary(party=party(owner)))
+    account = BOOKS.wallet(party(owner), "USD").id
+    with psycopg.connect(platform.database.admin_dsn, autocommit=True) as session:
+        session.execute(
+            "UPDATE funding.claimable_wallet SET jurisdiction = 'elsewhere', ask_law = true,"
+            " period = 'elsewhere:wallet:2000-01-01' WHERE account = %s",
+            [account],
+        )
+    await work(platform, days=0)
+    law_now = "elsewhere" if owner == "anna" else "us"
+    assert await law(platform, account) == (party("root"), law_now, "active")
+    assert await platform.rows("SELECT FROM claimable_wallet WHERE ask_law") == []
+
+
 def merged(*, into: str, who_was: str = "carl") -> PartiesMerged:
     """Carl, or who was, is somebody else, too."""
     return PartiesMerged(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tally_funding.answers.store import for_every_tenant
 from tally_funding.claims import clocks
 from tally_funding.claims.clocks import Opening
 from tally_funding.claims.domain.dormancy import ELSEWHERE, WAITING
@@ -13,7 +14,7 @@ from tally_funding.claims.domain.estate import (
     references,
     restricted,
 )
-from tally_funding.claims.store import claims, wallets
+from tally_funding.claims.store import claims, laws, wallets
 from tally_funding.claims.store.wallets import Wallet
 from tally_funding.parties import store as parties
 from tally_funding.parties.store import Place
@@ -132,6 +133,27 @@ def _as_holder(new: Newcomer, wallet: Wallet) -> Newcomer:
     if wallet.clock.jurisdiction == ELSEWHERE:
         return new
     return replace(new, place=replace(new.place, country=None))
+
+
+async def ask_laws(uow: UnitOfWork, limit: int) -> int:
+    """Let up to `limit` clocks of before go by the law of the root's country; how many were found."""
+    await for_every_tenant(uow.conn)
+    accounts = await laws.to_ask(uow.conn, limit)
+    if not accounts:
+        return 0
+    held = (await wallets.lock_accounts(uow.conn, accounts)).values()
+    named = {one for wallet in held for one in (wallet.tenant, receiver(wallet.owner))}
+    places = await parties.places(uow.conn, named)
+    brought = []
+    for wallet in held:
+        root, owner = places.get(wallet.tenant), places.get(receiver(wallet.owner))
+        # The owner may have named a country since.
+        if root is not None and (owner is None or owner.country is None):
+            new = Newcomer(replace(root, tenant=wallet.tenant), wallet.told.cause)
+            brought.append((wallet, _as_holder(new, wallet)))
+    await _bring_up(uow, brought)
+    await laws.set_asked(uow.conn, accounts)
+    return len(accounts)
 
 
 async def merged(uow: UnitOfWork, kept: str, former: str, cause: Cause) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from tally_funding.claims import clocks, following
+from tally_funding.claims import clocks, following, holders
 from tally_funding.postings import Books
 from tally_messaging import Transactor, WorkerContext
 
@@ -28,4 +28,5 @@ class ClaimsWorker:
         )
         # In a unit of its own: each locks its wallets once, in their order.
         moved = await transactor.run(partial(clocks.run_out, limit=self.batch))
-        return max(found.claims, found.tries, moved) >= self.batch
+        asked = await transactor.run(partial(holders.ask_laws, limit=self.batch))
+        return max(found.claims, found.tries, moved, asked) >= self.batch
