@@ -449,6 +449,7 @@ async def test_f05_all_that_moves_a_persons_money_or_says_who_may_is_asked_a_cod
             values = (thing, party("agg"), [party("ann")])
             await conn.execute("INSERT INTO thing VALUES ($1, $2, $3, '{}')", *values)
     await bench.learn(contact_fact(bench, "verified"))
+    await bench.register("sam", "payee", "acme")
     guarded = guarded_requests(ann.wallet, ann.body["to_wallet"])
     assert not guarded.keys() & FREE.keys()
     assert guarded.keys() | FREE.keys() == {route.path for route in ROUTES}, "each has a reason"

@@ -134,7 +134,7 @@ UNJUDGED: Mapping[str, str] = {
         for column in (
             *("account", "tenant", "owner", "currency", "balance", "program", "circumstances"),
             *("cause", "jurisdiction", "period", "dormancy", "last_activity_at", "dormant_at"),
-            "opened_at",
+            *("opened_at", "ask_law"),
         )
     },
     **{f"funding.untold_balance.{column}": _CLOCK for column in ("account", "currency", "amount")},
@@ -164,6 +164,10 @@ UNJUDGED: Mapping[str, str] = {
         )
     },
     **{f"payouts.exit_due.{c}": _NOTE for c in ("owner", "at")},
+    **{
+        f"payouts.party_owner.{c}": "follows from the owner's name alone"
+        for c in ("party_id", "owner")
+    },
     "payouts.return_seen.seen_at": _LOCAL_TIME,
     "payouts.wallet.account": "another account's row says no more of this one; its owner is judged",
     "portfolio.outbox_lane.head": "the portfolio sends nothing",
@@ -261,7 +265,6 @@ EMPTY: Mapping[str, str] = {
         f"{schema}.party_level": "a copy of the level that kyc told"
         for schema in ("funding", "payouts")
     },
-    "payouts.party_owner": "follows from the owner's name alone",
     "funding.restriction": _ASKED,
     **{
         f"portfolio.{table}": _VIEW
