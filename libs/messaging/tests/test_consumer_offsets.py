@@ -1,6 +1,7 @@
 """A consumer whose group or client fails it: offsets are committed later, a stuck client is told of."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -63,6 +64,44 @@ async def test_a_client_that_neither_works_nor_stops_ends_the_service(toy: Any) 
     await asyncio.wait(consumer._tasks, timeout=30)
     with pytest.raises(ConsumerStuck, match="consumer toy made no progress"):
         raise consumer.failed()
+
+
+async def test_a_client_that_passes_over_being_cancelled_ends_the_service_too(toy: Any) -> None:
+    gone = asyncio.Event()
+
+    async def stop() -> None:
+        # As aiokafka does while it waits for tasks of its own.
+        while not gone.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone.wait()
+
+    consumer = make_consumer(toy, SimpleNamespace(consumer=None, stop=stop), stall_limit_s=2)
+    consumer._tasks = [asyncio.create_task(consumer._watch())]
+    await asyncio.wait(consumer._tasks, timeout=15)
+    stuck = consumer.failed()
+    gone.set()
+    assert isinstance(stuck, ConsumerStuck)
+
+
+async def test_a_commit_that_is_never_answered_keeps_no_later_one_back(toy: Any) -> None:
+    class AnswersLater(FailsOnce):
+        """A client that was stopped with a commit under way."""
+
+        async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+            if self.failures:
+                self.failures -= 1
+                await asyncio.Event().wait()
+            await super().commit(offsets)
+
+    group = AnswersLater()
+    consumer = make_consumer(
+        toy, SimpleNamespace(consumer=group), stall_limit_s=2, offset_commit_interval_ms=100
+    )
+    consumer._done[FIRST] = 7
+    committing = asyncio.create_task(consumer._commit_regularly())
+    await asyncio.wait({committing}, timeout=6)
+    committing.cancel()
+    assert group.committed == [{FIRST: 7}]
 
 
 async def test_records_that_come_while_the_group_is_left_are_left_to_others(

@@ -297,8 +297,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         if not offsets:
             return
         try:
-            await consumer.commit(offsets)
-        except (KafkaError, IllegalStateError) as error:
+            # A client that was stopped meanwhile asks for its group's coordinator without end.
+            async with asyncio.timeout(self._settings.stall_limit_s):
+                await consumer.commit(offsets)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
             # The group moved on or the broker is away; the inbox absorbs a redelivery.
             _LOG.info("offset_commit_failed", consumer=self.router.consumer, error=repr(error))
             return
@@ -335,14 +337,23 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         Seen when the broker and the database went away together. Only the end of the process ends such
         a member, and whoever started the process starts it again.
         """
+        self._ending = True
+        leaving = asyncio.create_task(self._leave())
         try:
-            self._ending = True
-            async with asyncio.timeout(self._settings.stall_limit_s), self._busy:
-                self._leaving = True
-                await self.subscriber.stop()
-                self._leaving = self._ending = False
-        except TimeoutError as error:
-            raise ConsumerStuck(self.router.consumer, self._settings.stall_limit_s) from error
+            # Not ended by a time-out: the client passes over a cancellation, and goes on waiting.
+            await asyncio.wait({leaving}, timeout=self._settings.stall_limit_s)
+            if not leaving.done():
+                raise ConsumerStuck(self.router.consumer, self._settings.stall_limit_s)
+            await leaving
+        finally:
+            leaving.cancel()
+        self._ending = False
+
+    async def _leave(self) -> None:
+        async with self._busy:
+            self._leaving = True
+            await self.subscriber.stop()
+            self._leaving = False
 
     async def _progresses(self) -> bool:
         """Whether a batch or a pause is under way, or fetches are answered and nothing is left lying."""
