@@ -10,6 +10,7 @@ from tally_cli.demo.post import Post
 from tally_directory.settings import DirectorySettings
 from tally_embedded import Stack
 from tally_funding.settings import FundingSettings
+from tally_reconciliation import Sources, Verdict, verify
 from tally_runtime import Ids, load_settings
 from tally_security.sealing import Keyring, SealingKey
 from tally_testkit import ServiceDatabase
@@ -51,6 +52,14 @@ class Whole:
             Keyring(SealingKey.parse(funding.claim_sealing_key.get_secret_value())),
             directory.vault().keys,
         )
+
+    async def is_in_order(self) -> None:
+        """Ask the oracle: nothing was lost, nothing was made."""
+        sources = Sources(self.database.admin_dsn, self.kafka, schemas=SERVICES)
+        report = await verify(sources, wait_s=60)
+        faults = [(check.id, one.what, one.row) for check in report.checks for one in check.faults]
+        assert faults == []
+        assert report.verdict is Verdict.GREEN
 
 
 @pytest.fixture(scope="module")

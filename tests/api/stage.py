@@ -192,3 +192,11 @@ class Cast:
     async def verified(self, name: str, address: str) -> str:
         """Show that a contact is a party's: the code is sent to it and given back; its token."""
         return await self.people.show_contact(name, address)
+
+
+def parted(cast: Cast, percent: str) -> list[dict[str, Any]]:
+    """Lines that give the partner so much, and the beneficiary the rest."""
+    return [
+        {"role": "partner", "to": {"party": cast.ids["partner"]}, "percent": percent},
+        {"to": {"role": "beneficiary"}, "remainder": True},
+    ]
