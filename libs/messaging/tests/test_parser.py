@@ -1,7 +1,7 @@
 """The parser answers every record with a value: applied, refused with a reason, or not ours."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from tally_messaging import Router, Subscription, UnitOfWork
 from tally_messaging.parser import Expected, parse
-from tally_messaging.records import Received, Refused, Skipped
+from tally_messaging.records import Received, Refused, Skipped, UnfetchedRecord
 
 
 class Sent(BaseModel):
@@ -64,6 +64,12 @@ def test_a_sound_record_is_received_with_its_envelope() -> None:
     assert parsed.event == Sent(text="hello")
     assert parsed.cause.correlation_id == "c1"
     assert parsed.cause.causation_id == "018f2c4e-0000-7000-8000-000000000001"
+
+
+def test_a_record_no_broker_handed_over_is_received_as_one_that_was_fetched() -> None:
+    fetched = record({"text": "hello"})
+    told = UnfetchedRecord(fetched.topic, fetched.value, headers=fetched.headers)
+    assert parse(told, OPEN) == replace(parse(fetched, OPEN), record=told)
 
 
 @pytest.mark.parametrize(

@@ -102,18 +102,6 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class UnpublishedRecord:
-    """An outgoing event in the shape of a record."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-
-
-@dataclass(frozen=True, slots=True)
 class QuarantinedRecord:
     """A quarantined record as stored; also a `Record`, so that it can be applied again."""
 

@@ -33,6 +33,18 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class UnfetchedRecord:
+    """A record no broker handed over: not published, or known from a log of another installation."""
+
+    topic: str
+    value: bytes | None
+    partition: int = 0
+    offset: int = 0
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
 E_co = TypeVar("E_co", bound=BaseModel, covariant=True)
 
 

@@ -17,7 +17,8 @@ from tally_messaging.envelope import encode_headers
 from tally_messaging.handover import Handover
 from tally_messaging.metrics import MessagingMetrics
 from tally_messaging.outbox import OutgoingRecord, StoredRecord
-from tally_messaging.quarantine import RELAY_CONSUMER, SetAside, UnpublishedRecord
+from tally_messaging.quarantine import RELAY_CONSUMER, SetAside
+from tally_messaging.records import UnfetchedRecord
 from tally_messaging.settings import MessagingSettings
 from tally_postgres import Pool, is_transient
 from tally_runtime import Clock, Ids, get_logger
@@ -320,7 +321,7 @@ class Relay:
             seq=record.seq,
             bytes=len(record.payload),
         )
-        stored = UnpublishedRecord(
+        stored = UnfetchedRecord(
             topic=record.topic,
             partition=lane,
             offset=record.seq,

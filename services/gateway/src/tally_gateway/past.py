@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tally_contracts.operations_history import TYPES, FactBrought
@@ -10,19 +9,8 @@ from tally_contracts.registry import BY_TYPE
 from tally_gateway.store import log
 from tally_messaging import Received
 from tally_messaging.envelope import Cause, Envelope
+from tally_messaging.records import UnfetchedRecord
 from tally_postgres import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class _Stood:
-    """The record a fact was, as far as it is known."""
-
-    topic: str
-    value: bytes
-    partition: int = 0
-    offset: int = 0
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 async def told_first(
@@ -52,5 +40,5 @@ def _as_it_was(fact: Received[FactBrought], key: uuid.UUID) -> Received[Any]:
         told.fact_key, told.source, told.fact_type, Cause(told.correlation, told.causation)
     )
     event = BY_TYPE[told.fact_type].model_validate_json(told.fact)
-    record = _Stood(told.topic, told.fact.encode())
+    record = UnfetchedRecord(told.topic, told.fact.encode())
     return Received(event, envelope, record, key, fact.body_hash)

@@ -1,8 +1,7 @@
 """What happened in the installation a tenant came from: shown as it was there, marked as brought."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -12,21 +11,10 @@ from tally_contracts.operations_history import TYPES, FactBrought, HopBrought, M
 from tally_contracts.registry import BY_TYPE
 from tally_messaging import Received
 from tally_messaging.envelope import Cause, Envelope
+from tally_messaging.records import UnfetchedRecord
 from tally_portfolio.domain.books import Movement, flow_of
 from tally_portfolio.domain.projection import Hop, Projection
 from tally_portfolio.wire.reading import Reader, five_ws
-
-
-@dataclass(frozen=True, slots=True)
-class _Stood:
-    """The record a brought fact was, as far as it is known: the topic it stood on."""
-
-    topic: str
-    value: bytes
-    partition: int = 0
-    offset: int = 0
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def unwrapped(message: Received[FactBrought]) -> Iterator[Received[Any]]:
@@ -45,7 +33,7 @@ def unwrapped(message: Received[FactBrought]) -> Iterator[Received[Any]]:
         time=told.recorded_at.isoformat(),
     )
     event = BY_TYPE[told.fact_type].model_validate_json(told.fact)
-    record = _Stood(told.topic, told.fact.encode())
+    record = UnfetchedRecord(told.topic, told.fact.encode())
     yield Received(event, envelope, record, message.event_key, message.body_hash)
 
 
