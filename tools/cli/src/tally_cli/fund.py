@@ -17,7 +17,7 @@ from tally_cli.output import (
     EXIT_FAILED,
     EXIT_USAGE,
     VarOption,
-    notes,
+    print_error,
     print_json,
     reported,
     running_installation,
@@ -157,8 +157,9 @@ async def _import_statement(kafka: str, command: Publication, wait_s: int) -> di
                         event_type = dict(record.headers)[CE_TYPE].decode()
                         return {"type": event_type, **body}
         except TimeoutError:
-            notes.print(
-                f"[red]error [no_answer][/]: no outcome within {wait_s} s: is funding running? See `tally lag`."
+            print_error(
+                "no_answer",
+                f"no outcome within {wait_s} s: is funding running? See `tally lag`.",
             )
     return {"type": "no_answer", "import_id": import_id}
 

@@ -52,8 +52,13 @@ def reported() -> Iterator[None]:
         _fail("unreachable", error, EXIT_FAILED)
 
 
+def print_error(code: str, message: object) -> None:
+    """Print one line on stderr; not by rich, which takes a code in brackets for markup and drops it."""
+    typer.echo(f"error [{code}]: {message}", err=True)
+
+
 def _fail(code: str, error: BaseException, exit_code: int) -> None:
-    typer.echo(f"error [{code}]: {error}", err=True)
+    print_error(code, error)
     raise typer.Exit(exit_code) from error
 
 

@@ -17,7 +17,7 @@ from tally_cli.output import (
     EXIT_FAILED,
     EXIT_NOT_FOUND,
     VarOption,
-    notes,
+    print_error,
     print_json,
     reported,
     running_installation,
@@ -94,9 +94,9 @@ def import_(
             _refuse(error)
     print_json({**said, **_told(outcome)})
     if not outcome.is_whole:
-        notes.print(
-            "[red]error [import_incomplete][/]: not everything was brought: correct what is refused, "
-            "then import again"
+        print_error(
+            "import_incomplete",
+            "not everything was brought: correct what is refused, then import again",
         )
         raise typer.Exit(EXIT_CONFLICT)
 
