@@ -20,7 +20,12 @@ _PAYEE: Final = "party_01h455vb4pex5vsknk084sn02r"
 _PAY_IN: Final = (About("pay_in_id", is_thing=True),)
 _WHY: Final = {"program": "supplier-payments", "event": "invoice:42", "reason": "Invoice 42"}
 _USD: Final[dict[str, Any]] = {"currency": "USD", "amount": "250.00"}
-_RULE: Final = '{"schema": "rule.v2", "name": "standard", "version": 1}'
+_RULE: Final = (
+    '{"schema": 2, "rule": "standard", "version": 1, "lines": ['
+    '{"role": "fee", "to": {"role": "aggregator"}, "percent": "2.5"}, '
+    '{"role": "beneficiary", "to": {"role": "beneficiary"}, "remainder": true, "pay_out": true}], '
+    '"rounding": "half_even"}'
+)
 
 _BY_THE_CALLER: Final = frozenset({"company"})
 """Whose rule it is follows from who publishes it."""
