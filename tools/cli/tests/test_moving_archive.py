@@ -64,7 +64,7 @@ def _another_version(data: bytes) -> bytes:
 
 
 CASES: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
-    "a value": (_edited(lambda d: d.replace(b"party_2", b"party_4")), "file_changed", PARTIES, "copy"),
+    "a value": (_edited(lambda d: d.replace(b"party_2", b"party_4")), "file_changed", "SHA-256", "copy"),
     "cut in a row": (_edited(lambda d: d[:-9]), "file_changed", f"{PARTIES} line 3", "copy"),
     "cut between rows": (_lines(lambda rows: rows[:2]), "file_changed", "2 rows, 3 expected", "copy"),
     "a mark at the start": (

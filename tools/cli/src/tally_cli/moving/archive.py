@@ -125,10 +125,12 @@ def _check(path: Path, name: str, page: Page) -> None:
             "file_missing", f"{name} of the export cannot be read ({error.strerror}): copy it again"
         ) from error
     if (rows, digest.hexdigest()) != (page.rows, page.sha256):
+        differs = (
+            "its SHA-256 is another" if rows == page.rows else f"{rows} rows, {page.rows} expected"
+        )
         raise ArchiveFault(
             "file_changed",
-            f"{name}{_first_damage(path)} is not what was exported ({rows} rows, {page.rows} "
-            "expected): copy it again",
+            f"{name}{_first_damage(path)} is not what was exported ({differs}): copy it again",
         )
 
 
