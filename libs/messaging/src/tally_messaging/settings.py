@@ -1,8 +1,20 @@
 """Settings of everything that consumes or publishes."""
 
+from typing import Annotated
+
 from pydantic import Field, SecretStr
 
 from tally_runtime import ServiceSettings
+
+BatchRecords = Annotated[int, Field(ge=1, le=5_000)]
+BatchBytes = Annotated[
+    int,
+    Field(
+        ge=1_000,
+        le=50_000_000,
+        description="records beyond it go into a transaction of their own",
+    ),
+]
 
 
 class MessagingSettings(ServiceSettings):
@@ -18,13 +30,8 @@ class MessagingSettings(ServiceSettings):
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
         description="stable name of this replica (a pod's name): makes its group membership static",
     )
-    batch_records_max: int = Field(default=500, ge=1, le=5000)
-    batch_bytes_max: int = Field(
-        default=524_288,
-        ge=1_000,
-        le=50_000_000,
-        description="records beyond it go into a transaction of their own",
-    )
+    batch_records_max: BatchRecords = 500
+    batch_bytes_max: BatchBytes = 524_288
     batch_interval_ms: int = Field(
         default=60,
         ge=0,

@@ -19,6 +19,7 @@ from pydantic import (
 
 from tally_contracts.base import Slug, Token
 from tally_messaging import MessagingSettings
+from tally_messaging.settings import BatchBytes, BatchRecords
 from tally_runtime import Environment
 
 _KEY_BYTES_MIN = 32
@@ -62,13 +63,8 @@ class GatewaySettings(MessagingSettings):
         description="postgresql://role:password@host:port/database of the gateway schema",
     )
     # The pause between two batches shrinks as they fill: these are worth waiting for under load, too.
-    batch_records_max: int = Field(default=4_000, ge=1, le=5_000)
-    batch_bytes_max: int = Field(
-        default=4_194_304,
-        ge=1_000,
-        le=50_000_000,
-        description="records beyond it go into a transaction of their own",
-    )
+    batch_records_max: BatchRecords = 4_000
+    batch_bytes_max: BatchBytes = 4_194_304
     batch_interval_ms: int = Field(
         default=400,
         ge=0,

@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr
 
+from tally_messaging.settings import BatchBytes, BatchRecords
 from tally_reads import Port, ReadSettings
 
 
@@ -13,13 +14,8 @@ class PortfolioSettings(ReadSettings):
         description="postgresql://role:password@host:port/database of the portfolio schema",
     )
     # A payment touches the same rows of sums several times within a second: in one batch, each once.
-    batch_records_max: int = Field(default=4_000, ge=1, le=5_000)
-    batch_bytes_max: int = Field(
-        default=4_194_304,
-        ge=1_000,
-        le=50_000_000,
-        description="records beyond it go into a transaction of their own",
-    )
+    batch_records_max: BatchRecords = 4_000
+    batch_bytes_max: BatchBytes = 4_194_304
     batch_interval_ms: int = Field(
         default=400,
         ge=0,
