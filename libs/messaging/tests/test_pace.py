@@ -1,5 +1,6 @@
 """How much goes into one transaction, how long the next one waits, and what comes again after a fault."""
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -128,6 +129,8 @@ class Client:
         self.sought: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
         self.found: list[dict[TopicPartition, list[Raw]]] = []
+        self.committed: dict[TopicPartition, int] = {}
+        self.left = asyncio.Event()
 
     def assignment(self) -> set[TopicPartition]:
         return {FIRST, SECOND}
@@ -141,6 +144,9 @@ class Client:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
 
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.committed |= offsets
+
     async def getmany(self, **_: int) -> dict[TopicPartition, list[Raw]]:
         return {} if self.paused or not self.found else self.found.pop(0)
 
@@ -152,17 +158,25 @@ class Fails:
         self.router = real.router
         self.metrics = real.metrics
         self.taken: list[list[tuple[int, int]]] = []
+        self.each = 1
+        """What a record is worth."""
+        self.stopping: asyncio.Task[None] | None = None
+        self.stops: Consumer | None = None
+        """Told to stop amid the first batch."""
         self._good = good
 
     async def process(self, records: Any) -> int:
+        if self.stops is not None and self.stopping is None:
+            self.stopping = asyncio.create_task(self.stops.stop())
+            await asyncio.sleep(0)
         if len(self.taken) == self._good:
             raise TransientFault("the database is away")
         self.taken.append([(record.partition, record.offset) for record in records])
-        return len(records)
+        return len(records) * self.each
 
 
 def driven(toy: Any, good: int, **more: int) -> tuple[Consumer, Client, Fails]:
-    limits = settings(batch_interval_ms=0, **more)
+    limits = settings(**{"batch_interval_ms": 0, **more})
     processor, client = Fails(toy.processor, good), Client()
     broker = create_broker(limits, "toy")
     consumer = Consumer(broker, processor, limits, SystemClock())  # type: ignore[arg-type] # a stand-in
@@ -201,6 +215,34 @@ async def test_a_record_that_bundles_much_to_do_counts_for_as_many(toy: Any, ste
     strange = replace(step("c", 4), value=b"{")
     assert await toy.processor.process([step("a", 7), step("b", 30), strange]) == 38
     assert await toy.processor.process([strange]) == 1
+
+
+@pytest.mark.parametrize(("each", "pauses"), [(1, True), (500, False)])
+async def test_no_pause_follows_a_batch_of_few_records_that_bundle_much(
+    toy: Any, each: int, pauses: bool
+) -> None:
+    consumer, _, processor = driven(toy, 9, batch_interval_ms=10_000)
+    processor.each = each
+    consumer._batch_since -= 3_600.0  # as after a quiet hour: the records are no stream
+    batch = asyncio.create_task(consumer._consume(RECORDS[:1]))
+    await asyncio.wait({batch}, timeout=0.2 if pauses else 8)
+    assert processor.taken == [[(0, 4)]]
+    assert batch.done() is not pauses
+    batch.cancel()
+
+
+async def test_a_stop_amid_a_batch_of_several_parts_leaves_the_later_ones_to_others(
+    toy: Any,
+) -> None:
+    consumer, client, processor = driven(toy, 9, batch_bytes_max=2_000)
+    consumer.subscriber = SimpleNamespace(consumer=client, stop=client.left.wait)
+    client.left.set()
+    processor.stops = consumer
+    await consumer._consume(RECORDS)
+    assert processor.stopping is not None
+    await processor.stopping
+    assert processor.taken == [[(0, 4), (0, 5)]], "a service that stops begins nothing more"
+    assert client.committed == {FIRST: 6}, "what is done is committed, and no more"
 
 
 async def test_nothing_is_fetched_while_records_are_in_work(toy: Any) -> None:
