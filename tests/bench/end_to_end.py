@@ -197,6 +197,8 @@ class Load:
 
     async def _follow(self) -> None:
         async for record in self._consumer:
+            if b'"paid"' not in record.value:
+                continue
             status = json.loads(record.value)
             external_id = status["external_id"]
             if status["state"] == "paid" and external_id in self.due:
@@ -248,7 +250,7 @@ def servers_by_name(services: Collection[int]) -> dict[str, list[psutil.Process]
 
 
 def cpu_seconds(groups: dict[str, list[psutil.Process]]) -> dict[str, float]:
-    """User and system time so far, children included."""
+    """User and system time so far, children included, also of those that have ended."""
     used: dict[str, float] = {}
     for name, roots in groups.items():
         total = 0.0
@@ -259,6 +261,8 @@ def cpu_seconds(groups: dict[str, list[psutil.Process]]) -> dict[str, float]:
                 except psutil.NoSuchProcess:
                     continue
                 total += times.user + times.system
+                # A session that ended, a worker of the vacuum: counted by its parent alone.
+                total += times.children_user + times.children_system
         used[name] = total
     own = psutil.Process().cpu_times()
     used["load"] = own.user + own.system

@@ -61,6 +61,17 @@ def test_a_service_has_its_own_role_and_nobody_elses(name: str, compose: dict[st
     assert "ADMIN" not in text
 
 
+MONEY_PATH = ("funding", "ledger", "payouts", "rails")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_of_a_full_machine_money_gets_the_larger_share(name: str, compose: dict[str, Any]) -> None:
+    """Containers are weighed by shares (1024 if none are given), processes by niceness."""
+    niceness = service_package(name).settings.model_fields["niceness"].default
+    shares = compose["services"][name].get("cpu_shares", 1024)
+    assert (niceness > 0) == (shares < 1024) == (name not in MONEY_PATH)
+
+
 @pytest.mark.parametrize("name", ["bank", "kafka"])
 def test_what_needs_no_database_knows_none(name: str, compose: dict[str, Any]) -> None:
     assert not re.search("postgres|DB_PASSWORD", str(environment(compose, name)), re.IGNORECASE)

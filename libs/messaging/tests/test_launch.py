@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tally_messaging.launch import UnknownService, service_package
@@ -117,12 +118,14 @@ async def test_it_runs_until_sigterm_and_answers_the_probes(
             "TALLY_TOY_INPUT": topics.name("in"),
             "TALLY_TOY_OUTPUT": topics.name("out"),
             "TALLY_HEALTH_PORT": str(port),
+            "TALLY_NICENESS": "7",
         },
         stderr=subprocess.PIPE,
     )
     try:
         for path in ("/live", "/ready"):
             assert await asyncio.to_thread(wait_for, port, path) == 200
+        assert psutil.Process(process.pid).nice() == min(19, os.nice(0) + 7)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(START_S):
             _, log = await process.communicate()

@@ -1,6 +1,7 @@
 """One service as a process: `python -m tally_messaging.launch SERVICE`, which its image runs."""
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -56,8 +57,17 @@ def service_package(name: str) -> ServicePackage:
     )
 
 
+def give_way(settings: MessagingSettings) -> None:
+    """Let the services that money waits for have a full machine first, by Unix niceness.
+
+    For a process of one service alone: it cannot be taken back.
+    """
+    os.nice(settings.niceness)
+
+
 def run_until_stopped(service: Service) -> int:
     """Run one service until a signal or a crash; returns the process's exit code."""
+    give_way(service.settings)
     timeout_s = service.settings.graceful_timeout_s
     return run_process(lambda: run_all((service,), graceful_timeout_s=timeout_s))
 

@@ -66,6 +66,12 @@ class MessagingSettings(ServiceSettings):
     )
     back_off_initial_ms: int = Field(default=100, ge=1, le=60_000)
     back_off_max_ms: int = Field(default=15_000, ge=10, le=120_000)
+    niceness: int = Field(
+        default=0,
+        ge=0,
+        le=19,
+        description="how far a process of this service alone gives way to others on its machine",
+    )
     stall_limit_s: int = Field(
         default=30, ge=2, le=600, description="a consumer without progress is restarted after this"
     )

@@ -27,6 +27,9 @@ class DirectorySettings(ReadSettings):
         le=10_000,
         description="no payment waits for this service: fewer, fuller batches cost less",
     )
+    niceness: int = Field(
+        default=5, ge=0, le=19, description="no payment waits for this service: money goes first"
+    )
     sealing_key: SecretStr = Field(
         default=SecretStr("c2FtcGxlLWtleS1vZi10aGUtZGlyZWN0b3J5LWRldiE="),
         validation_alias="TALLY_DIRECTORY_SEALING_KEY",

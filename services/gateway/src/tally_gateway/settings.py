@@ -71,6 +71,9 @@ class GatewaySettings(MessagingSettings):
         le=10_000,
         description="no payment waits for this service: fewer, fuller batches cost less",
     )
+    niceness: int = Field(
+        default=5, ge=0, le=19, description="no payment waits for this service: money goes first"
+    )
     host: str = Field(
         default="127.0.0.1",
         validation_alias="TALLY_GATEWAY_HOST",

@@ -18,6 +18,9 @@ class KycSettings(ReadSettings):
         le=10_000,
         description="no payment waits for this service: fewer, fuller batches cost less",
     )
+    niceness: int = Field(
+        default=5, ge=0, le=19, description="no payment waits for this service: money goes first"
+    )
     read_host: str = Field(
         default="127.0.0.1", min_length=1, max_length=255, validation_alias="TALLY_KYC_READ_HOST"
     )

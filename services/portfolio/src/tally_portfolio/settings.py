@@ -17,10 +17,13 @@ class PortfolioSettings(ReadSettings):
     batch_records_max: BatchRecords = 4_000
     batch_bytes_max: BatchBytes = 4_194_304
     batch_interval_ms: int = Field(
-        default=400,
+        default=1_000,
         ge=0,
         le=10_000,
         description="a view a moment behind costs far less than one up to the moment",
+    )
+    niceness: int = Field(
+        default=10, ge=0, le=19, description="a full machine moves money first and shows it then"
     )
     fetch_wait_ms: int = Field(
         default=400, ge=1, le=5_000, description="longest the broker gathers facts for one answer"

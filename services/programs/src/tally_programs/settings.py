@@ -18,6 +18,9 @@ class ProgramsSettings(MessagingSettings):
         le=10_000,
         description="no payment waits for this service: fewer, fuller batches cost less",
     )
+    niceness: int = Field(
+        default=5, ge=0, le=19, description="no payment waits for this service: money goes first"
+    )
     ledger_name: str = Field(
         default="main",
         pattern=r"^[a-z][a-z0-9_.-]{0,63}$",

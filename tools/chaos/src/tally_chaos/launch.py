@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from tally_chaos.orphan import end_with_parent
 from tally_chaos.planted import PLANTED
 from tally_messaging.batch import no_step
-from tally_messaging.launch import EXIT_FAILED, EXIT_USAGE, service_package
+from tally_messaging.launch import EXIT_FAILED, EXIT_USAGE, give_way, service_package
 from tally_messaging.service import Service
 from tally_runtime import SettingsError, configure_logging, load_settings, run_all, run_process
 
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
         return EXIT_FAILED
+    give_way(settings)
     return run_process(lambda: _run(service))
 
 
