@@ -15,6 +15,7 @@ Postgres: figures are also given as ratios to it.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -35,6 +36,7 @@ from typing import Any, Self
 import psutil
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tally_cli.demo.dataset import Payee
 from tally_cli.demo.payees import choose, register
@@ -69,6 +71,8 @@ LEGS = {
 }
 KEY = "YmVuY2htYXJrLXNlYWxpbmcta2V5LTMyLWJ5dGVzISE="
 DRAIN_S = 60
+# What is due since the last look is sent together; what waits for a look is late, and counted so.
+TICK_S = 0.01
 # Before every rate but the first: batches find their size.
 WARM_S = 5
 
@@ -121,6 +125,7 @@ class Load:
     def __init__(self, kafka: str, run: str) -> None:
         self._kafka = kafka
         self._run = run
+        self._topic = f"funding.inbound.{SOURCE}.v1"
         self.due: dict[str, float] = {}
         self.latency: dict[str, float] = {}
         self._paid = asyncio.Event()
@@ -133,6 +138,7 @@ class Load:
             "payouts.status.v1", bootstrap_servers=self._kafka, auto_offset_reset="latest"
         )
         await self._producer.start()
+        self._partitions = len(await self._producer.partitions_for(self._topic))
         await self._consumer.start()
         for partition in self._consumer.assignment():
             await self._consumer.position(partition)
@@ -148,14 +154,22 @@ class Load:
     async def offer(self, rate: int, seconds: int, label: str) -> None:
         """Send at a fixed rate, however slowly the platform answers."""
         begin = time.perf_counter() + 0.1
-        for number in range(rate * seconds):
-            due = begin + number / rate
-            pause = due - time.perf_counter()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            external_id = f"{self._run}-{label}-{number}"
-            self.due[external_id] = due
-            await self._send(external_id, number)
+        payments = rate * seconds
+        sent = 0
+        for tick in itertools.count():
+            late_s = time.perf_counter() - begin
+            batch = self._producer.create_batch()
+            while sent < payments and sent / rate <= late_s:
+                external_id = f"{self._run}-{label}-{sent}"
+                self.due[external_id] = begin + sent / rate
+                add_event(batch, external_id, sent)
+                sent += 1
+            if batch.record_count():
+                partition = tick % self._partitions
+                await self._producer.send_batch(batch, self._topic, partition=partition)
+            if sent == payments:
+                break
+            await asyncio.sleep(TICK_S)
         await self._producer.flush()
 
     async def drain(self) -> None:
@@ -168,33 +182,6 @@ class Load:
         except TimeoutError:
             print(f"{len(self.due) - len(self.latency)} payments not paid within {DRAIN_S} s")
 
-    async def _send(self, external_id: str, number: int) -> None:
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251 - of the load, not the platform
-        code = CODES[number % len(CODES)]
-        event = {
-            "external_id": external_id,
-            "amount": {"currency": code, "amount": "2500" if code == "JPY" else "25"},
-            "originator": {"reference": "payer-1", "country": "US"},
-            "company": f"co_{number % 20}",
-            "beneficiary": {"party": f"pty_bench_{number % PAYEES}"},
-            "value_date": now[:10],
-            "who": {"actor": "bench", "principal": "bench"},
-            "where": {"channel": SOURCE},
-            "why": {"program": "bench", "event": external_id, "reason": "Benchmark"},
-            "occurred_at": now,
-        }
-        await self._producer.send(
-            f"funding.inbound.{SOURCE}.v1",
-            json.dumps(event).encode(),
-            key=external_id.encode(),
-            headers=[
-                ("ce_specversion", b"1.0"),
-                ("ce_id", external_id.encode()),
-                ("ce_source", b"/bench"),
-                ("ce_type", b"funding.inbound.received.v1"),
-            ],
-        )
-
     async def _follow(self) -> None:
         async for record in self._consumer:
             if b'"paid"' not in record.value:
@@ -204,6 +191,35 @@ class Load:
             if status["state"] == "paid" and external_id in self.due:
                 self.latency.setdefault(external_id, time.perf_counter() - self.due[external_id])
                 self._paid.set()
+
+
+def add_event(batch: BatchBuilder, external_id: str, number: int) -> None:
+    """Put a funding event of its own id into a batch."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251 - of the load, not the platform
+    code = CODES[number % len(CODES)]
+    event = {
+        "external_id": external_id,
+        "amount": {"currency": code, "amount": "2500" if code == "JPY" else "25"},
+        "originator": {"reference": "payer-1", "country": "US"},
+        "company": f"co_{number % 20}",
+        "beneficiary": {"party": f"pty_bench_{number % PAYEES}"},
+        "value_date": now[:10],
+        "who": {"actor": "bench", "principal": "bench"},
+        "where": {"channel": SOURCE},
+        "why": {"program": "bench", "event": external_id, "reason": "Benchmark"},
+        "occurred_at": now,
+    }
+    batch.append(
+        key=external_id.encode(),
+        value=json.dumps(event).encode(),
+        timestamp=None,
+        headers=[
+            ("ce_specversion", b"1.0"),
+            ("ce_id", external_id.encode()),
+            ("ce_source", b"/bench"),
+            ("ce_type", b"funding.inbound.received.v1"),
+        ],
+    )
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ def test_the_stack_is_postgres_18_durable_with_a_password_and_loopback_only(stac
         "listen_addresses": "127.0.0.1",
         "max_connections": "200",
         "shared_buffers": "512MB",
-        "max_wal_size": "2GB",
+        "max_wal_size": "8GB",
         "password_encryption": "scram-sha-256",
     }
     wrong = address.postgres_dsn.replace(address.postgres_dsn.split(":")[2].split("@")[0], "guess")
