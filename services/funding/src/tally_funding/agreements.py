@@ -50,8 +50,6 @@ def build_router(claims: Claims) -> Router:
             learning.SUBSCRIPTION,
             Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid_or_asked_for),
         ],
-        # Read from every payment, waited for by none: 400 ms between batches under load, no more.
-        patient=True,
     )
     parties.register(router)
     learning.register(router)
