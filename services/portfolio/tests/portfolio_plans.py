@@ -75,8 +75,19 @@ def _pages(plan: str) -> int:
     return 0 if found is None else sum(int(number or 0) for number in found.groups())
 
 
-def fill(portfolio: Any, project_root: Path, *, payments: int, payees: int, step: str) -> None:
-    """Fill the tables by the bench's SQL; `step` is the time between two payments."""
+def fill(
+    portfolio: Any,
+    project_root: Path,
+    *,
+    payments: int,
+    payees: int,
+    step: str,
+    analyze: bool = True,
+) -> None:
+    """Fill the tables by the bench's SQL; `step` is the time between two payments.
+
+    Unless they are analyzed, sessions keep the plans they made when tables were empty.
+    """
     text = (project_root / "services/portfolio/bench/fill.sql").read_text()
     for name, value in {
         ":payments": payments,
@@ -90,4 +101,5 @@ def fill(portfolio: Any, project_root: Path, *, payments: int, payees: int, step
         for statement in text.split(";\n"):
             if statement.strip():
                 administrator.execute(statement.encode())
-        administrator.execute("VACUUM ANALYZE")
+        if analyze:
+            administrator.execute("VACUUM ANALYZE")

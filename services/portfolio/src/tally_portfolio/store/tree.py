@@ -46,11 +46,13 @@ SELECT s.party_id FROM saved s LEFT JOIN before b USING (party_id)
 WHERE b.party_id IS NULL OR b.above IS DISTINCT FROM s.above
 """
 
+# A party at a time here and below: where few are new, a join as it pleases Postgres reads all there are.
 _BELOW = """
 WITH RECURSIVE below AS (
     SELECT given COLLATE "C" AS party_id FROM unnest($1::text[]) given
     UNION
-    SELECT p.party_id FROM party p JOIN below b ON p.above = b.party_id
+    SELECT p.party_id FROM below b
+    CROSS JOIN LATERAL (SELECT party_id FROM party WHERE above = b.party_id OFFSET 0) p
 )
 SELECT party_id FROM below
 """
@@ -73,13 +75,16 @@ WITH RECURSIVE up AS (
     SELECT p.party_id AS party, p.party_id AS ancestor, 0 AS depth, p.tenant
     FROM party p WHERE p.party_id = ANY($1::text[])
     UNION ALL
-    SELECT up.party, q.above, up.depth + 1, up.tenant
-    FROM up JOIN party q ON q.party_id = up.ancestor
-    WHERE q.above IS NOT NULL AND up.depth < 64
+    SELECT up.party, q.above, up.depth + 1, up.tenant FROM up
+    CROSS JOIN LATERAL (
+        SELECT above FROM party WHERE party_id = up.ancestor AND above IS NOT NULL OFFSET 0
+    ) q
+    WHERE up.depth < 64
 )
 INSERT INTO descent (party, ancestor, tenant, depth)
 SELECT up.party, up.ancestor, COALESCE(a.tenant, up.tenant), min(up.depth)
-FROM up LEFT JOIN party a ON a.party_id = up.ancestor
+FROM up
+LEFT JOIN LATERAL (SELECT tenant FROM party WHERE party_id = up.ancestor OFFSET 0) a ON true
 GROUP BY 1, 2, 3
 """
 _GIVE = f"""
@@ -110,11 +115,14 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT viewer, max(tenant) AS tenant, max(kind) AS kind, min(at) AS at
     FROM (
-        SELECT d.ancestor AS viewer, d.tenant, i.kind, i.at
-        FROM involvement i JOIN descent d ON d.party = i.party
-        WHERE i.subject = n.subject
-        UNION ALL
-        SELECT '*', '*', kind, at FROM involvement WHERE subject = n.subject
+        SELECT o.viewer, o.tenant, i.kind, i.at
+        FROM (SELECT party, kind, at FROM involvement WHERE subject = n.subject OFFSET 0) i
+        CROSS JOIN LATERAL (
+            SELECT ancestor AS viewer, tenant FROM descent WHERE party = i.party
+            UNION ALL
+            SELECT '*', '*'
+            OFFSET 0
+        ) o
     ) each
     GROUP BY viewer
 ) v
