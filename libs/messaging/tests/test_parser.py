@@ -1,6 +1,8 @@
 """The parser answers every record with a value: applied, refused with a reason, or not ours."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -182,3 +184,64 @@ def test_an_event_that_is_not_heeded_is_skipped_and_a_broken_one_is_refused_all_
     assert isinstance(parse(record({"text": "a"}), expected), Received)
     assert isinstance(parse(record({"text": "b"}), expected), Skipped)
     assert isinstance(parse(record({"text": 1}), expected), Refused)
+
+
+def test_a_glance_skips_what_holds_nothing_of_note_unread_and_reads_the_rest() -> None:
+    def says_a(event: BaseModel) -> bool:
+        return isinstance(event, Sent) and event.text == "a"
+
+    expected = Expected(
+        models={Sent.TYPE: Sent},
+        glance={Sent.TYPE.encode(): re.compile(rb'"text"\s*:\s*"a"')},
+        heeds=says_a,
+    )
+
+    def made(value: Any, **headers: bytes | None) -> str:
+        parsed = parse(record(value, **headers), expected)
+        return parsed.code if isinstance(parsed, Refused) else type(parsed).__name__
+
+    assert made({"text": "a"}) == made(b'{ "text" :\n"a"}') == "Received"
+    assert made({"text": "b"}) == "Skipped"
+    assert made({"text": "b", "more": {"text": "a"}}) == "Skipped"
+    # Unread: what is broken is not found out where there is nothing to lose.
+    assert made({"text": 1}) == made({"text": "b"}, ce_id=b"-") == "Skipped"
+    assert made({"text": "a"}, ce_id=b"-") == "header_missing"
+
+
+def test_a_glance_passes_over_nothing_that_could_be_heeded_or_is_of_another_type() -> None:
+    expected = Expected(models={Sent.TYPE: Sent}, glance={Sent.TYPE.encode(): re.compile(rb'"a"')})
+    escaped = parse(record(b'{"text": "\\u0061"}'), expected)
+    assert isinstance(escaped, Received)
+    assert escaped.event == Sent(text="a")
+    for raw, code in (
+        (record(None), "tombstone"),
+        (record({"text": "b"}, ce_type=b"test.note.sent.v2"), "unsupported_version"),
+        (record({"text": "b"}, ce_type=None), "header_null"),
+        (record({"text": "b"}, ce_type=b"-"), "header_missing"),
+    ):
+        parsed = parse(raw, expected)
+        assert isinstance(parsed, Refused)
+        assert parsed.code == code
+    # Of two types in one record the last counts: which is not for a glance to tell.
+    twice = record({"text": "b"})
+    for first, last, code in (
+        (Sent.TYPE, "test.note.sent.v2", "unsupported_version"),
+        ("test.note.sent.v2", Sent.TYPE, None),
+    ):
+        types = tuple(("ce_type", name.encode()) for name in (first, last))
+        rest = tuple(header for header in twice.headers if header[0] != "ce_type")
+        parsed = parse(replace(twice, headers=(*rest, *types)), expected)
+        assert (parsed.code if isinstance(parsed, Refused) else None) == code
+        assert not isinstance(parsed, Skipped)
+
+
+def test_a_subscription_names_the_types_of_a_glance() -> None:
+    glance = {Sent.TYPE: re.compile(rb'"a"')}
+    router = Router("r", [Subscription("t", glance=glance)])
+    router.fold(Sent)(_never)
+    assert isinstance(parse(record({"text": "a"}), router.expected()["t"]), Received)
+    assert isinstance(parse(record({"text": "b"}), router.expected()["t"]), Skipped)
+
+
+async def _never(uow: UnitOfWork, messages: Sequence[Received[Any]]) -> None:
+    raise AssertionError("never called")

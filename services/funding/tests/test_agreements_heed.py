@@ -1,20 +1,27 @@
 """What an ordinary payment costs the consumer of agreements and claims: next to nothing."""
 
 import json
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tally_contracts.catalogue import topic
 from tally_funding.agreements import build_router
 from tally_funding.claims.service import Claims
 from tally_messaging.parser import parse
-from tally_messaging.records import Received, Skipped
+from tally_messaging.records import Received, Skipped, UnfetchedRecord
 from tally_security.sealing import SealingKey
 from tally_testkit import event_headers
 
 from .agreement_bench import BOOKS, Raw
 
 ROUTER = build_router(Claims(BOOKS, SealingKey(b"k" * 32)))
+STATES = (
+    "approved", "claimable", "held", "submitting", "unknown", "submitted", "in_transit", "paid",
+    "returned", "failed", "rejected", "cancelled", "expired",
+)  # fmt: skip
 PAYOUT, POSTED = "payouts.payout.changed.v1", "ledger.journal.posted.v1"
 
 
@@ -40,3 +47,24 @@ def test_of_a_payout_a_rule_began_only_its_payment_is_taken_in(
 def test_journals_of_pay_ins_are_left_unread(project_root: Path, key: bytes, heeded: bool) -> None:
     told = read(project_root, POSTED, "ledger.journals.v1", key)
     assert isinstance(told, Received if heeded else Skipped)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("kind", topic("payouts.payout.v1").types)
+def test_a_glance_at_a_payout_passes_over_none_that_is_heeded(
+    project_root: Path, kind: str, state: str
+) -> None:
+    expected = ROUTER.expected()["payouts.payout.v1"]
+    headers = event_headers("event-1", kind)
+    examples = sorted((project_root / "contracts" / "examples" / kind).glob("*.json"))
+    assert examples
+    for page, sequence, pay_in, indent in product(examples, (1, 2), ("pin_1", None), (None, 2)):
+        told = {**json.loads(page.read_bytes()), "state": state}
+        if kind == PAYOUT:
+            told |= {"sequence": sequence, "pay_in_id": pay_in and told["pay_in_id"]}
+        compact = None if indent else (",", ":")
+        body = json.dumps(told, indent=indent, separators=compact, ensure_ascii=False).encode()
+        record = UnfetchedRecord("payouts.payout.v1", body, headers=headers)
+        read = type(parse(record, replace(expected, glance={})))
+        assert type(parse(record, expected)) is read
+        assert read in {Received, Skipped}

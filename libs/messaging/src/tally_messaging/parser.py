@@ -57,13 +57,15 @@ class Expected:
     `open_to_unknown` topics may carry types the consumer has no use for; on others an unknown type
     is refused. On an `untrusted` topic event ids are the publisher's own: they count within the
     topic only, so that nobody can use up another's ids. Records whose key `wants` turns down are
-    skipped unread, events that `heeds` turns down once they are read.
+    skipped unread, and so are those of a type in `glance` whose bytes hold nothing that its pattern
+    finds; events that `heeds` turns down once they are read.
     """
 
     models: Mapping[str, type[BaseModel]]
     open_to_unknown: bool = True
     untrusted: bool = False
     wants: Callable[[bytes | None], bool] | None = None
+    glance: Mapping[bytes | None, re.Pattern[bytes]] = field(default_factory=dict)
     heeds: Callable[[BaseModel], bool] | None = None
     stems: Collection[str] = field(init=False)
 
@@ -82,7 +84,9 @@ def parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused |
 
 
 def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused | Skipped:
-    if expected.wants is not None and not expected.wants(record.key):
+    if (expected.wants is not None and not expected.wants(record.key)) or (
+        expected.glance and _holds_nothing_of_note(record, expected.glance)
+    ):
         return Skipped("", record)
     headers = _readable_headers(record)
     if isinstance(headers, Refused):
@@ -111,6 +115,18 @@ def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused 
         event_key=event_key(read, record.topic, untrusted=expected.untrusted),
         body_hash=hashlib.blake2b(value, digest_size=16, person=b"tally-body").digest(),
     )
+
+
+def _holds_nothing_of_note(
+    record: Record, glance: Mapping[bytes | None, re.Pattern[bytes]]
+) -> bool:
+    value = record.value
+    # An escape could hide a word: what has one is read.
+    if value is None or b"\\" in value:
+        return False
+    types = [raw for name, raw in record.headers if name == names.CE_TYPE]
+    pattern = glance.get(types[0]) if len(types) == 1 else None
+    return pattern is not None and pattern.search(value) is None
 
 
 def _readable_headers(record: Record) -> dict[str, str] | Refused:

@@ -1,7 +1,8 @@
 """What one consumer group does with each event type: declared once, checked when declared."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -27,6 +28,10 @@ class Subscription:
     can slip a fact of one topic in on another. None: whatever the router handles.
     `wants` tells by a record's key, before anything else of it is read, whether it is this consumer's
     business: where groups share a topic out by key. It sees null keys too and must not raise.
+    `glance` spares reading most of what `heeds` turns down: a record of a type it names is skipped
+    unread if the type's pattern finds nothing in its bytes. It must find something in whatever
+    `heeds` would take in, however the JSON is spaced; escapes are seen to by the parser. What cannot
+    be read and holds nothing of note is skipped like the rest, not set aside.
     `heeds` tells by the event once it is read; what it turns down enters no inbox, and a batch of
     nothing else opens no transaction. It must decide by the event alone, the same every time.
     """
@@ -36,6 +41,7 @@ class Subscription:
     untrusted: bool = False
     types: Collection[str] | None = None
     wants: Callable[[bytes | None], bool] | None = None
+    glance: Mapping[str, re.Pattern[bytes]] = field(default_factory=dict)
     heeds: Callable[[BaseModel], bool] | None = None
 
 
@@ -106,6 +112,7 @@ class Router:
                 open_to_unknown=not subscription.untrusted,
                 untrusted=subscription.untrusted,
                 wants=subscription.wants,
+                glance={name.encode(): seen for name, seen in subscription.glance.items()},
                 heeds=subscription.heeds,
             )
             for subscription in self.subscriptions

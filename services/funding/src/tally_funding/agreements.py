@@ -1,6 +1,8 @@
 """The second consumer of funding: escrow agreements, money for unknown payees, unclaimed money."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -25,6 +27,10 @@ JOURNALS = "ledger.journals.v1"
 PAYOUTS = "payouts.payout.v1"
 TOPICS = ("funding.pay_in.v1", parties.PARTIES, "directory.wallets.v1")
 _OF_PAY_INS = tuple(prefix.encode() for prefix in following.BY_PAY_INS)
+_PAID_OR_OF_NO_PAY_IN: Final = {
+    PayoutChanged.TYPE: re.compile(rf'"{escrow.PAID}"|"pay_in_id"\s*:\s*null'.encode())
+}
+"""What is paid says so, and what was asked for is of no pay-in; other payouts need not be read."""
 
 
 def _may_concern(key: bytes | None) -> bool:
@@ -48,7 +54,12 @@ def build_router(claims: Claims) -> Router:
             *(Subscription(name, types=topic(name).types) for name in TOPICS),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_may_concern),
             learning.SUBSCRIPTION,
-            Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_is_paid_or_asked_for),
+            Subscription(
+                PAYOUTS,
+                types=topic(PAYOUTS).types,
+                glance=_PAID_OR_OF_NO_PAY_IN,
+                heeds=_is_paid_or_asked_for,
+            ),
         ],
     )
     parties.register(router)

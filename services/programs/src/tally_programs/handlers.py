@@ -1,7 +1,8 @@
 """What the programs service listens to."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -17,6 +18,10 @@ from tally_programs.service.apply import COMMANDS, ProgramService
 JOURNALS = "ledger.journals.v1"
 PAYOUTS = "payouts.payout.v1"
 TOPICS = ("programs.commands.v1", "directory.wallets.v1", "funding.pay_in.v1")
+_COUNTING: Final = {
+    PayoutChanged.TYPE: re.compile(f'"(?:{"|".join(sorted(COUNTING_STATES))})"'.encode())
+}
+"""A payout that counts names such a state; most are told of others, and need not be read."""
 
 
 def _is_of_a_payment(key: bytes | None) -> bool:
@@ -36,7 +41,7 @@ def build_router(service: ProgramService) -> Router:
         [
             *(Subscription(name, types=topic(name).types) for name in TOPICS),
             Subscription(JOURNALS, types=topic(JOURNALS).types, wants=_is_of_a_payment),
-            Subscription(PAYOUTS, types=topic(PAYOUTS).types, heeds=_counts),
+            Subscription(PAYOUTS, types=topic(PAYOUTS).types, glance=_COUNTING, heeds=_counts),
         ],
     )
 
