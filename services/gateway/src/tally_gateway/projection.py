@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,11 +113,12 @@ async def fold(uow: UnitOfWork, facts: Sequence[Fact], ring: Ring) -> None:
     told = [*here, *(fact for fact, _ in brought)]
     of_tenants = [*(None for _ in here), *(tenant for _, tenant in brought)]
     payloads = [_payload(fact) for fact in told]
-    known = await _save_things(conn, told, payloads, len(here))
-    named = [
-        _with_owners(concerned(fact.event.TYPE, payload), known)
+    ids = [
+        set(concerned(fact.event.TYPE, payload))
         for fact, payload in zip(told, payloads, strict=True)
     ]
+    known = await _save_things(conn, told, payloads, ids, len(here))
+    named = [_with_owners(of_fact, known) for of_fact in ids]
     parties = await _append(conn, told, named, of_tenants, uow.now)
     decided = await _decide(conn, here, payloads[: len(here)], uow.now)
     ring((*parties, *decided))
@@ -131,33 +133,32 @@ def _payload(fact: Fact) -> dict[str, Any]:
 
 
 async def _save_things(
-    conn: Connection, facts: Sequence[Fact], payloads: Sequence[Mapping[str, Any]], of_here: int
+    conn: Connection,
+    facts: Sequence[Fact],
+    payloads: Sequence[Mapping[str, Any]],
+    ids: Sequence[set[str]],
+    of_here: int,
 ) -> dict[str, Thing]:
     """Keep what facts tell of things; the things that this batch names, by id.
 
-    The first `of_here` happened here. What was brought makes things, and never tells whose a thing is
+    `ids` are whom and what each fact concerns. The first `of_here` happened here. What was brought makes things, and never tells whose a thing is
     that is there: whoever writes an export could take it.
     """
-    named = {
-        each
+    through = {
+        str(payload[name])
         for fact, payload in zip(facts, payloads, strict=True)
-        for each in (
-            *concerned(fact.event.TYPE, payload),
-            *(
-                str(payload[through])
-                for tells in THINGS.get(fact.event.TYPE, ())
-                for through in tells.through
-                if payload.get(through)
-            ),
-        )
+        for tells in THINGS.get(fact.event.TYPE, ())
+        for name in tells.through
+        if payload.get(name)
     }
-    known = await tree.things(conn, named)
+    known = await tree.things(conn, through.union(*ids))
     told: dict[str, Thing] = {}
+    newest = ChainMap(told, known)
     settled: frozenset[str] = frozenset()
     for number, (fact, payload) in enumerate(zip(facts, payloads, strict=True)):
         if number == of_here:
             settled = frozenset({*known, *told})
-        for thing in _things_of(fact.event.TYPE, payload, known | told):
+        for thing in _things_of(fact.event.TYPE, payload, newest):
             if thing.id in settled:
                 continue
             before = told.get(thing.id)

@@ -33,6 +33,8 @@ THING_FIELDS: Final = frozenset(
 )
 """Fields that name a thing whose owners the fact concerns."""
 
+_ID_FIELDS: Final = PARTY_FIELDS | THING_FIELDS
+
 LINE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "allocations": ("owner",),
     "shares": ("owner",),
@@ -65,9 +67,8 @@ def concerned(event_type: str, payload: Mapping[str, Any]) -> Iterator[str]:
         return
     if event_type.startswith(_OF_THE_TREE):
         yield str(payload["tenant"])
-    for name in (PARTY_FIELDS | THING_FIELDS) & payload.keys():
-        value = payload[name]
-        if isinstance(value, str):
+    for name, value in payload.items():
+        if name in _ID_FIELDS and isinstance(value, str):
             yield value
     for name, marks in LINE_FIELDS.items():
         lines = payload.get(name)
