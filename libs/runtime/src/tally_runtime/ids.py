@@ -19,6 +19,10 @@ _PREFIX = re.compile(r"[a-z]{0,63}")
 _SUFFIX = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _TO_PYTHON_BASE32 = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _NAMESPACE = uuid.UUID("b0b4a1f6-6e0c-5d3a-9c52-7a3b1f0e4d21")
+_NAMESPACE_BYTES = _NAMESPACE.bytes
+# Where RFC 9562 puts the version (four bits) and the variant (two), and what a UUIDv5 has there.
+_VERSION_AND_VARIANT = 0xF << 76 | 0b11 << 62
+_UUID5 = 5 << 76 | 0b10 << 62
 _RANDOM_BITS = 74
 _SHOWN_MAX = 80
 
@@ -62,15 +66,19 @@ def derived_uuid(*parts: str) -> uuid.UUID:
 
     Parts are length-prefixed, so ("a", "bc") and ("ab", "c") differ.
     """
-    assert parts, "an id is derived from at least one part"
-    name = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
-    digest = hashlib.sha1(_NAMESPACE.bytes + name, usedforsecurity=False).digest()
-    return uuid.UUID(bytes=digest[:16], version=5)
+    return uuid.UUID(int=_derived(parts))
 
 
 def derived_id(prefix: str, *parts: str) -> str:
     """Return the TypeID of `derived_uuid(*parts)`."""
-    return _encode(prefix, derived_uuid(*parts).int)
+    return _encode(prefix, _derived(parts))
+
+
+def _derived(parts: tuple[str, ...]) -> int:
+    assert parts, "an id is derived from at least one part"
+    name = "".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")
+    digest = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).digest()
+    return int.from_bytes(digest[:16], "big") & ~_VERSION_AND_VARIANT | _UUID5
 
 
 def party_id_of(owner: str, installation: str) -> str:
