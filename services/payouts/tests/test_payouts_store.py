@@ -5,13 +5,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tally_contracts.kyc import Ceiling, LimitRow
 from tally_payouts import app as payouts_app
-from tally_payouts.domain.states import PayoutState
+from tally_payouts.domain.payout import ExitHold, Outcome, ReturnedMoney, Route, Standing
+from tally_payouts.domain.states import MustAct, PayoutState, ReturnStep
 from tally_payouts.errors import StaleVersion
-from tally_payouts.store import methods
+from tally_payouts.store import methods, payouts
 from tally_payouts.store.payouts import load_payouts, save_payouts
 from tally_postgres import in_transaction, lint
 
@@ -51,6 +53,17 @@ class Counting:
 
 async def statements_of(world, *events) -> int:
     """How many statements the saga needs for these events as one batch."""
+    return len(await sent_by(world, *events))
+
+
+async def written(world, *events) -> set[str]:
+    """The tables that statements of this batch write to."""
+    words = [text.split() for text in await sent_by(world, *events)]
+    return {w[2] if w[0] == "INSERT" else w[1] for w in words if w[0] in {"INSERT", "UPDATE"}}
+
+
+async def sent_by(world, *events) -> list[str]:
+    """The statements the saga sends for these events as one batch."""
     counting: list[Counting] = []
 
     async def work(uow):
@@ -59,7 +72,7 @@ async def statements_of(world, *events) -> int:
         await world.processor.router.dispatch(dataclasses.replace(uow, conn=counting[-1]), records)
 
     await world.processor.transactor.run(work)
-    return len(counting[-1].statements)
+    return counting[-1].statements
 
 
 def busy_batch(make, ids, size: int, tag: str) -> list[Any]:
@@ -108,8 +121,16 @@ async def test_facts_of_the_happy_path_need_three_statements_and_two_to_ask_for_
 
 
 async def test_batch_of_foreign_facts_needs_one_statement(world, make):
-    foreign = [make.posted("pin_01h2xcejqtf2nbrexx3vqjhp41") for _ in range(20)]
+    foreign = [make.captured("pin_01h2xcejqtf2nbrexx3vqjhp41") for _ in range(20)]
     assert await statements_of(world, *foreign) == 1
+
+
+async def test_names_that_are_kept_are_not_kept_again(world, make):
+    assert "party_owner" in await written(world, make.pay_in("one"))
+    assert "party_owner" not in await written(world, make.pay_in("two"))
+    assert "party_owner" in await written(world, make.pay_in("three"), make.pay_in("b", "ben"))
+    rows = await world.pool.fetch("SELECT owner FROM party_owner ORDER BY 1")
+    assert [row[0] for row in rows] == ["ann", "ben"]
 
 
 async def test_two_appliers_of_the_same_batch_have_one_effect(world, make, ids):
@@ -222,6 +243,48 @@ async def test_payout_reads_back_as_it_was_saved_in_every_stage(world, make, ids
         assert again.circumstances == loaded.circumstances
         assert again.version == loaded.version + 1
     assert loaded.payout.returned is not None
+
+
+@pytest.mark.parametrize("change", ["route", "ending", "returned", "holds"])
+async def test_what_seldom_changes_is_written_where_it_has_changed(world, make, ids, change):
+    await world.with_method()
+    await world.feed(make.pay_in("one"))
+    changed: dict[str, Any] = {
+        "route": Route(2, "wallet", tid("ins", "other"), tid("acc", "other"), "ben"),
+        "ending": Outcome(PayoutState.FAILED, Standing("r03", MustAct.PAYEE)),
+        "returned": ReturnedMoney("ret-1", ReturnStep.REMEMBERED, Standing("r03", MustAct.PAYEE)),
+        "holds": (ExitHold("kyc", "level_too_low", "verify", MustAct.PAYEE, "default", 1),),
+    }
+    async with world.pool.acquire() as conn, conn.transaction():
+        [loaded] = await load_payouts(conn, [ids("one")], [])
+        payout = dataclasses.replace(loaded.payout, **{change: changed[change]})
+        await save_payouts(conn, [dataclasses.replace(loaded, payout=payout)], world.now)
+        [again] = await load_payouts(conn, [ids("one")], [])
+    assert again.payout == payout != loaded.payout
+
+
+async def test_payout_that_moves_on_writes_no_more_than_that(world, make, ids):
+    await world.with_method()
+    await world.feed(make.pay_in("one"))
+    statements = await sent_by(world, make.placed(ids("one")))
+    assert payouts._MOVE in statements
+    assert payouts._SAVE not in statements
+
+
+async def test_payouts_are_moved_on_by_a_plan_from_when_there_was_one(world, database, make, ids):
+    await world.with_method()
+    await world.feed(make.pay_in("one"))
+    with psycopg.connect(database.admin_dsn, autocommit=True) as administrator:
+        administrator.execute("ANALYZE payouts.payout")
+    kinds = ["timestamptz", *(f"{kind}[]" for _, kind in payouts._MOVED)]
+    nothing = f"EXECUTE move (now(), {', '.join(['NULL'] * len(payouts._MOVED))})"
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await conn.execute(f"PREPARE move ({', '.join(kinds)}) AS {payouts._MOVE}")
+        plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {nothing}"))
+        await conn.execute("DEALLOCATE move")
+    assert "Index Cond: (id = r.id)" in plan, "all payouts are gone through to find two"
+    assert "Tid Scan on payout p" in plan
 
 
 async def test_database_refuses_a_paid_payout_without_a_captured_hold(world, make, ids):

@@ -205,9 +205,7 @@ class Tracked:
             return StoredPayout(self.payout, self.context.circumstances, cause)
         if self.payout is self.saved.payout:
             return None
-        return StoredPayout(
-            self.payout, self.saved.circumstances, self.saved.cause, self.saved.version
-        )
+        return replace(self.saved, payout=self.payout)
 
 
 @dataclass(slots=True)

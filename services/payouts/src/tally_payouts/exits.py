@@ -43,6 +43,7 @@ class Exits:
 
     `entity_country` is that of the entity which books the wallets, where the installation says it.
     Levels and what has been used are a party's, by its id, whatever references money names it by.
+    `kept_names` are the references of those a batch is about whose party is kept already.
     """
 
     now: datetime
@@ -59,6 +60,8 @@ class Exits:
     families: Families = field(default_factory=Families)
     new_families: Families | None = None
     weighed: set[str] = field(default_factory=set)
+    kept_names: Mapping[str, str] = field(default_factory=dict)
+    _party_ids: dict[str, str] = field(default_factory=dict)
     _book: GateBook | None = None
 
     @property
@@ -156,7 +159,10 @@ class Exits:
 
     def party_of(self, owner: str) -> str:
         """The id of the party that gets money of this owner, as kyc knows it."""
-        return party_id_of(receiver(owner), self.tenant)
+        party_id = self._party_ids.get(owner)
+        if party_id is None:
+            party_id = self._party_ids[owner] = party_id_of(receiver(owner), self.tenant)
+        return party_id
 
     def parties_of(self, owners: Collection[str]) -> dict[str, str]:
         """The party of each owner."""
@@ -195,6 +201,7 @@ async def load_families(
     named = exits.parties_of({owner for owner, _ in keys} | exits.weighed)
     parties = {*named.values(), *(one for pair in needs.merges for one in pair)}
     found = await merge_store.families(conn, parties) if parties else Families()
+    exits.kept_names = found.references
     # References of what opens now are kept with it. Money that waits for its owner goes by no merge.
     found = found.known_by({one: named[one] for one in named if not is_unknown(one)})
     if not needs.merges:

@@ -138,7 +138,8 @@ class PayoutService:
         await save_exits(conn, exits)
         # Limits count all that has left, also before there was one. Last, for it waits for whoever saves the
         # same owner at once, and nobody may wait for it then.
-        await exit_store.save_owners(conn, exits.parties_of(batch.new_owners().union(asked)))
+        owners = batch.new_owners().union(asked) - exits.kept_names.keys()
+        await exit_store.save_owners(conn, exits.parties_of(owners))
 
 
 def _waiting_since(tracked: Tracked) -> tuple[datetime, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from tally_gates import (
     Act,
@@ -137,11 +137,16 @@ def hold_by(source: HoldSource, said: Closed | OpenTo, question: Question) -> Ex
 
 def decide_exit(payout: Payout, ruled: Ruled) -> Decision:
     """The money is reserved: hand the payout to its rail, or hold it."""
-    asked = replace(payout, hold=HoldState.PLACED, asked=ruled.asked)
     if not ruled.holds:
-        return _submitted(asked)
-    first = ruled.holds[0]
-    return moved(asked, PayoutState.HELD, first.standing, holds=ruled.holds)
+        return _submitted(payout, hold=HoldState.PLACED, asked=ruled.asked)
+    return moved(
+        payout,
+        PayoutState.HELD,
+        ruled.holds[0].standing,
+        hold=HoldState.PLACED,
+        asked=ruled.asked,
+        holds=ruled.holds,
+    )
 
 
 def decide_again(payout: Payout, ruled: Ruled) -> Decision:
@@ -156,15 +161,14 @@ def decide_again(payout: Payout, ruled: Ruled) -> Decision:
     holds = (*ruled.holds, *others)
     if holds == payout.holds:
         return Decision(payout)
-    asked = replace(payout, holds=holds, asked=ruled.asked)
     if not holds:
-        return _submitted(asked)
-    after = replace(asked, standing=holds[0].standing)
+        return _submitted(payout, holds=holds, asked=ruled.asked)
+    after = replace(payout, holds=holds, asked=ruled.asked, standing=holds[0].standing)
     return Decision(after, (HoldsChanged(after),))
 
 
-def _submitted(payout: Payout) -> Decision:
+def _submitted(payout: Payout, **changes: Any) -> Decision:
     decision = moved(
-        payout, PayoutState.SUBMITTING, HANDED_TO_RAIL, attempt=AttemptState.HANDED_OVER
+        payout, PayoutState.SUBMITTING, HANDED_TO_RAIL, attempt=AttemptState.HANDED_OVER, **changes
     )
     return followed_by(decision, Command.SUBMIT)

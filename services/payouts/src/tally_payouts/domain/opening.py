@@ -1,6 +1,7 @@
 """How a payout begins, finds its way out, and is called off."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tally_payouts.domain.payout import (
     Command,
@@ -50,9 +51,7 @@ def decide_open(new: NewPayout, way: Route | NoRoute) -> Decision:
                 new, PayoutState.CLAIMABLE, Standing(way.reason_code, MustAct.PAYEE, way.remedy)
             )
         )
-    payout = replace(
-        _payout(new, PayoutState.APPROVED, RESERVING), route=way, hold=HoldState.PLACING
-    )
+    payout = _payout(new, PayoutState.APPROVED, RESERVING, route=way, hold=HoldState.PLACING)
     return begun(payout, Command.PLACE_HOLD)
 
 
@@ -99,7 +98,7 @@ def decide_cancel(payout: Payout) -> Decision:
     return Decision(payout, (Refused(TOO_LATE),))
 
 
-def _payout(new: NewPayout, state: PayoutState, standing: Standing) -> Payout:
+def _payout(new: NewPayout, state: PayoutState, standing: Standing, **more: Any) -> Payout:
     return Payout(
         new.id,
         new.order,
@@ -108,4 +107,5 @@ def _payout(new: NewPayout, state: PayoutState, standing: Standing) -> Payout:
         state,
         standing=standing,
         policy_version=new.policy_version,
+        **more,
     )
