@@ -448,10 +448,12 @@ def make_raw(event: Event, *, event_id: str | None = None, correlation: str | No
         *event_headers(own, event.TYPE),
         (CORRELATION_ID, (correlation or "payment-1").encode()),
     ]
+    # The ledger publishes journals under what they are about.
+    key = event.reference if isinstance(event, JournalPosted | JournalRejected) else "k"
     return Raw(
         event.model_dump_json().encode(),
         tuple(headers),
-        b"k",
+        key.encode(),
         next(_OFFSETS),
         TOPIC_OF[type(event)],
     )

@@ -299,8 +299,9 @@ async def test_nobody_withdraws_what_is_restricted_or_of_another_reference(
         ({"account": "acc_01h2xcejqtf2nbrexx3vqjhp41"}, "account_unknown"),
         ({"account": wallet_of("bob")}, "account_unknown"),
         ({"currency": "EUR"}, "currency_mismatch"),
+        ({"payout_id": "pin_01h2xcejqtf2nbrexx3vqjhp41"}, "payout_id_malformed"),
     ],
-    ids=["ledger", "account", "unseen-foreign-wallet", "currency"],
+    ids=["ledger", "account", "unseen-foreign-wallet", "currency", "id"],
 )
 async def test_request_that_cannot_be_right_is_rejected_with_its_reason(
     world, make, change, reason

@@ -125,6 +125,13 @@ async def test_batch_of_foreign_facts_needs_one_statement(world, make):
     assert await statements_of(world, *foreign) == 1
 
 
+async def test_journals_of_pay_ins_are_not_read(world, make):
+    await world.feed(make.posted(tid("pin", "one")), make.journal_rejected(tid("pin", "two")))
+    assert await world.pool.fetchval("SELECT count(*) FROM inbox") == 0
+    await world.feed(make.posted(tid("po", "one")), make.journal_rejected(tid("po", "two")))
+    assert await world.pool.fetchval("SELECT count(*) FROM inbox") == 2
+
+
 async def test_names_that_are_kept_are_not_kept_again(world, make):
     assert "party_owner" in await written(world, make.pay_in("one"))
     assert "party_owner" not in await written(world, make.pay_in("two"))

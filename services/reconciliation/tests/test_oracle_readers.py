@@ -3,6 +3,8 @@
 import uuid
 from collections.abc import Sequence
 
+import pytest
+
 from tally_messaging import MESSAGING_MIGRATIONS
 from tally_messaging.inbox import claim
 from tally_messaging.outbox import OutgoingRecord, append
@@ -45,11 +47,13 @@ def journal(reference: str) -> OutgoingRecord:
     return OutgoingRecord(Ids().uuid7(), "ledger.journals.v1", reference, headers, b"{}")
 
 
-async def take_in(database: ServiceDatabase, keys: Sequence[uuid.UUID]) -> None:
-    """Programs enters these in its inbox."""
-    pool = await create_pool(database.dsn("programs"), schema="programs", application_name="test")
+async def take_in(
+    database: ServiceDatabase, keys: Sequence[uuid.UUID], by: str = "programs"
+) -> None:
+    """A service enters these in its inbox."""
+    pool = await create_pool(database.dsn(by), schema=by, application_name="test")
     async with pool.acquire() as conn:
-        await claim(conn, "programs", keys, [b"h"] * len(keys), SystemClock().now())
+        await claim(conn, by, keys, [b"h"] * len(keys), SystemClock().now())
     await pool.close()
 
 
@@ -61,13 +65,13 @@ async def missed(database: ServiceDatabase) -> list[object]:
     return [fault.row["event"] for fault in found._unfinished]
 
 
-async def missed_across(platform: ServiceDatabase, west: ServiceDatabase) -> list[object]:
+async def missed_across(platform: ServiceDatabase, west: ServiceDatabase, by: str) -> list[object]:
     """The events of a further ledger that the oracle says were not taken in."""
     now = Standing({}, {}, {})
     async with (
         session(platform.admin_dsn) as core,
         session(west.admin_dsn) as further,
-        snapshot(core, ("programs",)) as snap,
+        snapshot(core, (by,)) as snap,
         snapshot(further, ("ledger",)) as books,
     ):
         databases = [LedgerDatabase("west", books, frozenset({"us"}))]
@@ -92,18 +96,19 @@ async def test_a_payout_on_its_way_is_not_missed_by_programs_and_a_paid_one_is(
         databases.drop(database)
 
 
-async def test_of_journals_of_another_database_programs_misses_those_of_its_payments_alone(
-    databases: Databases,
+@pytest.mark.parametrize(("reader", "its"), [("programs", "pmt"), ("payouts", "po")])
+async def test_of_journals_of_another_database_a_service_misses_those_of_its_own_alone(
+    databases: Databases, reader: str, its: str
 ) -> None:
     west = databases.clone(Schema("ledger", (MESSAGING_MIGRATIONS,)))
-    platform = databases.clone(Schema("programs", (MESSAGING_MIGRATIONS,)))
+    platform = databases.clone(Schema(reader, (MESSAGING_MIGRATIONS,)))
     try:
-        told = [journal(reference) for reference in ("pin_1", "pmt_1", "pmt_2")]
+        told = [journal(reference) for reference in ("pin_1", f"{its}_1", f"{its}_2")]
         _, first, second = await write(west, "ledger", told)
-        await take_in(platform, [first])
-        assert await missed_across(platform, west) == [str(second)]
-        await take_in(platform, [second])
-        assert await missed_across(platform, west) == []
+        await take_in(platform, [first], reader)
+        assert await missed_across(platform, west, reader) == [str(second)]
+        await take_in(platform, [second], reader)
+        assert await missed_across(platform, west, reader) == []
     finally:
         databases.drop(west)
         databases.drop(platform)

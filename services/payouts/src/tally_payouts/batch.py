@@ -35,6 +35,9 @@ from tally_payouts.store.payouts import Case, StoredPayout
 from tally_payouts.store.policies import PolicyKey
 from tally_runtime import derived_id
 
+ID_PREFIX = "po_"
+"""How the id of a payout begins, and so the key of its journals."""
+
 _REFERRING = HoldCaptured | HoldReleased | HoldRejected | JournalPosted | JournalRejected
 
 

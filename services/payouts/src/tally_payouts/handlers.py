@@ -20,12 +20,15 @@ from tally_contracts.payouts import CancelPayout, ChooseMethod, RequestPayout
 from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received, Router, Subscription, UnitOfWork
+from tally_payouts.batch import ID_PREFIX
 from tally_payouts.service import PayoutService
+
+JOURNALS = "ledger.journals.v1"
 
 TOPICS = (
     "payouts.commands.v1",
     "funding.pay_in.v1",
-    "ledger.journals.v1",
+    JOURNALS,
     "ledger.holds.v1",
     "rails.instruments.v1",
     "rails.attempts.v1",
@@ -35,10 +38,22 @@ TOPICS = (
     "directory.parties.v1",
 )
 
+_OF_PAYOUTS = ID_PREFIX.encode()
+
 
 def build_router(service: PayoutService) -> Router:
     """One fold over all inputs, so that a batch is one load and one save whatever is in it."""
-    router = Router("payouts", [Subscription(name, types=topic(name).types) for name in TOPICS])
+    router = Router(
+        "payouts",
+        [
+            Subscription(
+                name,
+                types=topic(name).types,
+                wants=_is_of_a_payout if name == JOURNALS else None,
+            )
+            for name in TOPICS
+        ],
+    )
 
     @router.fold(
         PayInAllocated,
@@ -65,3 +80,8 @@ def build_router(service: PayoutService) -> Router:
         await service.apply(uow, messages)
 
     return router
+
+
+def _is_of_a_payout(key: bytes | None) -> bool:
+    """Whether a journal may bring a payout's money back: nearly all are of pay-ins."""
+    return key is not None and key.startswith(_OF_PAYOUTS)

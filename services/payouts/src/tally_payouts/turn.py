@@ -20,7 +20,7 @@ from tally_contracts.programs import ProgramPolicyPublished
 from tally_contracts.rails import AttemptChanged, InstrumentRefused, InstrumentRegistered
 from tally_messaging import Received
 from tally_payouts.answers import Answers
-from tally_payouts.batch import Batch, Tracked, new_payout
+from tally_payouts.batch import ID_PREFIX, Batch, Tracked, new_payout
 from tally_payouts.context import Context
 from tally_payouts.domain.attempts import AttemptFact, decide_attempt
 from tally_payouts.domain.holds import (
@@ -140,10 +140,13 @@ class Turn:
 
     def _requested(self, event: RequestPayout) -> None:
         order = Order(event.ledger, event.owner, event.company, event.account, event.amount.money())
-        self._open(new_payout(event.payout_id, order), self._why_not(order))
+        self._open(new_payout(event.payout_id, order), self._why_not(event.payout_id, order))
 
-    def _why_not(self, order: Order) -> str | None:
+    def _why_not(self, payout_id: str, order: Order) -> str | None:
         """Why this wallet cannot be withdrawn from; None when it can."""
+        if not payout_id.startswith(ID_PREFIX):
+            # The journal that brings its money back would not be read.
+            return "payout_id_malformed"
         if order.ledger != self.installation.ledger:
             return "ledger_unknown"
         owner, code = order.wallet_key

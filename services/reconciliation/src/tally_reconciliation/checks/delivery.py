@@ -58,6 +58,8 @@ MUST_READ: Mapping[str, frozenset[str]] = {
 KEYS_READ: Mapping[tuple[str, str], str] = {
     ("gateway", "ledger.journal.posted.v1"): "wtr_",
     ("gateway", "ledger.journal.rejected.v1"): "wtr_",
+    ("payouts", "ledger.journal.posted.v1"): "po_",
+    ("payouts", "ledger.journal.rejected.v1"): "po_",
     ("programs", "ledger.journal.posted.v1"): "pmt_",
     ("programs", "ledger.journal.rejected.v1"): "pmt_",
 }
