@@ -71,7 +71,7 @@ def test_the_stack_is_postgres_18_durable_with_a_password_and_loopback_only(stac
         "data_checksums": "on",
         "listen_addresses": "127.0.0.1",
         "max_connections": "200",
-        "shared_buffers": "512MB",
+        "shared_buffers": "1GB",
         "max_wal_size": "8GB",
         "password_encryption": "scram-sha-256",
     }

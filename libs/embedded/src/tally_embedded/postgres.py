@@ -33,7 +33,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     # TCP only: socket paths are limited to about 100 bytes and temporary folders exceed that.
     "unix_socket_directories": "",
-    "shared_buffers": "512MB",
+    "shared_buffers": "1GB",
     "max_connections": "200",
     # A checkpoint makes every page that changes afterwards go to the log whole: more than half of the
     # log, when one comes every few thousand payments. 300 payments a second are 2 GB a minute.
