@@ -69,6 +69,11 @@ LEGS = {
     "attempts paid": "SELECT count(*) FROM rails.attempt WHERE state = 'paid'",
     "payouts paid": "SELECT count(*) FROM payouts.payout WHERE state = 'paid'",
 }
+# What the portfolio shows as paid, and what has been.
+VIEWS = """
+SELECT (SELECT count(*) FROM portfolio.payout WHERE state = 'paid')
+     - (SELECT count(*) FROM payouts.payout WHERE state = 'paid')
+"""
 KEY = "YmVuY2htYXJrLXNlYWxpbmcta2V5LTMyLWJ5dGVzISE="
 DRAIN_S = 60
 # What is due since the last look is sent together; what waits for a look is late, and counted so.
@@ -92,6 +97,7 @@ class Run:
     cpu_s: dict[str, float]
     cpu_ms_per_payment: float
     cores_busy: float
+    views_behind_s: float
     legs: dict[str, int]
     verify: str
     ratio_to_tpcb: float
@@ -310,6 +316,18 @@ def legs(dsn: str) -> dict[str, int]:
     return {leg: 0 if row is None else int(row[0]) for leg, row in rows.items()}
 
 
+def until_shown_s(dsn: str) -> float:
+    """Seconds until the portfolio shows every payout that is paid: it gives way to those who pay."""
+    started = time.perf_counter()
+    with psycopg.connect(dsn, autocommit=True) as session:
+        while time.perf_counter() - started < DRAIN_S:
+            row = session.execute(VIEWS).fetchone()
+            if row is not None and row[0] >= 0:
+                break
+            time.sleep(0.1)
+    return round(time.perf_counter() - started, 1)
+
+
 def what_saturates(cpu_s: dict[str, float], elapsed_s: float, drain_s: float) -> str:
     """In words, from the processor time of each part and how long payments went on after the offer."""
     cores = sum(cpu_s.values()) / elapsed_s
@@ -348,6 +366,7 @@ async def measure(
         await load.drain()
         elapsed, drained = time.perf_counter() - started, time.perf_counter() - offered
         cpu_s = {name: round(used - before[name], 2) for name, used in cpu_seconds(groups).items()}
+    behind_s = await asyncio.to_thread(until_shown_s, installation.postgres_dsn)
     # The views are a moment behind, and one look at a full machine takes half a minute.
     await asyncio.sleep(REST_S)
     report = await verify(Sources(installation.postgres_dsn, address.kafka), wait_s=120)
@@ -371,6 +390,7 @@ async def measure(
         cpu_s=cpu_s,
         cpu_ms_per_payment=round(sum(cpu_s.values()) / len(load.due) * 1000, 2),
         cores_busy=round(sum(cpu_s.values()) / elapsed, 2),
+        views_behind_s=behind_s,
         legs={
             **{leg: number - legs_before[leg] for leg, number in legs_after.items()},
             "paid statuses": len(latencies),
@@ -482,8 +502,8 @@ def methods_in_force(dsn: str) -> int:
 
 HEAD = (
     "| offered/s | paid/s | p50 ms | p90 ms | p99 ms | max ms | all legs | verify | ratio to TPC-B "
-    "| CPU ms each | cores | saturates |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| CPU ms each | cores | views behind s | saturates |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -498,7 +518,7 @@ def row(run: Run) -> str:
     return (
         f"| {run.rate} | {run.achieved_per_s} | {run.p50_ms} | {run.p90_ms} | {run.p99_ms} | "
         f"{run.max_ms} | {told_legs(run)} | {run.verify} | {run.ratio_to_tpcb} | "
-        f"{run.cpu_ms_per_payment} | {run.cores_busy} | {run.saturates} |"
+        f"{run.cpu_ms_per_payment} | {run.cores_busy} | {run.views_behind_s} | {run.saturates} |"
     )
 
 
