@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
 from tally_messaging import Router, Subscription, UnitOfWork
-from tally_messaging.parser import Expected, parse
+from tally_messaging import envelope as names
+from tally_messaging.parser import Expected, _readable_headers, parse
 from tally_messaging.records import Received, Refused, Skipped, UnfetchedRecord
 
 
@@ -154,6 +156,68 @@ def test_whatever_comes_the_parser_answers(
     assert isinstance(parsed, Received | Refused | Skipped)
     if isinstance(parsed, Refused):
         assert parsed.code != "parser_failure", parsed.detail
+
+
+def _headers_by_the_rule(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str] | str:
+    """The headers, or the code of the first one refused: judged one by one, as slowly as it takes."""
+    read = {}
+    for name, raw in headers:
+        if name not in names.KNOWN:
+            continue
+        if raw is None:
+            return f"header_null {name}"
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return f"header_not_utf8 {name}"
+        if re.fullmatch(r"[\x20-\x7e\u00a0-\uffff]{1,512}", text) is None:
+            return f"header_malformed {name}"
+        read[name] = text
+    missing = [name for name in names.REQUIRED if name not in read]
+    return f"header_missing {missing[0]}" if missing else read
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*names.KNOWN, *names.REQUIRED, "other"]),
+            st.one_of(
+                st.sampled_from([None, b"", b"1.0", b"a\x7f", b"\xff", b"x" * 512, b"x" * 513]),
+                st.sampled_from(["\u00e9", "\u00ad", "\u0085", "\U0001f600", "a\n"]).map(
+                    str.encode
+                ),
+                st.binary(max_size=4),
+            ),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from([(), *((name,) for name in names.REQUIRED)]),
+    st.booleans(),
+)
+def test_headers_are_judged_by_the_rule_however_quickly_they_are_read(
+    odd: list[tuple[str, bytes | None]], missing: tuple[str, ...], before: bool
+) -> None:
+    sound = [(name, raw) for name, raw in HEADERS.items() if name not in missing]
+    headers = [*odd, *sound] if before else [*sound, *odd]
+    read = _readable_headers(Raw(b"{}", tuple(headers)))
+    told = f"{read.code} {read.field}" if isinstance(read, Refused) else read
+    assert told == _headers_by_the_rule(headers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "018f2c4e-0000-7000-8000-000000000001",
+        "018F2C4E-0000-7000-8000-00000000000A",
+        # What Python's UUID reads and the driver's does not: keys stay what they were.
+        "{018f2c4e00007700--8000000000000001}",
+    ],
+)
+def test_an_id_that_is_a_uuid_is_its_own_key_however_it_is_written(text: str) -> None:
+    parsed = parse(record({"text": "a"}, ce_id=text.encode()), OPEN)
+    assert isinstance(parsed, Received)
+    assert parsed.event_key == uuid.UUID(text)
+    assert hash(parsed.event_key) == hash(uuid.UUID(text))
 
 
 def test_a_type_that_belongs_to_another_topic_is_unknown_on_this_one() -> None:

@@ -5,8 +5,9 @@ and W3C Trace Context (`traceparent`).
 """
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
@@ -44,8 +45,7 @@ KNOWN = frozenset(
 Headers = list[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """What a new event inherits from the one that led to it; kept in rows across a pause."""
 
     correlation_id: str
@@ -67,8 +67,7 @@ class Cause:
         return cls(correlation_id, causation_id, tenant, actor, traceparent)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The headers of one record, read."""
 
     id: str
@@ -83,24 +82,31 @@ def outgoing_headers(
     *, event_id: str, source: str, event_type: str, at: datetime, subject: str, cause: Cause
 ) -> dict[str, str]:
     """The headers of a record about to be published; `at` is UTC."""
-    optional = (
-        (CAUSATION_ID, cause.causation_id),
-        (ACTOR, cause.actor),
-        (TRACEPARENT, cause.traceparent),
-    )
-    return {
+    headers = {
         CONTENT_TYPE_HEADER: CONTENT_TYPE,
         CE_SPECVERSION: SPEC_VERSION,
         CE_ID: event_id,
         CE_SOURCE: source,
         CE_TYPE: event_type,
-        CE_TIME: at.isoformat().replace("+00:00", "Z"),
+        CE_TIME: _time_text(at),
         CE_SUBJECT: subject,
         CE_DATASCHEMA: f"urn:tallystick:schema:{event_type}",
         CORRELATION_ID: cause.correlation_id,
         TENANT: cause.tenant,
-        **{name: value for name, value in optional if value is not None},
     }
+    if cause.causation_id is not None:
+        headers[CAUSATION_ID] = cause.causation_id
+    if cause.actor is not None:
+        headers[ACTOR] = cause.actor
+    if cause.traceparent is not None:
+        headers[TRACEPARENT] = cause.traceparent
+    return headers
+
+
+@lru_cache(maxsize=16)
+def _time_text(at: datetime) -> str:
+    """All events of a unit of work are of one moment, so its text is kept."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def encode_headers(headers: dict[str, str]) -> Headers:

@@ -5,16 +5,18 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
-from typing import get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from tally_messaging import envelope as names
 from tally_messaging.envelope import Cause, Envelope
 from tally_messaging.records import Received, Record, Refused, Skipped
+from tally_postgres import Uuid
 
 _HEADER_CHARS_MAX = 512
 _HEADER_TEXT = re.compile(rf"[\x20-\x7e\u00a0-\uffff]{{1,{_HEADER_CHARS_MAX}}}")
@@ -26,6 +28,20 @@ _MAX_ID_CHARS = 255
 _UUID_CHARS = len("00000000-0000-0000-0000-000000000000")
 # Milliseconds since 1970 of 2020 and 2100: what lies outside was not made by a clock.
 _TIMES_OF_IDS = (1_577_836_800_000, 4_102_444_800_000)
+
+_REPEATS: Mapping[str, bool] = {
+    name: name
+    in {
+        names.CONTENT_TYPE_HEADER,
+        names.CE_SPECVERSION,
+        names.CE_SOURCE,
+        names.CE_TYPE,
+        names.CE_DATASCHEMA,
+        names.TENANT,
+    }
+    for name in names.KNOWN
+}
+"""Of the headers that are read, which have the same few values in all records."""
 
 _PYDANTIC_TYPES = frozenset(get_args(ErrorType))
 _CODES: Mapping[str, str] = {
@@ -68,9 +84,13 @@ class Expected:
     glance: Mapping[bytes | None, re.Pattern[bytes]] = field(default_factory=dict)
     heeds: Callable[[BaseModel], bool] | None = None
     stems: Collection[str] = field(init=False)
+    readers: Mapping[str, Callable[[bytes], Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stems", {name.rpartition(".v")[0] for name in self.models})
+        # What `model_validate_json` asks after its own options, none of which is used here.
+        readers = {name: TypeAdapter(m).validator.validate_json for name, m in self.models.items()}
+        object.__setattr__(self, "readers", readers)
 
 
 def parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused | Skipped:
@@ -95,25 +115,25 @@ def _parse(record: Record, expected: Expected) -> Received[BaseModel] | Refused 
     if refusal is not None:
         return refusal
     event_type = headers[names.CE_TYPE]
-    model = expected.models.get(event_type)
-    if model is None:
+    read_event = expected.readers.get(event_type)
+    if read_event is None:
         return _not_ours(event_type, expected, record)
     value = record.value
     if value is None:
         return Refused("tombstone", None, "the record has no value", record)
     try:
-        event = model.model_validate_json(value)
+        event = read_event(value)
     except ValidationError as error:
         return _refused(error, record)
     if expected.heeds is not None and not expected.heeds(event):
         return Skipped(event_type, record)
-    read = _envelope(headers)
+    envelope = _envelope(headers)
     return Received(
-        event=event,
-        envelope=read,
-        record=record,
-        event_key=event_key(read, record.topic, untrusted=expected.untrusted),
-        body_hash=hashlib.blake2b(value, digest_size=16, person=b"tally-body").digest(),
+        event,
+        envelope,
+        record,
+        event_key(envelope, record.topic, untrusted=expected.untrusted),
+        hashlib.blake2b(value, digest_size=16, person=b"tally-body").digest(),
     )
 
 
@@ -129,20 +149,50 @@ def _holds_nothing_of_note(
     return pattern is not None and pattern.search(value) is None
 
 
+@lru_cache(maxsize=1024)
+def _repeated_text(raw: bytes) -> str:
+    """A header's value that comes again and again; raises for what is not plain."""
+    text = raw.decode("ascii")
+    if not text.isprintable() or not 0 < len(text) <= _HEADER_CHARS_MAX:
+        raise ValueError("not plain text")
+    return text
+
+
 def _readable_headers(record: Record) -> dict[str, str] | Refused:
-    """The headers this library reads, as text; others are let be, whatever they hold."""
+    """The headers this library reads, as text; others are let be, whatever they hold.
+
+    Nearly all are plain ASCII, and half of them the same in record after record: these are read
+    quickly. What is not is judged header by header.
+    """
+    headers: dict[str, str] = {}
+    try:
+        for name, raw in record.headers:
+            repeats = _REPEATS.get(name)
+            if repeats is None:
+                continue
+            if repeats:
+                headers[name] = _repeated_text(raw)
+                continue
+            text = raw.decode("ascii")  # type: ignore[union-attr]
+            if not text.isprintable() or not 0 < len(text) <= _HEADER_CHARS_MAX:
+                return _judged_headers(record)
+            headers[name] = text
+    except (AttributeError, ValueError):
+        # No value, or one that is not plain text.
+        return _judged_headers(record)
+    for name in names.REQUIRED:
+        if name not in headers:
+            return _judged_headers(record)
+    return headers
+
+
+def _judged_headers(record: Record) -> dict[str, str] | Refused:
     headers: dict[str, str] = {}
     for name, raw in record.headers:
         if name not in names.KNOWN:
             continue
         if raw is None:
             return Refused("header_null", name, f"header {name} has no value", record)
-        if raw.isascii():
-            # Nearly every header there is: asked without the regular expression.
-            text = raw.decode("ascii")
-            if text.isprintable() and 0 < len(text) <= _HEADER_CHARS_MAX:
-                headers[name] = text
-                continue
         try:
             text = raw.decode()
         except UnicodeDecodeError:
@@ -168,7 +218,7 @@ def event_key(read: Envelope, topic: str, *, untrusted: bool) -> uuid.UUID:
     """
     if not untrusted and len(read.id) == _UUID_CHARS and read.id[14] == "7":
         try:
-            key = uuid.UUID(read.id)
+            key = _uuid(read.id)
         except ValueError:
             pass  # not a UUID after all: hashed like any other id
         else:
@@ -176,6 +226,14 @@ def event_key(read: Envelope, topic: str, *, untrusted: bool) -> uuid.UUID:
                 return key
     digest = hashlib.blake2b(f"{topic}\0{read.id}".encode(), digest_size=16, key=_NAMESPACE.bytes)
     return uuid.UUID(bytes=b"\xff" + digest.digest()[1:])
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return Uuid(text)
+    except ValueError:
+        # It is stricter than Python's, by whose reading keys were entered before.
+        return uuid.UUID(text)
 
 
 def _wrong_envelope(headers: Mapping[str, str], record: Record) -> Refused | None:
@@ -221,19 +279,21 @@ def _envelope(headers: Mapping[str, str]) -> Envelope:
     if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is None:
         traceparent = None
     event_id = headers[names.CE_ID]
+    get = headers.get
+    cause = Cause(
+        get(names.CORRELATION_ID, event_id),
+        get(names.CAUSATION_ID),
+        get(names.TENANT, "main"),
+        get(names.ACTOR),
+        traceparent,
+    )
     return Envelope(
-        id=event_id,
-        source=headers[names.CE_SOURCE],
-        type=headers[names.CE_TYPE],
-        subject=headers.get(names.CE_SUBJECT),
-        time=headers.get(names.CE_TIME),
-        cause=Cause(
-            correlation_id=headers.get(names.CORRELATION_ID, event_id),
-            causation_id=headers.get(names.CAUSATION_ID),
-            tenant=headers.get(names.TENANT, "main"),
-            actor=headers.get(names.ACTOR),
-            traceparent=traceparent,
-        ),
+        event_id,
+        headers[names.CE_SOURCE],
+        headers[names.CE_TYPE],
+        cause,
+        get(names.CE_SUBJECT),
+        get(names.CE_TIME),
     )
 
 

@@ -48,16 +48,20 @@ class UnfetchedRecord:
 E_co = TypeVar("E_co", bound=BaseModel, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received(Generic[E_co]):
-    """A record that parsed: the event, its envelope, and where it came from."""
+    """A record that parsed: the event, its envelope, and where it came from.
+
+    Nothing changes one; it is not frozen because a frozen one takes twice as long to make, and there
+    is one for each record.
+    """
 
     event: E_co
     envelope: Envelope
     record: Record
     event_key: uuid.UUID
     body_hash: bytes
-    _cause: list[Cause] = field(default_factory=list, init=False, repr=False, compare=False)
+    _cause: Cause | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def topic(self) -> str:
@@ -66,18 +70,10 @@ class Received(Generic[E_co]):
     @property
     def cause(self) -> Cause:
         """What events that follow from this one inherit."""
-        if not self._cause:
-            came_from = self.envelope.cause
-            self._cause.append(
-                Cause(
-                    correlation_id=came_from.correlation_id,
-                    causation_id=self.envelope.id,
-                    tenant=came_from.tenant,
-                    actor=came_from.actor,
-                    traceparent=came_from.traceparent,
-                )
-            )
-        return self._cause[0]
+        if self._cause is None:
+            correlation_id, _, tenant, actor, traceparent = self.envelope.cause
+            self._cause = Cause(correlation_id, self.envelope.id, tenant, actor, traceparent)
+        return self._cause
 
 
 @dataclass(frozen=True, slots=True)

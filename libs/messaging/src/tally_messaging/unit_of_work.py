@@ -13,7 +13,7 @@ from tally_messaging.envelope import Cause, outgoing_headers
 from tally_messaging.errors import OversizeEvent
 from tally_messaging.outbox import OutgoingRecord
 from tally_messaging.tracing import publishing_traceparent
-from tally_postgres import Connection, Pool, in_transaction
+from tally_postgres import Connection, Pool, Uuid, in_transaction
 from tally_runtime import Clock, Ids
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class UnitOfWork:
         rather than let an event into the outbox that no broker would take.
         """
         inherited = cause if isinstance(cause, Cause) else cause.cause
-        event_id = self.ids.uuid7()
+        event_id = Uuid(self.ids.uuid7_bytes())
         id_text = str(event_id)
         traceparent = publishing_traceparent(self.tracer, topic, inherited.traceparent)
         if traceparent != inherited.traceparent:

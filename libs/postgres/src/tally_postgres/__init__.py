@@ -1,6 +1,6 @@
 """Postgres for the services: pools, transactions, migrations and roles. See README.md."""
 
-from tally_postgres.connection import Connection, Pool, Record
+from tally_postgres.connection import Connection, Pool, Record, Uuid
 from tally_postgres.errors import (
     MigrationEdited,
     MigrationFailed,
@@ -37,6 +37,7 @@ __all__ = [
     "Record",
     "RoleTooPowerful",
     "Schema",
+    "Uuid",
     "create_pool",
     "in_transaction",
     "is_transient",

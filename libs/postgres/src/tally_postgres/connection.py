@@ -1,8 +1,14 @@
 """The part of asyncpg that stores use, as types: nobody else needs to import the driver."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from asyncpg.pgproto import pgproto
+
+Uuid: Final[Callable[[str | bytes], UUID]] = pgproto.UUID
+"""Makes the driver's own UUID: equal to any other of its value, made and compared several times faster."""
 
 
 class Record(Protocol):

@@ -1,7 +1,6 @@
 """Which event goes to which use case."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from tally_contracts.catalogue import topic
 from tally_contracts.funding import FundingReceived, ImportStatement
@@ -41,7 +40,7 @@ def build_router(funding: Funding, sources: Iterable[str], reference_program: st
             funding,
             [
                 # The topic says whose money it is: a publisher's own tenant header does not.
-                Announcement(by_topic[m.topic], m.event, replace(m.cause, tenant=tenant))
+                Announcement(by_topic[m.topic], m.event, m.cause._replace(tenant=tenant))
                 for m in messages
             ],
         )

@@ -65,7 +65,7 @@ async def import_statement(
     `reference_program` is the program of money that names only a creditor reference (RF).
     """
     command = message.event
-    cause = replace(message.cause, tenant=funding.books.tenant)
+    cause = message.cause._replace(tenant=funding.books.tenant)
     try:
         read = await asyncio.to_thread(_read, command.content)
         await store.take_turn(uow.conn)

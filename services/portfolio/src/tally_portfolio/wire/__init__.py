@@ -63,5 +63,5 @@ def _each(message: Received[Any]) -> Iterator[Received[Any]]:
         return
     for number, fact in enumerate(message.event.facts()):
         envelope = message.envelope
-        own = replace(envelope, id=f"{envelope.id}.{number}", type=fact.TYPE)
+        own = envelope._replace(id=f"{envelope.id}.{number}", type=fact.TYPE)
         yield replace(message, event=fact, envelope=own)
