@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 
 from tally_contracts.base import PositiveAmount, Where, Who, Why
@@ -12,6 +13,7 @@ from tally_money import Money
 from tally_runtime import derived_id
 
 _PATH_CHARS_MAX = 128
+_ACCOUNTS_KEPT = 4096
 OPERATOR = "platform"
 """Owner of clearing and suspense accounts."""
 
@@ -35,6 +37,23 @@ class Designated:
     wallet: AccountSpec
 
 
+# Three of a payment's four accounts are a source's, a company's and the platform's, and nearly always the same.
+@lru_cache(maxsize=_ACCOUNTS_KEPT)
+def _account(tenant: str, purpose: str, whose: str, code: str, owner: str) -> AccountSpec:
+    path = f"{purpose}/{whose}/{code}"
+    account_id = derived_id("acc", tenant, path)
+    return AccountSpec(
+        id=account_id,
+        owner=owner,
+        purpose=purpose,
+        # A path is for reading only, and has to fit.
+        path=path if len(path) <= _PATH_CHARS_MAX else f"{purpose}/{account_id}",
+        currency=code,
+        # A clearing account runs ahead of or behind its source by nature.
+        guarded=purpose != "clearing",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """Where postings go: the tenant whose accounts they are, and the ledger that keeps them."""
@@ -47,18 +66,7 @@ class Books:
 
     def account(self, purpose: str, whose: str, code: str, *, owner: str) -> AccountSpec:
         """The account of this purpose; the same words name the same account everywhere."""
-        path = f"{purpose}/{whose}/{code}"
-        account_id = derived_id("acc", self.tenant, path)
-        return AccountSpec(
-            id=account_id,
-            owner=owner,
-            purpose=purpose,
-            # A path is for reading only, and has to fit.
-            path=path if len(path) <= _PATH_CHARS_MAX else f"{purpose}/{account_id}",
-            currency=code,
-            # A clearing account runs ahead of or behind its source by nature.
-            guarded=purpose != "clearing",
-        )
+        return _account(self.tenant, purpose, whose, code, owner)
 
     def clearing(self, source: str, code: str) -> AccountSpec:
         return self.account("clearing", source, code, owner=OPERATOR)
@@ -140,9 +148,7 @@ def _leg(
         id=transfer_id,
         debit=debit.id,
         credit=credit.id,
-        amount=PositiveAmount.model_construct(
-            currency=amount.currency.code, amount=amount.wire_amount
-        ),
+        amount=PositiveAmount.of(amount),
         code=code,
     )
 
