@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from tally_portfolio.domain.books import AccountChange, Movement, Sums
 from tally_portfolio.domain.budgets import BudgetStep
 from tally_portfolio.domain.projection import Account
-from tally_portfolio.store.looking import columns
+from tally_portfolio.store.looking import columns, given
 from tally_postgres import Connection
 
 _OF_BUDGETS = BudgetStep._fields[2:]
@@ -54,15 +54,15 @@ _SPREAD = f"""
 """
 
 _MOVEMENT_COLUMNS = ", ".join(Movement._fields)
+_MOVEMENT_TYPES = (
+    *("text", "timestamptz", "bigint", "text", "text", "text", "text", "numeric", "numeric"),
+    *("text", "text", "text", "text", "text", "timestamptz", "jsonb", "text", "boolean"),
+)
 # What moved on an account before its owner was known counts from the moment it is.
 _SAVE_BOOKS = f"""
 WITH fresh AS (
     INSERT INTO movement ({_MOVEMENT_COLUMNS})
-    SELECT * FROM unnest(
-        $1::text[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::numeric[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::boolean[]
-    )
+    {given(*_MOVEMENT_TYPES)}
     ON CONFLICT DO NOTHING
     RETURNING account, currency, at, posted, held, flow
 ),

@@ -32,6 +32,15 @@ async def begin_fold(conn: Connection, *, restructures: bool) -> None:
     await conn.execute(_RESTRUCTURE if restructures else _FOLD)
 
 
+def given(*types: str) -> str:
+    """A query for the rows whose columns are the statement's first parameters, as `columns` makes them.
+
+    Not unnested in FROM: there each column is kept whole before its first row is read, which costs a
+    twentieth of what it costs to insert the row.
+    """
+    return "SELECT " + ", ".join(f"unnest(${n}::{type_}[])" for n, type_ in enumerate(types, 1))
+
+
 def columns(rows: Sequence[tuple[object, ...]]) -> Iterable[list[object]]:
     """Rows as one list for each column, for `unnest`."""
     return map(list, zip(*rows, strict=True))

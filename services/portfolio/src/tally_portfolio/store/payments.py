@@ -14,23 +14,20 @@ from tally_portfolio.domain.projection import (
     SetAside,
 )
 from tally_portfolio.domain.records import RETURNED
-from tally_portfolio.store.looking import columns
+from tally_portfolio.store.looking import columns, given
 from tally_portfolio.store.noticing import payout_noticed
 from tally_postgres import Connection, Record
 
 _HOP_COLUMNS = ", ".join(Hop._fields)
 _INSERT_HOPS = f"""
 INSERT INTO hop ({_HOP_COLUMNS})
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[], $10::jsonb[], $11::text[]
-)
+{given(*["text"] * 7, "timestamptz", "timestamptz", "jsonb", "text")}
 ON CONFLICT DO NOTHING
 """
 
-_INSERT_KEYS = """
+_INSERT_KEYS = f"""
 INSERT INTO payment_key (id, subject, shared, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[])
+{given("text", "text", "boolean", "timestamptz")}
 ON CONFLICT DO NOTHING
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tally_portfolio.domain.books import Sums
 from tally_portfolio.domain.tree import Connection as Connected
 from tally_portfolio.domain.tree import Consent, Grant, Involvement, PartyNews, Wallet
-from tally_portfolio.store.looking import columns
+from tally_portfolio.store.looking import columns, given
 from tally_portfolio.store.noticing import NOTICED_OF_SUBJECT
 from tally_postgres import Connection
 
@@ -96,9 +96,9 @@ ON CONFLICT (party, currency) DO UPDATE SET tenant = excluded.tenant,
 _SUBJECTS_OF = "SELECT DISTINCT subject FROM involvement WHERE party = ANY($1::text[])"
 _FORGET_SIGHT = "DELETE FROM sight WHERE subject = ANY($1::text[])"
 
-_SAVE_INVOLVEMENTS = """
+_SAVE_INVOLVEMENTS = f"""
 INSERT INTO involvement AS i (subject, party, kind, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+{given("text", "text", "text", "timestamptz")}
 ON CONFLICT (subject, party) DO UPDATE SET at = excluded.at WHERE excluded.at < i.at
 RETURNING subject
 """
@@ -108,25 +108,18 @@ RETURNING subject
 # read all of none of them.
 _SPREAD_SIGHT = f"""
 INSERT INTO sight AS s (subject, viewer, tenant, kind, at, attention)
-SELECT n.subject, v.viewer, v.tenant, v.kind, v.at, n.attention
+SELECT n.subject, o.viewer, max(o.tenant), max(i.kind), min(i.at), n.attention
 FROM (
     SELECT n.subject, {NOTICED_OF_SUBJECT} AS attention FROM unnest($1::text[]) n (subject) OFFSET 0
 ) n
+CROSS JOIN LATERAL (SELECT party, kind, at FROM involvement WHERE subject = n.subject OFFSET 0) i
 CROSS JOIN LATERAL (
-    SELECT viewer, max(tenant) AS tenant, max(kind) AS kind, min(at) AS at
-    FROM (
-        SELECT o.viewer, o.tenant, i.kind, i.at
-        FROM (SELECT party, kind, at FROM involvement WHERE subject = n.subject OFFSET 0) i
-        CROSS JOIN LATERAL (
-            SELECT ancestor AS viewer, tenant FROM descent WHERE party = i.party
-            UNION ALL
-            SELECT '*', '*'
-            OFFSET 0
-        ) o
-    ) each
-    GROUP BY viewer
-) v
-ORDER BY n.subject, v.viewer
+    SELECT ancestor AS viewer, tenant FROM descent WHERE party = i.party
+    UNION ALL
+    SELECT '*', '*'
+    OFFSET 0
+) o
+GROUP BY n.subject, o.viewer, n.attention ORDER BY n.subject, o.viewer
 ON CONFLICT (subject, viewer) DO UPDATE
 SET at = LEAST(s.at, excluded.at), attention = excluded.attention
 WHERE excluded.at < s.at OR excluded.attention <> s.attention
