@@ -22,11 +22,11 @@ def _totals(names: Sequence[str]) -> str:
 
 
 def _slots(width: str) -> str:
-    """The part of the statement that adds what is fresh to sums by slots of time this wide."""
+    """The part of the statement that adds what moved to sums by slots of time this wide."""
     return f"""
 {width}s AS (
     INSERT INTO {width} AS h (account, starts_at, currency, posted, held)
-    SELECT account, date_trunc('{width}', at, 'UTC'), currency, sum(posted), sum(held) FROM fresh
+    SELECT account, date_trunc('{width}', at, 'UTC'), currency, sum(posted), sum(held) FROM moved
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     ON CONFLICT (account, starts_at, currency) DO UPDATE
     SET posted = h.posted + excluded.posted, held = h.held + excluded.held
@@ -58,7 +58,8 @@ _MOVEMENT_TYPES = (
     *("text", "timestamptz", "bigint", "text", "text", "text", "text", "numeric", "numeric"),
     *("text", "text", "text", "text", "text", "timestamptz", "jsonb", "text", "boolean"),
 )
-# What moved on an account before its owner was known counts from the moment it is.
+# What moved on an account before its owner was known counts from the moment it is. All sums are made
+# of those by minute, so that a batch's rows are gone through once.
 _SAVE_BOOKS = f"""
 WITH fresh AS (
     INSERT INTO movement ({_MOVEMENT_COLUMNS})
@@ -66,15 +67,19 @@ WITH fresh AS (
     ON CONFLICT DO NOTHING
     RETURNING account, currency, at, posted, held, flow
 ),
+moved AS (
+    SELECT account, date_trunc('minute', at, 'UTC') AS at, currency,
+           sum(posted) AS posted, sum(held) AS held,
+           sum(CASE flow WHEN 'received' THEN posted ELSE 0 END) AS received,
+           sum(CASE flow WHEN 'paid' THEN -posted ELSE 0 END) AS paid
+    FROM fresh GROUP BY 1, 2, 3
+),
 {", ".join(map(_slots, ("day", "hour", "minute")))},
 deltas AS (
     SELECT account, currency, max(owner) AS owner, {_totals(_SUMS)}
     FROM (
-        SELECT account, currency, NULL AS owner, posted, held,
-               CASE flow WHEN 'received' THEN posted ELSE 0 END AS received,
-               CASE flow WHEN 'paid' THEN -posted ELSE 0 END AS paid,
-               0 AS committed
-        FROM fresh
+        SELECT account, currency, NULL AS owner, posted, held, received, paid, 0 AS committed
+        FROM moved
         UNION ALL
         SELECT account, currency, owner, 0, 0, 0, 0, committed
         FROM unnest($19::text[], $20::text[], $21::text[], $22::numeric[])
