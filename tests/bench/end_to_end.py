@@ -7,10 +7,11 @@ A run counts only if every leg has as many as were offered (pay-ins, journals, h
 statuses) and `tally verify` is green. Beside it, in the same run, `pgbench` (TPC-B, 4 clients) on the same
 Postgres: figures are also given as ratios to it.
 
-    make bench                                    the rates of the README
-    make bench ARGS="--rates 150 --seconds 60"    one rate, longer
-    make bench ARGS="--sweep 100 600"             the highest rate whose p99 stays under a second
-    make bench ARGS="--rates 200 --profile payouts"    a flame of one service, if py-spy is installed
+    make bench-payments                                    the rates of the README
+    make bench-payments ARGS="--rates 150 --seconds 60"    one rate, longer
+    make bench-payments ARGS="--sweep 100 600"             the highest rate whose p99 stays under a second
+    make bench-payments ARGS="--rates 300 --later directory programs kyc gateway"    what a payment passes, and no more
+    make bench-payments ARGS="--rates 200 --profile payouts"    a flame of one service, if py-spy is installed
 """
 
 import argparse
@@ -25,8 +26,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -123,6 +124,7 @@ class Plan:
     warm_s: int
     sweep: tuple[int, int] | None
     profile: str | None
+    later: Sequence[str]
 
 
 class Load:
@@ -230,9 +232,9 @@ def add_event(batch: BatchBuilder, external_id: str, number: int) -> None:
 
 @asynccontextmanager
 async def services(
-    address: StackAddress, installation: Installation, var: Path
+    address: StackAddress, installation: Installation, var: Path, names: Sequence[str]
 ) -> AsyncIterator[dict[str, psutil.Process]]:
-    """Each service a process of its own, as in production."""
+    """Each of these services a process of its own, as in production."""
     environment = {
         **os.environ,
         "TALLY_ENVIRONMENT": "test",
@@ -243,7 +245,7 @@ async def services(
     }
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name in SERVICES:
+        for name in names:
             variable = f"TALLY_{name.upper()}_POSTGRES_DSN"
             own = {**environment, variable: installation.dsn(name)}
             processes[name] = subprocess.Popen(
@@ -347,13 +349,14 @@ async def measure(
     address: StackAddress,
     installation: Installation,
     groups: dict[str, list[psutil.Process]],
+    later: Callable[[], AbstractAsyncContextManager[object]],
     *,
     rate: int,
     seconds: int,
     warm_s: int,
     tpcb: float,
 ) -> Run:
-    """One rate: warm up, offer, drain, judge."""
+    """One rate: warm up, offer, drain, judge; what is `later` runs for the judgement alone."""
     async with Load(address.kafka, f"bench-{rate}-{os.getpid()}") as load:
         await load.offer(rate, warm_s, "warm")
         await load.drain()
@@ -369,7 +372,8 @@ async def measure(
     behind_s = await asyncio.to_thread(until_shown_s, installation.postgres_dsn)
     # The views are a moment behind, and one look at a full machine takes half a minute.
     await asyncio.sleep(REST_S)
-    report = await verify(Sources(installation.postgres_dsn, address.kafka), wait_s=120)
+    async with later():
+        report = await verify(Sources(installation.postgres_dsn, address.kafka), wait_s=120)
     legs_after = await asyncio.to_thread(legs, installation.postgres_dsn)
     if len(load.latency) < 2:
         raise SystemExit(f"nothing was paid at {rate}/s: see the services' log lines above")
@@ -411,7 +415,8 @@ async def bench(var: Path, plan: Plan) -> list[Run]:
         await prepare_topics(installation, [SOURCE])
         tpcb = await asyncio.to_thread(tpcb_per_s, address.postgres_dsn, 8)
         print(f"pgbench TPC-B, 4 clients: {tpcb:.0f}/s", flush=True)
-        async with services(address, installation, var) as processes:
+        first = [name for name in SERVICES if name not in plan.later]
+        async with services(address, installation, var, first) as processes:
             groups = {
                 **{name: [process] for name, process in processes.items()},
                 **servers_by_name({process.pid for process in processes.values()}),
@@ -424,6 +429,7 @@ async def bench(var: Path, plan: Plan) -> list[Run]:
                         address,
                         installation,
                         groups,
+                        lambda: services(address, installation, var, plan.later),
                         rate=rate,
                         seconds=plan.seconds,
                         warm_s=WARM_S if runs else plan.warm_s,
@@ -553,6 +559,14 @@ def main() -> int:
     parser.add_argument("--rates", type=int, nargs="+", default=[100, 150, 200, 300])
     parser.add_argument("--sweep", type=int, nargs=2, metavar=("LOW", "HIGH"))
     parser.add_argument("--profile", metavar="SERVICE", choices=SERVICES)
+    parser.add_argument(
+        "--later",
+        metavar="SERVICE",
+        choices=SERVICES,
+        nargs="+",
+        default=[],
+        help="services that start when payments are paid, to be judged with the others",
+    )
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument(
         "--warm", type=int, default=30, help="seconds before the first rate: the broker's compiler"
@@ -568,10 +582,12 @@ def main() -> int:
         given.warm,
         (given.sweep[0], given.sweep[1]) if given.sweep else None,
         given.profile,
+        given.later,
     )
     runs = asyncio.run(bench(out, plan))
     about = machine()
     fast = [run.rate for run in runs if run.fast]
+    about["services beside the load"] = ", ".join(s for s in SERVICES if s not in given.later)
     about["highest rate with p99 under a second"] = max(fast, default=None)
     (out / "end_to_end.json").write_text(
         json.dumps({"about": about, "runs": [asdict(run) for run in runs]}, indent=2) + "\n"
