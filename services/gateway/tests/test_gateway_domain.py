@@ -18,7 +18,7 @@ from tally_gateway.domain.access import (
     reaches,
     reaches_thing,
 )
-from tally_gateway.domain.concerns import concerned, is_refusal
+from tally_gateway.domain.concerns import THING_FIELDS, THINGS, concerned, is_refusal
 from tally_gateway.domain.outcomes import Refusal, refusal_of, state_of
 from tally_gateway.domain.rate import Bucket, Drawn
 from tally_gateway.domain.redaction import FIELDS, redacted
@@ -89,6 +89,13 @@ def test_a_connection_gives_its_access_and_what_comes_before_it(held: str, neede
     assert reaches(world, "a", "b", needed) is enough
     assert not reaches(world, "b", "a", needed), "a connection leads one way"
     assert not reaches(world, "a", "below", needed), "what lies below stays closed"
+
+
+def test_things_that_tell_whose_another_is_are_looked_up_with_those_a_fact_concerns() -> None:
+    through = {name for told in THINGS.values() for tells in told for name in tells.through}
+    assert through
+    assert through <= THING_FIELDS
+    assert not [event_type for event_type in THINGS if is_refusal(event_type)]
 
 
 def test_a_thing_is_reached_by_each_of_its_parties_and_an_unknown_one_by_nobody() -> None:

@@ -144,14 +144,7 @@ async def _save_things(
     `ids` are whom and what each fact concerns. The first `of_here` happened here. What was brought makes things, and never tells whose a thing is
     that is there: whoever writes an export could take it.
     """
-    through = {
-        str(payload[name])
-        for fact, payload in zip(facts, payloads, strict=True)
-        for tells in THINGS.get(fact.event.TYPE, ())
-        for name in tells.through
-        if payload.get(name)
-    }
-    known = await tree.things(conn, through.union(*ids))
+    known = await tree.things(conn, set().union(*ids))
     told: dict[str, Thing] = {}
     newest = ChainMap(told, known)
     settled: frozenset[str] = frozenset()

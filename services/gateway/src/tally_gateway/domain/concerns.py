@@ -127,7 +127,7 @@ class Tells:
     """How a fact tells of a thing: the field of its id, of its parties, and what else to keep.
 
     `parties` may name a field of an object, as `who.principal`; `through` are fields of things whose
-    parties are this thing's too.
+    parties are this thing's too: of `THING_FIELDS`, so that they are looked up with whom the fact concerns.
     """
 
     thing: str
